@@ -1,0 +1,1 @@
+"""RSL-RL in functional JAX."""

@@ -1,0 +1,105 @@
+"""From a rollout to the mini-batches of an update.
+
+A mini-batch is a block of time: leaves ``[T', n, ...]`` and the hidden states ``[n, ...]`` before it. Feed-forward models
+learn from single samples, which are blocks with ``T' = 1``, so nothing downstream asks which kind it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from rsl_jax.types import Array, Carry, DistributionParams, Key, Observations
+
+
+@struct.dataclass
+class Batch:
+    """What PPO learns from.
+
+    Attributes:
+        observations: leaves ``[T', n, ...]``.
+        actions: ``[T', n, A]``.
+        log_probs: of the actions when they were taken, ``[T', n]``.
+        distribution_params: the distributions they came from, leaves ``[T', n, A]``.
+        values: of the critic that collected, ``[T', n]``.
+        advantages: ``[T', n]``.
+        returns: ``[T', n]``.
+        dones: whether the episode ended with the step, ``[T', n]``.
+        carry: hidden states before the first step, leaves ``[n, ...]``.
+    """
+
+    observations: Observations
+    actions: Array
+    log_probs: Array
+    distribution_params: DistributionParams
+    values: Array
+    advantages: Array
+    returns: Array
+    dones: Array
+    carry: Carry
+
+
+def mini_batches(
+    batch: Batch, key: Key, *, num_mini_batches: int, permute: Callable[[Key, int], Array] = jax.random.permutation
+) -> Batch:
+    """Cut a rollout into mini-batches; leaves get a leading axis ``num_mini_batches``.
+
+    Without hidden states samples are shuffled, once, and a remainder is dropped. With them, each mini-batch is a block of
+    environments with their whole rollouts, in order.
+
+    Args:
+        batch: leaves ``[T, N, ...]``, the carry's ``[N, ...]``.
+        key: random key of the shuffling.
+        num_mini_batches: how many.
+        permute: gives the ``[n]`` indices in shuffled order.
+
+    Returns:
+        mini-batches, to be scanned over.
+    """
+    if jax.tree.leaves(batch.carry):
+        return _blocks_of_environments(batch, num_mini_batches)
+    return _shuffled_samples(batch, key, num_mini_batches, permute)
+
+
+def _shuffled_samples(batch: Batch, key: Key, num: int, permute: Callable[[Key, int], Array]) -> Batch:
+    size = batch.values.size // num
+    indices = jnp.reshape(permute(key, num * size), (num, 1, size))
+
+    def gather(x: Array) -> Array:
+        return jnp.reshape(x, (-1, *x.shape[2:]))[indices]
+
+    return jax.tree.map(gather, batch)
+
+
+def _blocks_of_environments(batch: Batch, num: int) -> Batch:
+    def split(x: Array, axis: int) -> Array:
+        shape = (*x.shape[:axis], num, x.shape[axis] // num, *x.shape[axis + 1 :])
+        return jnp.moveaxis(jnp.reshape(x, shape), axis, 0)
+
+    def split_all(tree: Any, axis: int) -> Any:
+        return jax.tree.map(lambda x: split(x, axis), tree)
+
+    carry = split_all(batch.carry, 0)
+    return split_all(batch.replace(carry=()), 1).replace(carry=carry)
+
+
+def check_batch_sizes(*, num_envs: int, num_steps_per_env: int, num_mini_batches: int, recurrent: bool) -> None:
+    """Refuse a split that leaves nothing, or cuts environments of a recurrent model apart.
+
+    Raises:
+        ValueError: says which number to change.
+    """
+    if recurrent and num_envs % num_mini_batches:
+        raise ValueError(
+            f"A recurrent model learns from whole environments: num_envs ({num_envs}) must be divisible by num_mini_batches "
+            f"({num_mini_batches}). Choose another of the two."
+        )
+    if num_envs * num_steps_per_env < num_mini_batches:
+        raise ValueError(
+            f"{num_envs} environments x {num_steps_per_env} steps are fewer samples than num_mini_batches "
+            f"({num_mini_batches}). Choose fewer mini-batches or longer rollouts."
+        )

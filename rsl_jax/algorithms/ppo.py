@@ -1,0 +1,293 @@
+"""Proximal policy optimisation as pure functions.
+
+Source: Schulman et al., "Proximal policy optimization algorithms" (2017), with RSL-RL's choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rsl_jax import ops
+from rsl_jax.algorithms.batches import Batch, mini_batches
+from rsl_jax.algorithms.guards import keep_if_finite, non_finite
+from rsl_jax.algorithms.optimizers import apply_gradients, resolve_optimizer
+from rsl_jax.config import PPOConfig, RunnerConfig
+from rsl_jax.models import build_model, resolve_obs_groups
+from rsl_jax.modules import default_dtype
+from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TrainState
+
+Params = dict[str, Any]
+
+
+def ppo(
+    cfg: RunnerConfig,
+    spec: Spec,
+    *,
+    axis_name: str | None = None,
+    permute: Callable[[Key, int], Array] = jax.random.permutation,
+) -> Algorithm:
+    """Build PPO.
+
+    Args:
+        cfg: the whole run's config; its ``algorithm`` section is a :class:`PPOConfig`, whose floats may be traced.
+        spec: the environment.
+        axis_name: mesh axis over which the environments are spread, or None.
+        permute: ``(key, n) -> [n]``, how samples are shuffled.
+
+    Returns:
+        the algorithm.
+
+    Raises:
+        ValueError: if a model does not fit the observations, or the actor has no distribution.
+    """
+    return PPO.build(cfg, spec, axis_name=axis_name, permute=permute).algorithm()
+
+
+@dataclass(frozen=True)
+class PPO:
+    """The static parts of PPO; every method is a pure function.
+
+    Attributes:
+        cfg: hyper-parameters.
+        actor: the policy's model.
+        critic: the value function's model.
+        optimizer: of both.
+        axis_name: mesh axis over which the environments are spread, or None.
+        permute: ``(key, n) -> [n]``, how samples are shuffled.
+    """
+
+    cfg: PPOConfig
+    actor: Any
+    critic: Any
+    optimizer: optax.GradientTransformation
+    axis_name: str | None = None
+    permute: Callable[[Key, int], Array] = jax.random.permutation
+
+    @classmethod
+    def build(cls, cfg: RunnerConfig, spec: Spec, **kwargs: Any) -> PPO:
+        """From the config and the environment; see :func:`ppo`."""
+        if not isinstance(cfg.algorithm, PPOConfig):
+            raise TypeError(f"ppo needs a PPOConfig as the 'algorithm' section; got {type(cfg.algorithm).__name__}.")
+        obs_groups = resolve_obs_groups(list(spec.observations), cfg.obs_groups, ["actor", "critic"])
+        actor = build_model(cfg.actor, spec, obs_set="actor", obs_groups=obs_groups, output_dim=spec.num_actions)
+        critic = build_model(cfg.critic, spec, obs_set="critic", obs_groups=obs_groups, output_dim=1)
+        if actor.distribution is None:
+            raise ValueError(
+                "PPO samples its actions, so the 'actor' section needs a 'distribution_cfg', for example "
+                "{'class_name': 'GaussianDistribution'}."
+            )
+        return cls(cfg.algorithm, actor, critic, resolve_optimizer(cfg.algorithm.optimizer), **kwargs)
+
+    def algorithm(self) -> Algorithm:
+        """The record that the loops drive."""
+        return Algorithm(
+            init=self.init,
+            initial_carry=self.initial_carry,
+            act=self.act,
+            prepare=self.prepare,
+            update=self.update,
+            policy=self.policy,
+        )
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def init(self, key: Key) -> TrainState:
+        """Parameters as PyTorch would draw them, and everything else untouched."""
+        models = {"actor": self.actor, "critic": self.critic}
+        variables = {
+            name: init_variables(model, model_key)
+            for (name, model), model_key in zip(models.items(), jax.random.split(key, len(models)), strict=True)
+        }
+        params = {name: v.pop("params") for name, v in variables.items()}
+        return TrainState(
+            params=params,
+            statistics=variables,
+            opt_state=self.optimizer.init(params),
+            learning_rate=jnp.asarray(self.cfg.learning_rate, default_dtype()),
+            extensions={},
+            iteration=jnp.zeros((), jnp.int32),
+        )
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """Hidden states of actor and critic at the start of an episode."""
+        carry = {"actor": self.actor.initial_carry(num_envs), "critic": self.critic.initial_carry(num_envs)}
+        return carry if jax.tree.leaves(carry) else ()
+
+    # --- collecting -------------------------------------------------------------------------------------------------
+
+    def act(self, state: TrainState, carry: Carry, observations: Observations, key: Key) -> tuple[Carry, Step]:
+        """Sample actions. Values wait until the rollout is complete; only a recurrent critic's memory moves on here."""
+        params, actor_carry = self._step(self.actor, "actor", state, carry, observations)
+        _, critic_carry = self._step(self.critic, "critic", state, carry, observations)
+        distribution = self.actor.distribution
+        actions = distribution.sample(params, key)
+        step = Step(actions, distribution.log_prob(params, actions), params)
+        return ({"actor": actor_carry, "critic": critic_carry} if carry else ()), step
+
+    def policy(self, state: TrainState, carry: Carry, observations: Observations) -> tuple[Array, Carry]:
+        """The deterministic action and the next hidden states."""
+        actions, actor_carry = self._step(self.actor, "actor", state, carry, observations, method="mode")
+        return actions, ({**carry, "actor": actor_carry} if carry else ())
+
+    def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
+        """Nothing happens between collecting and learning; the environment's reward is what is reported."""
+        return state, rollout, {"reward": rollout.rewards}
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    def update(self, state: TrainState, rollout: Rollout, key: Key) -> tuple[TrainState, Metrics]:
+        """One iteration: returns, optimisation over all mini-batches, then the normalisers."""
+        batches = mini_batches(
+            self.batch(state, rollout), key, num_mini_batches=self.cfg.num_mini_batches, permute=self.permute
+        )
+        learned, logs = jax.lax.scan(
+            lambda learner, _: jax.lax.scan(self.learn, learner, batches), state, None, self.cfg.num_learning_epochs
+        )
+        metrics = self._metrics(learned, logs)
+        learned = self.update_statistics(learned, rollout.observations)
+        return keep_if_finite(learned, state, metrics).replace(iteration=state.iteration + 1), metrics
+
+    def batch(self, state: TrainState, rollout: Rollout) -> Batch:
+        """Values, returns and advantages of a rollout."""
+        cfg = self.cfg
+        values, last_values = self.values(state, rollout)
+        rewards = rollout.rewards + cfg.gamma * self.time_out_values(state, rollout, values)
+        advantages, returns = ops.generalized_advantage_estimation(
+            rewards, values, rollout.dones, last_values, gamma=cfg.gamma, lam=cfg.lam
+        )
+        if not cfg.normalize_advantage_per_mini_batch:
+            advantages = ops.standardize(advantages, axis_name=self.axis_name)
+        return Batch(
+            observations=rollout.observations,
+            actions=rollout.actions,
+            log_probs=rollout.log_probs,
+            distribution_params=rollout.distribution_params,
+            values=values,
+            advantages=advantages,
+            returns=returns,
+            dones=rollout.dones,
+            carry=rollout.carry,
+        )
+
+    def values(self, state: TrainState, rollout: Rollout) -> tuple[Array, Array]:
+        """The critic's values before each step ``[T, N]`` and after the last one ``[N]``, in one pass."""
+        observations = jax.tree.map(
+            lambda x, last: jnp.concatenate([x, last[None]]), rollout.observations, rollout.last_observations
+        )
+        dones = jnp.concatenate([rollout.dones, jnp.zeros_like(rollout.dones[:1])])
+        carry = _carry_of(rollout.carry, "critic")
+        values = self.critic.apply(_variables(state, "critic"), observations, carry, dones, method="unroll")[..., 0]
+        return values[:-1], values[-1]
+
+    def time_out_values(self, state: TrainState, rollout: Rollout, values: Array) -> Array:
+        """What an episode that ran out of time would still have been worth, ``[T, N]``; 0 everywhere else."""
+        if self.cfg.time_out_bootstrap == "current" or rollout.final_observations is None:
+            return jnp.where(rollout.time_outs, values, 0)
+
+        def final_values() -> Array:
+            following = self.critic.apply(
+                _variables(state, "critic"),
+                rollout.observations,
+                rollout.final_observations,
+                _carry_of(rollout.carry, "critic"),
+                rollout.dones,
+                method="unroll_ahead",
+            )[..., 0]
+            return jnp.where(rollout.time_outs, following, 0)
+
+        # Most rollouts of long episodes hold no time-out at all; then the pass over the final observations is saved.
+        return jax.lax.cond(jnp.any(rollout.time_outs), final_values, lambda: jnp.zeros_like(values))
+
+    def learn(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """One step of the optimiser on one mini-batch."""
+        if self.cfg.normalize_advantage_per_mini_batch:
+            batch = batch.replace(advantages=ops.standardize(batch.advantages, axis_name=self.axis_name))
+        (_, logs), gradients = jax.value_and_grad(self.loss, has_aux=True)(state.params, state.statistics, batch)
+        gradients = ops.mean_over_devices(gradients, self.axis_name)
+        logs = ops.mean_over_devices(logs, self.axis_name)
+        learning_rate = self._learning_rate(state.learning_rate, logs["kl"])
+        clipped = {}
+        for name, gradient in gradients.items():
+            clipped[name], logs[f"gradient_norm/{name}"] = ops.clip_by_global_norm(gradient, self.cfg.max_grad_norm)
+        params, opt_state = apply_gradients(self.optimizer, clipped, state.opt_state, state.params, learning_rate)
+        logs["learning_rate"] = learning_rate
+        return state.replace(params=params, opt_state=opt_state, learning_rate=learning_rate), logs
+
+    def loss(self, params: Params, statistics: Params, batch: Batch) -> tuple[Array, Metrics]:
+        """PPO's loss of a mini-batch and what it consists of."""
+        cfg, distribution = self.cfg, self.actor.distribution
+        outputs = {}
+        for name, model in (("actor", self.actor), ("critic", self.critic)):
+            model = model.clone(dtype=jnp.bfloat16) if cfg.use_mixed_precision else model
+            variables = {"params": params[name], **statistics[name]}
+            carry = _carry_of(batch.carry, name)
+            outputs[name] = model.apply(variables, batch.observations, carry, batch.dones, method="unroll")
+        policy, values = outputs["actor"], outputs["critic"][..., 0]
+
+        log_probs = distribution.log_prob(policy, batch.actions)
+        surrogate = ops.surrogate_loss(log_probs, batch.log_probs, batch.advantages, clip_param=cfg.clip_param)
+        if cfg.use_clipped_value_loss:
+            value = ops.clipped_value_loss(values, batch.values, batch.returns, clip_param=cfg.clip_param)
+        else:
+            value = ops.value_loss(values, batch.returns)
+        entropy = jnp.mean(distribution.entropy(policy))
+        logs = {
+            "surrogate": surrogate,
+            "value": value,
+            "entropy": entropy,
+            "kl": jnp.mean(distribution.kl(batch.distribution_params, policy)),
+            "std": jnp.mean(distribution.std(policy)),
+        }
+        return surrogate + cfg.value_loss_coef * value - cfg.entropy_coef * entropy, logs
+
+    def update_statistics(self, state: TrainState, observations: Observations) -> TrainState:
+        """Let the normalisers learn; after the optimisation, so that an unchanged policy has a ratio of exactly 1."""
+        statistics = dict(state.statistics)
+        for name, model in (("actor", self.actor), ("critic", self.critic)):
+            _, learned = model.apply(
+                _variables(state, name), observations, self.axis_name, method="update_normalization", mutable=["normalizer"]
+            )
+            statistics[name] = {**statistics[name], **learned}
+        return state.replace(statistics=statistics)
+
+    def _learning_rate(self, learning_rate: Array, kl: Array) -> Array:
+        if self.cfg.schedule != "adaptive" or self.cfg.desired_kl is None:
+            return learning_rate
+        return ops.adapt_learning_rate(learning_rate, kl, desired_kl=self.cfg.desired_kl)
+
+    def _metrics(self, state: TrainState, logs: Metrics) -> Metrics:
+        checked = {f"loss.{name}": logs[name] for name in ("surrogate", "value", "entropy")}
+        checked |= {f"gradient.{name}": logs[f"gradient_norm/{name}"] for name in state.params}
+        return {
+            "Loss/value": jnp.mean(logs["value"]),
+            "Loss/surrogate": jnp.mean(logs["surrogate"]),
+            "Loss/entropy": jnp.mean(logs["entropy"]),
+            "Loss/learning_rate": state.learning_rate,
+            "Policy/mean_std": logs["std"][-1, -1],
+            **non_finite(checked),
+        }
+
+    def _step(
+        self, model: Any, name: str, state: TrainState, carry: Carry, observations: Observations, method: Any = None
+    ) -> tuple[Any, Carry]:
+        return model.apply(_variables(state, name), observations, _carry_of(carry, name), method=method)
+
+
+def init_variables(model: Any, key: Key) -> dict[str, Any]:
+    """All collections of a model's variables; ``params`` is always among them."""
+    observations = {group: jnp.zeros((1, *shape), default_dtype()) for group, shape in model.obs_shapes.items()}
+    return {"params": {}, **model.init(key, observations, model.initial_carry(1))}
+
+
+def _variables(state: TrainState, name: str) -> dict[str, Any]:
+    return {"params": state.params[name], **state.statistics[name]}
+
+
+def _carry_of(carry: Carry, name: str) -> Carry:
+    return carry[name] if carry else ()

@@ -1,0 +1,45 @@
+"""What an action distribution is: a record of pure functions on parameter arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rsl_jax.types import Array, DistributionParams, Key
+
+
+def no_extra() -> tuple[()]:
+    """No parameters beside the network's output."""
+    return ()
+
+
+class Distribution(NamedTuple):
+    """A distribution over actions ``[..., A]``; a user's own is a callable ``(output_dim, **cfg) -> Distribution``.
+
+    Attributes:
+        output_dim: what the network must give: a size or a shape.
+        params: ``(network output [..., *output_dim], extra) -> DistributionParams``, leaves ``[..., A]``.
+        sample: ``(params, key) -> actions [..., A]``.
+        log_prob: ``(params, actions [..., A]) -> [...]``, summed over the actions.
+        entropy: ``(params) -> [...]``, summed over the actions.
+        kl: ``(old params, new params) -> KL(old || new) [...]``, summed over the actions.
+        mode: ``(network output) -> actions [..., A]``, the deterministic action (the mean, where there is one).
+        std: ``(params) -> [..., A]``, how far samples spread; for the log.
+        init_extra: ``() -> pytree`` of learnable parameters beside the network's (a standard deviation).
+        learn_extra: whether those learn.
+        head_kernel: changes the initial kernel ``[fan_in, prod(output_dim)]`` of the network's last layer.
+        head_bias: likewise for its bias.
+    """
+
+    output_dim: int | tuple[int, ...]
+    params: Callable[[Array, Any], DistributionParams]
+    sample: Callable[[DistributionParams, Key], Array]
+    log_prob: Callable[[DistributionParams, Array], Array]
+    entropy: Callable[[DistributionParams], Array]
+    kl: Callable[[DistributionParams, DistributionParams], Array]
+    mode: Callable[[Array], Array]
+    std: Callable[[DistributionParams], Array]
+    init_extra: Callable[[], Any] = no_extra
+    learn_extra: bool = True
+    head_kernel: Callable[[Array], Array] | None = None
+    head_bias: Callable[[Array], Array] | None = None

@@ -1,0 +1,119 @@
+"""What rsl_jax asks of an environment.
+
+Three shapes of environment, from the simplest to write to the most general:
+
+- :class:`SingleEnv`: *one* robot, two pure functions; :func:`rsl_jax.env.vectorize` batches it, ends its episodes and
+  resets it.
+- :class:`Env`: a *batch* of robots, pure and auto-resetting. What compiled training drives.
+- :class:`VecEnv`: a batch of robots behind Python methods, RSL-RL's contract. What a simulator outside JAX offers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from rsl_jax.types import Array, Key, Metrics, Observations, TimeStep
+
+State = TypeVar("State")
+
+
+class Transition(NamedTuple):
+    """What one robot answers to an action.
+
+    Attributes:
+        observations: what is seen after the action, without any reset; an array or a dict of arrays.
+        reward: ``[]``.
+        terminated: whether the episode reached a terminal state, bool ``[]``.
+        truncated: whether the episode was cut short although it could have gone on, bool ``[]``. The time limit of
+            :func:`rsl_jax.env.vectorize` comes on top.
+        log: scalars to log, each ``[]``.
+    """
+
+    observations: Array | Observations
+    reward: Array
+    terminated: Array
+    truncated: Array | bool = False
+    log: Metrics = {}
+
+
+class SingleEnv(Protocol[State]):
+    """One robot as two pure functions. Randomness during an episode comes from a key kept in the state."""
+
+    num_actions: int
+
+    def reset(self, key: Key) -> tuple[State, Array | Observations]:
+        """Start an episode; gives the state and the first observations."""
+        ...
+
+    def step(self, state: State, action: Array) -> tuple[State, Transition]:
+        """Apply an action ``[A]``."""
+        ...
+
+
+class Env(Generic[State]):
+    """A batch of ``num_envs`` environments as pure functions, reset automatically where an episode ends.
+
+    Subclasses set the attributes and implement :meth:`reset` and :meth:`step`; both are traced, so they must be pure.
+
+    Attributes:
+        num_envs: size of the batch, ``N``.
+        num_actions: size of an action, ``A``; the number of choices where ``discrete``.
+        discrete: whether an action is one choice out of ``num_actions``.
+        max_episode_length: time limit in steps, or None where there is none.
+        step_dt: seconds between two actions, or None where the environment does not say.
+        cfg: what describes the environment, kept with the logs.
+    """
+
+    num_envs: int
+    num_actions: int
+    discrete: bool = False
+    max_episode_length: int | None = None
+    step_dt: float | None = None
+    cfg: Mapping[str, Any] | object = {}
+
+    def reset(self, key: Key) -> tuple[State, Observations]:
+        """Start an episode everywhere; gives the state and the first observations, leaves ``[N, ...]``."""
+        raise NotImplementedError
+
+    def step(self, state: State, actions: Array) -> tuple[State, TimeStep]:
+        """Apply actions ``[N, A]``; an environment whose episode ends is reset within the same step."""
+        raise NotImplementedError
+
+    def begin_iteration(self, state: State, key: Key) -> State:
+        """Called once before each rollout, for what need not happen at every step (renewing a pool of resets)."""
+        del key
+        return state
+
+
+@runtime_checkable
+class VecEnv(Protocol):
+    """RSL-RL's contract for a batch of environments outside JAX; arrays are of numpy, jax or torch.
+
+    Attributes:
+        num_envs: size of the batch, ``N``.
+        num_actions: size of an action, ``A``.
+        max_episode_length: time limit in steps, one for all or ``[N]``.
+        episode_length_buf: steps since the last reset, ``[N]``.
+        device: where its arrays live.
+        cfg: what describes the environment, kept with the logs.
+    """
+
+    num_envs: int
+    num_actions: int
+    max_episode_length: Any
+    episode_length_buf: Any
+    device: Any
+    cfg: Any
+
+    def get_observations(self) -> Mapping[str, Any]:
+        """Current observations, leaves ``[N, ...]``."""
+        ...
+
+    def step(self, actions: Any) -> tuple[Mapping[str, Any], Any, Any, dict[str, Any]]:
+        """Apply actions ``[N, A]``; gives observations, rewards ``[N]``, dones ``[N]`` and extras.
+
+        ``extras`` may hold ``"time_outs"`` ``[N]``, ``"final_observations"`` (leaves ``[N, ...]``, before the reset) and
+        ``"log"`` (scalars or arrays by tag; arrays are averaged).
+        """
+        ...

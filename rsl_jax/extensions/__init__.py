@@ -1,0 +1,1 @@
+"""extensions of rsl_jax."""

@@ -1,0 +1,1 @@
+"""interop of rsl_jax."""

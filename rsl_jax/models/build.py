@@ -1,0 +1,109 @@
+"""From a config section to a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rsl_jax.config import CustomConfig, ModelConfig
+from rsl_jax.distributions import DISTRIBUTIONS, Distribution
+
+from rsl_jax.models.mlp_model import MLPModel
+
+from rsl_jax.registry import nearest, resolve_callable
+from rsl_jax.types import Spec
+
+MODELS: Mapping[str, Any] = {"MLPModel": MLPModel}
+
+
+def build_model(
+    cfg: ModelConfig, spec: Spec, *, obs_set: str, obs_groups: Mapping[str, tuple[str, ...]], output_dim: int
+) -> Any:
+    """Build the model of an observation set.
+
+    Args:
+        cfg: its section of the config.
+        spec: the environment.
+        obs_set: name of the observation set (actor, critic, ...).
+        obs_groups: resolved groups of every set.
+        output_dim: size of its output.
+
+    Returns:
+        a linen module with the methods of :class:`rsl_jax.models.MLPModel`.
+
+    Raises:
+        ValueError: if the model cannot look at one of its groups.
+    """
+    kwargs = section_arguments(cfg)
+    distribution_cfg = kwargs.pop("distribution_cfg", None)
+    model_class = resolve_callable(cfg.class_name, MODELS, "model")
+    groups = obs_groups[obs_set]
+    if hasattr(model_class, "check"):
+        model_class.check(obs_set, spec.observations, groups, **kwargs)
+    return model_class(
+        obs_shapes={group: tuple(spec.observations[group]) for group in groups},
+        obs_groups=tuple(groups),
+        output_dim=output_dim,
+        distribution=build_distribution(distribution_cfg, output_dim) if distribution_cfg is not None else None,
+        **kwargs,
+    )
+
+
+def build_distribution(cfg: Any, output_dim: int) -> Distribution:
+    """Build a distribution over ``output_dim`` actions from its section of the config."""
+    return resolve_callable(cfg.class_name, DISTRIBUTIONS, "distribution")(output_dim, **section_arguments(cfg))
+
+
+def section_arguments(cfg: Any) -> dict[str, Any]:
+    """The arguments that a section holds beside its ``class_name``."""
+    if isinstance(cfg, CustomConfig):
+        return dict(cfg.kwargs)
+    return {f.name: getattr(cfg, f.name) for f in dataclasses.fields(cfg) if f.name != "class_name"}
+
+
+def resolve_obs_groups(
+    available: Sequence[str], obs_groups: Mapping[str, Sequence[str]], sets: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Decide which observation groups each observation set looks at.
+
+    A set that ``obs_groups`` does not mention falls back to the group of its own name, then to ``policy``, with a warning.
+
+    Args:
+        available: names of the groups that the environment returns.
+        obs_groups: groups of each set, from the config.
+        sets: the sets that are needed.
+
+    Returns:
+        groups of every set.
+
+    Raises:
+        ValueError: for an empty set, an unknown group, or a set without a fallback.
+    """
+    resolved = {name: tuple(groups) for name, groups in obs_groups.items()}
+    for name, groups in resolved.items():
+        if not groups:
+            raise ValueError(f"obs_groups['{name}'] is empty; name at least one of the groups {sorted(available)}.")
+        for group in groups:
+            if group not in available:
+                raise ValueError(
+                    f"obs_groups['{name}'] names the group '{group}', which the environment does not return. It returns "
+                    f"{sorted(available)}.{nearest(group, available)}"
+                )
+    for name in sets:
+        if name not in resolved:
+            fallback = name if name in available else "policy"
+            if fallback not in available:
+                raise ValueError(
+                    f"obs_groups has no entry '{name}' and the environment returns neither a group '{name}' nor 'policy'. "
+                    f"Add obs_groups['{name}'] with some of {sorted(available)}."
+                )
+            # An environment with a single group leaves nothing to choose, hence nothing to warn of.
+            if len(available) > 1:
+                warnings.warn(
+                    f"obs_groups has no entry '{name}'; taking the group '{fallback}' out of {sorted(available)}.",
+                    stacklevel=2,
+                )
+            resolved[name] = (fallback,)
+    return resolved

@@ -1,0 +1,88 @@
+"""Multi-layer perceptron with PyTorch's default initialisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rsl_jax.modules.activations import resolve_activation
+from rsl_jax.types import Array, Key
+
+Initializer = Callable[[Key, Sequence[int], Any], Array]
+
+
+def default_dtype() -> Any:
+    """The float type in force: float32, or float64 where JAX is set to 64 bits."""
+    return jnp.zeros(()).dtype
+
+
+def uniform_within(bound: float) -> Initializer:
+    """Draws uniformly in ``±bound``."""
+
+    def init(key: Key, shape: Sequence[int], dtype: Any) -> Array:
+        return jax.random.uniform(key, tuple(shape), dtype, -bound, bound)
+
+    return init
+
+
+def then(init: Initializer, change: Callable[[Array], Array] | None) -> Initializer:
+    """An initialiser whose result is changed by a function."""
+    return init if change is None else lambda key, shape, dtype: change(init(key, shape, dtype))
+
+
+class MLP(nn.Module):
+    """Linear layers with an activation between them, drawn uniformly in ``±1/sqrt(fan_in)`` as PyTorch draws them.
+
+    Attributes:
+        output_dim: size of the output, or its shape.
+        hidden_dims: sizes of the hidden layers; -1 means the size of the input.
+        activation: name of the activation after each hidden layer.
+        last_activation: name of the activation of the output, or None for none.
+        head_kernel: changes the initial kernel ``[fan_in, output]`` of the last layer.
+        head_bias: changes the initial bias ``[output]`` of the last layer.
+        dtype: type to compute in, or None for that of the parameters.
+    """
+
+    output_dim: int | tuple[int, ...]
+    hidden_dims: tuple[int, ...] = (256, 256, 256)
+    activation: str = "elu"
+    last_activation: str | None = None
+    head_kernel: Callable[[Array], Array] | None = None
+    head_bias: Callable[[Array], Array] | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """``[..., input]`` to ``[..., *output_dim]``."""
+        input_dim = x.shape[-1]
+        activation = resolve_activation(self.activation)
+        for index, dim in enumerate(self.hidden_dims):
+            x = activation(self._linear(x, input_dim if dim == -1 else dim, index))
+        output_dims = (self.output_dim,) if isinstance(self.output_dim, int) else tuple(self.output_dim)
+        x = self._linear(x, math.prod(output_dims), len(self.hidden_dims), self.head_kernel, self.head_bias)
+        if len(output_dims) > 1:
+            x = jnp.reshape(x, (*x.shape[:-1], *output_dims))
+        return x if self.last_activation is None else resolve_activation(self.last_activation)(x)
+
+    def _linear(
+        self,
+        x: Array,
+        features: int,
+        index: int,
+        kernel: Callable[[Array], Array] | None = None,
+        bias: Callable[[Array], Array] | None = None,
+    ) -> Array:
+        init = uniform_within(1 / math.sqrt(x.shape[-1]))
+        return nn.Dense(
+            features,
+            dtype=self.dtype,
+            param_dtype=default_dtype(),
+            kernel_init=then(init, kernel),
+            bias_init=then(init, bias),
+            name=f"layer_{index}",
+        )(x)

@@ -1,0 +1,91 @@
+"""Running moments of what a model sees, as ``init/update/apply`` on a small frozen state."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import struct
+
+from rsl_jax.ops import sum_over_devices
+from rsl_jax.types import Array
+
+
+@struct.dataclass
+class NormalizerState:
+    """Moments of all samples seen so far.
+
+    Attributes:
+        mean: ``[D]``.
+        var: biased variance, ``[D]``.
+        count: number of samples, ``[]``.
+    """
+
+    mean: Array
+    var: Array
+    count: Array
+
+
+def init_normalizer(shape: tuple[int, ...], dtype: object = None) -> NormalizerState:
+    """A normaliser that has seen nothing: mean 0, variance 1."""
+    zeros = jnp.zeros(shape, dtype)
+    return NormalizerState(mean=zeros, var=jnp.ones_like(zeros), count=jnp.zeros((), jnp.int32))
+
+
+def normalize(state: NormalizerState, x: Array, *, eps: float = 1e-2) -> Array:
+    """``(x - mean) / (std + eps)`` for ``x`` ``[..., D]``, in the type of ``x``."""
+    shape = (1,) * (x.ndim - state.mean.ndim) + state.mean.shape
+    mean, scale = (jnp.reshape(v, shape).astype(x.dtype) for v in (state.mean, jnp.sqrt(state.var) + eps))
+    return (x - mean) / scale
+
+
+def denormalize(state: NormalizerState, y: Array, *, eps: float = 1e-2) -> Array:
+    """The inverse of :func:`normalize`."""
+    shape = (1,) * (y.ndim - state.mean.ndim) + state.mean.shape
+    return y * jnp.reshape(jnp.sqrt(state.var) + eps, shape) + jnp.reshape(state.mean, shape)
+
+
+def update_normalizer(
+    state: NormalizerState, x: Array, *, until: int | None = None, axis_name: str | None = None
+) -> NormalizerState:
+    """Merge the moments of a batch into the running ones, each weighted by its number of samples.
+
+    Args:
+        state: the moments so far.
+        x: a batch, ``[..., D]``; all axes before the state's own count as samples.
+        until: stop learning once this many samples were seen.
+        axis_name: mesh axis over which the batch is spread; the global mean is taken first, then the variances around
+            it, so that every device ends with the moments of the whole batch.
+
+    Returns:
+        the merged moments.
+
+    Source: Chan et al., "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
+    """
+    axes = tuple(range(x.ndim - state.mean.ndim))
+    batch_count = sum_over_devices(jnp.asarray(_size(x, axes), state.count.dtype), axis_name)
+    samples = batch_count.astype(x.dtype)
+    mean = sum_over_devices(jnp.sum(x, axes), axis_name) / samples
+    centred = x - jnp.reshape(mean, (1,) * len(axes) + mean.shape)
+    var = sum_over_devices(jnp.sum(jnp.square(centred), axes), axis_name) / samples
+
+    count = state.count + batch_count
+    rate = samples / count.astype(x.dtype)
+    delta = mean - state.mean
+    new_mean = state.mean + rate * delta
+    merged = NormalizerState(
+        mean=new_mean, var=state.var + rate * (var - state.var + delta * (mean - new_mean)), count=count
+    )
+    if until is None:
+        return merged
+    full = state.count >= until
+    return NormalizerState(
+        mean=jnp.where(full, state.mean, merged.mean),
+        var=jnp.where(full, state.var, merged.var),
+        count=jnp.where(full, state.count, merged.count),
+    )
+
+
+def _size(x: Array, axes: tuple[int, ...]) -> int:
+    size = 1
+    for axis in axes:
+        size *= x.shape[axis]
+    return size

@@ -1,0 +1,18 @@
+"""Formulas on arrays; nothing here knows what a model or an algorithm is."""
+
+from rsl_jax.ops.gradients import adapt_learning_rate, clip_by_global_norm
+from rsl_jax.ops.losses import clipped_value_loss, surrogate_loss, value_loss
+from rsl_jax.ops.parallel import mean_over_devices, standardize, sum_over_devices
+from rsl_jax.ops.returns import generalized_advantage_estimation
+
+__all__ = [
+    "adapt_learning_rate",
+    "clip_by_global_norm",
+    "clipped_value_loss",
+    "generalized_advantage_estimation",
+    "mean_over_devices",
+    "standardize",
+    "sum_over_devices",
+    "surrogate_loss",
+    "value_loss",
+]

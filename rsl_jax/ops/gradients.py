@@ -1,0 +1,56 @@
+"""Gradient clipping and the learning-rate rule, as RSL-RL has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rsl_jax.types import Array
+
+
+def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, Array]:
+    """Scale gradients by ``min(1, max_norm / (norm + 1e-6))``, as PyTorch's ``clip_grad_norm_`` does.
+
+    Args:
+        gradients: a pytree.
+        max_norm: the largest norm allowed.
+
+    Returns:
+        the scaled pytree and the norm before scaling, ``[]``.
+    """
+    norm = optax.global_norm(gradients)
+    factor = jnp.minimum(1, max_norm / (norm + 1e-6))
+    return jax.tree.map(lambda gradient: gradient * factor, gradients), norm
+
+
+def adapt_learning_rate(
+    learning_rate: Array,
+    kl: Array,
+    *,
+    desired_kl: float | Array,
+    factor: float = 1.5,
+    minimum: float = 1e-5,
+    maximum: float = 1e-2,
+) -> Array:
+    """The learning rate that keeps the policy's steps near a wanted size.
+
+    Args:
+        learning_rate: the rate in force, ``[]``.
+        kl: how far the policy has moved, mean ``KL(old || new)``, ``[]``.
+        desired_kl: how far it should move. Beyond twice of it the rate falls by ``factor``, below half of it (and above
+            0, which is what an unchanged policy shows) it rises by ``factor``.
+        factor: of one change.
+        minimum: floor of a falling rate.
+        maximum: cap of a rising rate.
+
+    Returns:
+        the new rate, ``[]``.
+    """
+    slower = jnp.maximum(minimum, learning_rate / factor)
+    faster = jnp.minimum(maximum, learning_rate * factor)
+    too_far = kl > 2 * desired_kl
+    too_near = (kl < desired_kl / 2) & (kl > 0)
+    return jnp.where(too_far, slower, jnp.where(too_near, faster, learning_rate))

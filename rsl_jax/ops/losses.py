@@ -1,0 +1,47 @@
+"""The losses of PPO as formulas on arrays."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from rsl_jax.types import Array
+
+
+def surrogate_loss(log_probs: Array, old_log_probs: Array, advantages: Array, *, clip_param: float | Array) -> Array:
+    r"""PPO's clipped objective, ``mean(max(-A r, -A clip(r, 1 - c, 1 + c)))`` with ``r = exp(log_prob - old)``.
+
+    Args:
+        log_probs: of the stored actions under the policy that learns, ``[...]``.
+        old_log_probs: of the same actions when they were taken, ``[...]``.
+        advantages: ``[...]``.
+        clip_param: ``c``.
+
+    Returns:
+        the loss, ``[]``.
+
+    Source: Schulman et al., "Proximal policy optimization algorithms" (2017), eq. 7.
+    """
+    ratio = jnp.exp(log_probs - old_log_probs)
+    clipped = jnp.clip(ratio, 1 - clip_param, 1 + clip_param)
+    return jnp.mean(jnp.maximum(-advantages * ratio, -advantages * clipped))
+
+
+def value_loss(values: Array, returns: Array) -> Array:
+    """Mean square error of values ``[...]`` against returns ``[...]``."""
+    return jnp.mean(jnp.square(values - returns))
+
+
+def clipped_value_loss(values: Array, old_values: Array, returns: Array, *, clip_param: float | Array) -> Array:
+    r"""The larger of two square errors, averaged: of the value, and of the value kept within ``clip_param`` of its old one.
+
+    Args:
+        values: of the critic that learns, ``[...]``.
+        old_values: of the critic that collected, ``[...]``.
+        returns: ``[...]``.
+        clip_param: how far a value may move.
+
+    Returns:
+        the loss, ``[]``.
+    """
+    clipped = old_values + jnp.clip(values - old_values, -clip_param, clip_param)
+    return jnp.mean(jnp.maximum(jnp.square(values - returns), jnp.square(clipped - returns)))

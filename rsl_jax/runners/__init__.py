@@ -1,0 +1,1 @@
+"""runners of rsl_jax."""

@@ -1,0 +1,158 @@
+"""The vocabulary of rsl_jax: one name for one thing, everywhere.
+
+Shapes: ``T`` steps per environment, ``N`` environments, ``A`` actions. Everything here is an immutable pytree or a
+record of pure functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+from flax import struct
+
+Array: TypeAlias = jax.Array
+Key: TypeAlias = jax.Array
+"""A typed random key (``jax.random.key``), consumed once."""
+
+Observations: TypeAlias = Mapping[str, Array]
+"""Observation groups by name, leaves ``[N, ...]``."""
+
+Carry: TypeAlias = Any
+"""Hidden states of recurrent models, leaves ``[N, ...]``; ``()`` where there are none."""
+
+Metrics: TypeAlias = dict[str, Array]
+"""Scalars by their log tag; they stay on the device until the runner fetches them, once an iteration."""
+
+DistributionParams: TypeAlias = tuple[Array, ...]
+"""What describes an action distribution, e.g. ``(mean, std)``; leaves ``[..., A]``."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an algorithm must know about an environment before it sees the first observation.
+
+    Attributes:
+        observations: shape of every observation group, without the environments' axis.
+        num_actions: size of the action vector, or the number of choices where ``discrete``.
+        num_envs: how many environments (a device) steps at once.
+        step_dt: seconds between two actions, where the environment says so.
+        discrete: whether an action is one choice out of ``num_actions``.
+        env: the environment itself, for functions of the user that want it (symmetry).
+    """
+
+    observations: Mapping[str, tuple[int, ...]]
+    num_actions: int
+    num_envs: int
+    step_dt: float | None = None
+    discrete: bool = False
+    env: Any = None
+
+
+class Step(NamedTuple):
+    """What acting in ``N`` environments yields and learning needs again.
+
+    Attributes:
+        actions: sampled actions ``[N, A]``.
+        log_probs: their log-probabilities ``[N]``.
+        distribution_params: the distribution they came from, leaves ``[N, A]``.
+    """
+
+    actions: Array
+    log_probs: Array
+    distribution_params: DistributionParams
+
+
+@struct.dataclass
+class TimeStep:
+    """What ``N`` environments answer to an action.
+
+    Attributes:
+        observations: what is seen next, after an automatic reset where an episode ended; leaves ``[N, ...]``.
+        rewards: ``[N]``.
+        dones: whether the episode ended with this step, for whatever reason; bool ``[N]``.
+        time_outs: whether it ended only because time was up; bool ``[N]``, a subset of ``dones``.
+        final_observations: what was seen at the end of the step *before* any reset, leaves ``[N, ...]``; None where
+            the environment does not hand it over.
+        log: scalars to log, each ``[]``.
+    """
+
+    observations: Observations
+    rewards: Array
+    dones: Array
+    time_outs: Array
+    final_observations: Observations | None = None
+    log: Metrics = struct.field(default_factory=dict)
+
+
+@struct.dataclass
+class Rollout:
+    """What ``T`` steps in ``N`` environments left behind.
+
+    Attributes:
+        observations: seen before each action, leaves ``[T, N, ...]``.
+        actions: ``[T, N, A]``.
+        log_probs: log-probabilities of the actions when they were taken, ``[T, N]``.
+        distribution_params: the distributions they came from, leaves ``[T, N, A]``.
+        rewards: of the environment, ``[T, N]``.
+        dones: whether the episode ended with the step, bool ``[T, N]``.
+        time_outs: whether it ended only because time was up, bool ``[T, N]``.
+        carry: hidden states before the first step, leaves ``[N, ...]``.
+        last_observations: seen after the last step, leaves ``[N, ...]``.
+        final_observations: seen at the end of each step before any reset, leaves ``[T, N, ...]``, or None.
+    """
+
+    observations: Observations
+    actions: Array
+    log_probs: Array
+    distribution_params: DistributionParams
+    rewards: Array
+    dones: Array
+    time_outs: Array
+    carry: Carry
+    last_observations: Observations
+    final_observations: Observations | None = None
+
+
+@struct.dataclass
+class TrainState:
+    """All that learning changes.
+
+    Attributes:
+        params: trainable parameters by model name (``actor``, ``critic``).
+        statistics: what models learn without gradients (normalisers), by model name.
+        opt_state: state of the optimiser of ``params``.
+        learning_rate: the rate in force, ``[]``.
+        extensions: states of the extensions (RND, ...), by name.
+        iteration: finished iterations, int32 ``[]``.
+    """
+
+    params: Mapping[str, Any]
+    statistics: Mapping[str, Any]
+    opt_state: Any
+    learning_rate: Array
+    extensions: Mapping[str, Any]
+    iteration: Array
+
+
+class Algorithm(NamedTuple):
+    """A learning algorithm as a record of pure functions, in the manner of ``optax.GradientTransformation``.
+
+    Attributes:
+        init: ``(key) -> TrainState``.
+        initial_carry: ``(num_envs) -> Carry``, the hidden states at the start of an episode.
+        act: ``(state, carry, observations, key) -> (carry, Step)``, during collection.
+        prepare: ``(state, rollout) -> (state, rollout, rewards)``, what must happen between collecting and learning; the
+            rewards ``[T, N]`` by name are what episode statistics are kept of (``"reward"`` always).
+        update: ``(state, rollout, key) -> (state, metrics)``, one iteration of learning.
+        policy: ``(state, carry, observations) -> (actions [N, A], carry)``, deterministic, for play and export.
+    """
+
+    init: Callable[[Key], TrainState]
+    initial_carry: Callable[[int], Carry]
+    act: Callable[[TrainState, Carry, Observations, Key], tuple[Carry, Step]]
+    prepare: Callable[[TrainState, Rollout], tuple[TrainState, Rollout, dict[str, Array]]]
+    update: Callable[[TrainState, Rollout, Key], tuple[TrainState, Metrics]]
+    policy: Callable[[TrainState, Carry, Observations], tuple[Array, Carry]]
