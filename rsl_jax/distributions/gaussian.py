@@ -42,17 +42,18 @@ def gaussian(
     """
     bounds = check_std(init_std, std_range, std_type)
     to_std = std_parameterization(bounds, std_type)
-    start = init_std if std_type == "scalar" else math.log(init_std)
+    # Two names, so that parameters of one kind are never taken for the other.
+    name, start = ("std", init_std) if std_type == "scalar" else ("log_std", math.log(init_std))
 
     def params(output: Array, extra: Any) -> DistributionParams:
-        std = jnp.reshape(to_std(extra["std"]), (1,) * (output.ndim - 1) + (output_dim,))
+        std = jnp.reshape(to_std(extra[name]), (1,) * (output.ndim - 1) + (output_dim,))
         return output, jnp.broadcast_to(std, output.shape)
 
     return Distribution(
         output_dim=output_dim,
         params=params,
         mode=lambda output: output,
-        init_extra=lambda: {"std": jnp.full(output_dim, start, default_dtype())},
+        init_extra=lambda: {name: jnp.full(output_dim, start, default_dtype())},
         learn_extra=learn_std,
         **normal_functions(),
     )
