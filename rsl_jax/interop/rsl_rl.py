@@ -1,0 +1,163 @@
+"""Reads what RSL-RL trained: its state dicts, by their PyTorch names, into the variables of our models.
+
+Only numpy is needed. A checkpoint of RSL-RL is a pickle, which is why opening it is left to PyTorch::
+
+    checkpoint = torch.load("model_1500.pt", weights_only=True, map_location="cpu")
+    state = train_state_from_checkpoint(checkpoint, algorithm.init(key))
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rsl_jax.types import Array, TrainState
+
+
+class Rule(NamedTuple):
+    """Where arrays of a name go.
+
+    Attributes:
+        pattern: of the PyTorch name, matched as a whole.
+        targets: ``(match) -> paths`` of the variable, of which the model has one; none for what needs no keeping.
+        convert: from PyTorch's layout to ours.
+    """
+
+    pattern: str
+    targets: Callable[[re.Match[str]], tuple[str, ...]]
+    convert: Callable[[np.ndarray], np.ndarray] = lambda array: array
+
+
+def _mlp_layer(match: re.Match[str]) -> str:
+    # A sequence of linear layers, each but the last followed by its activation: every second index is a layer.
+    return f"params/mlp/layer_{int(match['index']) // 2}"
+
+
+def _distribution(match: re.Match[str]) -> tuple[str, ...]:
+    # What is configured not to learn is a constant with us; RSL-RL keeps it among the parameters.
+    return tuple(f"{collection}/distribution/{match['name']}" for collection in ("params", "constants"))
+
+
+def _normalizer(match: re.Match[str]) -> tuple[str, ...]:
+    return (f"normalizer/obs/{match['moment']}",)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(r"mlp\.(?P<index>\d+)\.weight", lambda match: (f"{_mlp_layer(match)}/kernel",), np.transpose),
+    Rule(r"mlp\.(?P<index>\d+)\.bias", lambda match: (f"{_mlp_layer(match)}/bias",)),
+    Rule(r"distribution\.(?P<name>std|log_std)_param", _distribution),
+    Rule(r"obs_normalizer\._(?P<moment>mean|var)", _normalizer, lambda array: array[0]),
+    Rule(r"obs_normalizer\.(?P<moment>count)", _normalizer),
+    Rule(r"obs_normalizer\._std", lambda match: ()),
+)
+"""A new kind of layer is a line here."""
+
+
+def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
+    """Bring a state dict of one of RSL-RL's models into the shape of one of ours.
+
+    Args:
+        state_dict: arrays (of numpy, or tensors) by RSL-RL's names.
+        like: variables of our model by collection (``params``, ``normalizer``, ...), as its ``init`` gives them. They say
+            which arrays are wanted, and their shapes and types; or some of these collections, for parts of a model.
+
+    Returns:
+        the same tree with the arrays of the state dict.
+
+    Raises:
+        ValueError: if the two do not fit: names the arrays that one has and the other has not, or the shapes.
+    """
+    wanted = {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
+    found: dict[str, Array] = {}
+    unused = []
+    for name, value in state_dict.items():
+        rule, match = _rule_of(name)
+        targets = rule.targets(match) if rule is not None and match is not None else (name,)
+        path = next((target for target in targets if target in wanted), None)
+        if path is not None and rule is not None:
+            found[path] = _fitted(rule.convert(_to_numpy(value)), wanted[path], name, path)
+        elif targets:
+            unused.append(name)
+    missing = sorted(set(wanted) - set(found))
+    if unused or missing:
+        raise ValueError(
+            "This state dict does not fit the model. "
+            + (f"The model has no place for {_listed(unused)}. " if unused else "")
+            + (f"The state dict does not have {_listed(missing)}. " if missing else "")
+            + "Compare hidden_dims, obs_normalization and distribution_cfg of the two configs."
+        )
+    return jax.tree_util.tree_map_with_path(lambda path, _: found[_path(path)], like)
+
+
+def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState) -> TrainState:
+    """Put the actor and critic of an RSL-RL checkpoint, and their normalisers, into a training state.
+
+    The optimiser starts anew, at the learning rate where RSL-RL's stood.
+
+    Args:
+        checkpoint: what RSL-RL saved, loaded by PyTorch: ``actor_state_dict``, ``critic_state_dict`` and, as far as they
+            are there, ``optimizer_state_dict`` and ``iter``.
+        state: a state of the algorithm that goes on from there, as its ``init`` gives it.
+
+    Returns:
+        the state with the checkpoint's parameters, normalisers, learning rate and iteration.
+
+    Raises:
+        ValueError: if a part is not there, or does not fit the model.
+    """
+    params, statistics = dict(state.params), dict(state.statistics)
+    for name in state.params:
+        key = f"{name}_state_dict"
+        if key not in checkpoint:
+            raise ValueError(
+                f"The checkpoint has no '{key}', only {_listed(checkpoint)}. RSL-RL 5 writes one; a checkpoint of an earlier "
+                "version must be loaded and saved again by version 5."
+            )
+        try:
+            variables = params_from_state_dict(checkpoint[key], {"params": params[name], **statistics[name]})
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from error
+        params[name] = variables.pop("params")
+        statistics[name] = variables
+    groups = checkpoint.get("optimizer_state_dict", {}).get("param_groups", [])
+    learning_rate = groups[0]["lr"] if groups else state.learning_rate
+    return state.replace(
+        params=params,
+        statistics=statistics,
+        learning_rate=jnp.asarray(learning_rate, state.learning_rate.dtype),
+        iteration=jnp.asarray(checkpoint.get("iter", state.iteration), state.iteration.dtype),
+    )
+
+
+def _rule_of(name: str) -> tuple[Rule | None, re.Match[str] | None]:
+    for rule in RULES:
+        match = re.fullmatch(rule.pattern, name)
+        if match:
+            return rule, match
+    return None, None
+
+
+def _fitted(array: np.ndarray, like: Array, name: str, path: str) -> Array:
+    if array.shape != like.shape:
+        raise ValueError(
+            f"'{name}' of the state dict has shape {array.shape}, '{path}' of the model {like.shape} (both in our layout). "
+            "Compare hidden_dims, observation groups and the number of actions of the two."
+        )
+    return jnp.asarray(array, like.dtype)
+
+
+def _to_numpy(value: Any) -> np.ndarray:
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _path(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "nothing"

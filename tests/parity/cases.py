@@ -1,0 +1,161 @@
+"""The configurations on which rsl_jax is held to rsl-rl-lib.
+
+Each case is a complete ``train_cfg`` as rsl_rl takes it, and what the synthetic rollout is made of. The shapes stay the
+same wherever the case is not about shapes, and are small, so that recordings stay small and compile quickly.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+NUM_STEPS = 6
+NUM_ENVS = 8
+NUM_ACTIONS = 3
+NUM_ROLLOUTS = 2
+OBSERVATION_SIZES = {"policy": 5, "privileged": 4}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A configuration and the rollout it learns from.
+
+    Attributes:
+        name: also the stem of the recording's file.
+        train_cfg: rsl_rl's configuration.
+        seed: of everything random in the recording.
+        done_probability: of an episode's end at a step.
+        time_out_probability: that an episode that ends does so because of its time limit; None where the environment
+            does not report time-outs at all.
+    """
+
+    name: str
+    train_cfg: dict[str, Any]
+    seed: int = 0
+    done_probability: float = 0.15
+    time_out_probability: float | None = 0.5
+
+    @property
+    def observation_sizes(self) -> dict[str, int]:
+        """Size of every observation group that the case's models look at."""
+        used = {group for groups in self.train_cfg["obs_groups"].values() for group in groups}
+        return {name: size for name, size in OBSERVATION_SIZES.items() if name in used}
+
+
+def train_cfg(
+    algorithm: dict[str, Any] | None = None,
+    actor: dict[str, Any] | None = None,
+    critic: dict[str, Any] | None = None,
+    distribution: dict[str, Any] | None = None,
+    obs_groups: dict[str, list[str]] | None = None,
+) -> dict[str, Any]:
+    """A complete configuration: small defaults, and what a case changes about them."""
+    gaussian = {"class_name": "GaussianDistribution", "init_std": 1.0, "std_type": "scalar", **(distribution or {})}
+    model = {"class_name": "MLPModel", "hidden_dims": [16, 8], "activation": "elu", "obs_normalization": False}
+    ppo = {
+        "class_name": "PPO",
+        "num_learning_epochs": 2,
+        "num_mini_batches": 4,
+        "learning_rate": 1e-3,
+        "clip_param": 0.2,
+        "gamma": 0.99,
+        "lam": 0.95,
+        "value_loss_coef": 1.0,
+        "entropy_coef": 0.01,
+        "max_grad_norm": 1.0,
+        "optimizer": "adam",
+        "use_clipped_value_loss": True,
+        "schedule": "adaptive",
+        "desired_kl": 0.01,
+        "normalize_advantage_per_mini_batch": False,
+    }
+    cfg = {
+        "num_steps_per_env": NUM_STEPS,
+        "save_interval": 50,
+        "obs_groups": obs_groups or {"actor": ["policy"], "critic": ["policy"]},
+        "algorithm": {**ppo, **(algorithm or {})},
+        "actor": {**model, "distribution_cfg": gaussian, **(actor or {})},
+        "critic": {**model, **(critic or {})},
+    }
+    return copy.deepcopy(cfg)
+
+
+ASYMMETRIC = {"actor": ["policy"], "critic": ["policy", "privileged"]}
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        # Five epochs, so that the adaptive rate goes up at first and down later.
+        Case("adaptive_adam", train_cfg({"num_learning_epochs": 5, "desired_kl": 0.008})),
+        Case(
+            "fixed_sgd_unclipped_value",
+            train_cfg(
+                {"schedule": "fixed", "optimizer": "sgd", "learning_rate": 0.05, "use_clipped_value_loss": False}
+            ),
+            time_out_probability=None,
+        ),
+        Case(
+            "adamw_advantage_per_mini_batch",
+            train_cfg({"optimizer": "adamw", "normalize_advantage_per_mini_batch": True, "value_loss_coef": 0.5}),
+        ),
+        Case(
+            "rmsprop_normalized_asymmetric",
+            train_cfg(
+                {"optimizer": "rmsprop", "schedule": "fixed", "learning_rate": 5e-4},
+                actor={"obs_normalization": True},
+                critic={"obs_normalization": True, "hidden_dims": [12]},
+                distribution={"std_type": "log", "init_std": 0.8},
+                obs_groups=ASYMMETRIC,
+            ),
+        ),
+        Case(
+            "adaptive_log_std_normalized",
+            train_cfg(
+                {"desired_kl": 0.02},
+                actor={"obs_normalization": True},
+                distribution={"std_type": "log", "init_std": 0.6},
+            ),
+        ),
+        Case("fixed_std", train_cfg(distribution={"learn_std": False, "init_std": 0.5})),
+        # A standard deviation beyond its range has no gradient but that of the clamp.
+        Case("clamped_std", train_cfg(distribution={"std_range": (0.2, 0.9), "init_std": 1.0})),
+        Case(
+            "activations_minus_one",
+            train_cfg(
+                actor={"activation": "mish", "hidden_dims": [-1, 8]},
+                critic={"activation": "gelu", "hidden_dims": [16, -1]},
+            ),
+        ),
+        # 48 samples in five mini-batches: nine each, three are never used.
+        Case("remainder_dropped", train_cfg({"num_mini_batches": 5})),
+        Case("hard_clipping", train_cfg({"max_grad_norm": 0.05, "clip_param": 0.05, "entropy_coef": 0.1})),
+        Case(
+            "many_time_outs",
+            train_cfg({"gamma": 0.9, "lam": 0.7, "num_mini_batches": 2}, critic={"activation": "tanh"}),
+            done_probability=0.5,
+            time_out_probability=0.8,
+        ),
+    )
+}
+
+ACTIVATIONS = (
+    "elu",
+    "selu",
+    "relu",
+    "crelu",
+    "lrelu",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "gelu",
+    "swish",
+    "mish",
+    "identity",
+)
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+STD_TYPES = ("scalar", "log")
+STD_RANGE = (0.5, 2.0)
+NORMALIZER_BATCHES = (48, 7, 1, 32, 16)
+NORMALIZER_UNTIL = 80
+MAX_NORMS = (0.05, 1.0, 100.0)

@@ -1,0 +1,279 @@
+"""Drives rsl-rl-lib through its public classes and records what it computes.
+
+What is recorded comes from the reference itself: nothing here types one of its formulas again. Three things are hooked:
+``torch.randperm``, so that the permutation is known; ``clip_grad_norm_``, which sees the gradients; and the optimiser's
+``step``, from where the losses of a mini-batch are read out of the running ``PPO.update``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from rsl_rl.algorithms import PPO
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+
+from .cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, NUM_STEPS, Case
+
+Arrays = dict[str, np.ndarray]
+
+MODELS = ("actor", "critic")
+"""In the order in which ``PPO.update`` clips them."""
+
+
+@contextlib.contextmanager
+def default_dtype(name: str) -> Iterator[None]:
+    """PyTorch's default float type for a while: ``"float32"`` or ``"float64"``."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, name))
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def to_tensor(array: np.ndarray) -> torch.Tensor:
+    """A copy as a tensor of PyTorch's default float type."""
+    return torch.tensor(array, dtype=torch.get_default_dtype())
+
+
+def to_array(tensor: torch.Tensor) -> np.ndarray:
+    """A copy that later in-place changes do not reach."""
+    return tensor.detach().cpu().numpy().copy()
+
+
+def prefixed(prefix: str, arrays: Arrays) -> Arrays:
+    """The same arrays under ``prefix/name``."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+class SyntheticEnv(VecEnv):
+    """The sizes that ``PPO.construct_algorithm`` asks an environment for; it cannot be stepped."""
+
+    def __init__(self, num_envs: int, num_actions: int, observation_sizes: dict[str, int]) -> None:
+        self.num_envs = num_envs
+        self.num_actions = num_actions
+        self.max_episode_length = 1000
+        self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
+        self.device = "cpu"
+        self.cfg: dict[str, Any] = {}
+        self._sizes = observation_sizes
+
+    def get_observations(self) -> TensorDict:
+        return TensorDict({name: torch.zeros(self.num_envs, size) for name, size in self._sizes.items()}, self.num_envs)
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
+        raise NotImplementedError("the rollouts of this environment are made up beforehand")
+
+
+def build_ppo(train_cfg: dict[str, Any], env: VecEnv) -> PPO:
+    """The reference's algorithm for a configuration, ready to learn; it prints nothing."""
+    cfg = {**copy.deepcopy(train_cfg), "multi_gpu": None}
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        algorithm = PPO.construct_algorithm(env.get_observations(), env, cfg, "cpu")
+    algorithm.train_mode()
+    return algorithm
+
+
+def record(case: Case, dtype: str) -> Arrays:
+    """Rollouts and updates of a case, one after the other, so that all state is carried over.
+
+    Args:
+        case: the configuration.
+        dtype: ``"float32"`` or ``"float64"``, PyTorch's default type while it runs.
+
+    Returns:
+        by name: ``initial/MODEL/NAME`` (state dicts of the models), for each rollout ``rollout_0/...`` what
+        :func:`record_iteration` gives, and ``order/MODEL`` the names of its learning parameters, in the order in which
+        they stand in vectors.
+    """
+    generator = np.random.default_rng(case.seed)
+    with default_dtype(dtype):
+        torch.manual_seed(case.seed)
+        env = SyntheticEnv(NUM_ENVS, NUM_ACTIONS, case.observation_sizes)
+        algorithm = build_ppo(case.train_cfg, env)
+        arrays = prefixed("initial", state_dicts(algorithm))
+        arrays |= {f"order/{name}": np.array(list(learning_parameters(algorithm, name))) for name in MODELS}
+        for index in range(NUM_ROLLOUTS):
+            arrays |= prefixed(f"rollout_{index}", record_iteration(algorithm, case, generator))
+    return arrays
+
+
+def record_iteration(algorithm: PPO, case: Case, generator: np.random.Generator) -> Arrays:
+    """One rollout, the returns, and one whole update.
+
+    Returns:
+        by name: what went in (``observations/GROUP [T + 1, N, D]``, ``rewards``, ``dones``, ``time_outs`` ``[T, N]``,
+        ``permutation``), what was stored (``actions [T, N, A]``, ``log_probs``, ``values`` ``[T, N]``,
+        ``distribution/0`` and ``/1``, ``bootstrapped_rewards``), ``returns`` and ``advantages`` ``[T, N]``, of each
+        mini-batch ``losses/surrogate``, ``/value``, ``/entropy``, ``kl``, ``learning_rate``, ``norm/MODEL`` ``[M]``, of
+        the first one the vectors ``gradient/MODEL`` and ``clipped/MODEL`` ``[P]``; after the update ``after/MODEL``
+        ``[P]`` and, where observations are normalised, ``normalizer/MODEL/NAME``.
+    """
+    arrays = synthetic_rollout(case, generator)
+    arrays |= collect(algorithm, case, arrays)
+    storage = algorithm.storage
+    arrays["returns"] = to_array(storage.returns[..., 0])
+    arrays["advantages"] = to_array(storage.advantages[..., 0])
+    with recording(algorithm, generator) as recorder:
+        losses = algorithm.update()
+    arrays |= recorder.arrays()
+    check_means(losses, arrays)
+    for name in MODELS:
+        model = getattr(algorithm, name)
+        arrays[f"after/{name}"] = vector(learning_parameters(algorithm, name).values())
+        buffers = {key.removeprefix("obs_normalizer."): to_array(value) for key, value in model.named_buffers()}
+        arrays |= prefixed(f"normalizer/{name}", buffers)
+    return arrays
+
+
+def synthetic_rollout(case: Case, generator: np.random.Generator) -> Arrays:
+    """Made-up observations, rewards and ends of episodes."""
+    arrays: Arrays = {}
+    dtype = torch.zeros(()).numpy().dtype
+    for name, size in case.observation_sizes.items():
+        offset, scale = generator.normal(size=size), generator.uniform(0.5, 2.0, size)
+        samples = offset + scale * generator.normal(size=(NUM_STEPS + 1, NUM_ENVS, size))
+        arrays[f"observations/{name}"] = samples.astype(dtype)
+    shape = (NUM_STEPS, NUM_ENVS)
+    arrays["rewards"] = generator.normal(size=shape).astype(dtype)
+    arrays["dones"] = generator.random(shape) < case.done_probability
+    arrays["time_outs"] = arrays["dones"] & (generator.random(shape) < (case.time_out_probability or 0.0))
+    return arrays
+
+
+def collect(algorithm: PPO, case: Case, rollout: Arrays) -> Arrays:
+    """Acts on given observations and computes the returns; gives what the storage then holds."""
+    groups = {name: to_tensor(rollout[f"observations/{name}"]) for name in case.observation_sizes}
+    report_time_outs = case.time_out_probability is not None
+
+    def observe(step: int) -> TensorDict:
+        return TensorDict({name: group[step] for name, group in groups.items()}, NUM_ENVS)
+
+    with torch.inference_mode():
+        for step in range(NUM_STEPS):
+            algorithm.act(observe(step))
+            extras = {"time_outs": torch.as_tensor(rollout["time_outs"][step])} if report_time_outs else {}
+            rewards, dones = to_tensor(rollout["rewards"][step]), torch.as_tensor(rollout["dones"][step])
+            algorithm.process_env_step(observe(step + 1), rewards, dones, extras)
+        algorithm.compute_returns(observe(NUM_STEPS))
+    storage = algorithm.storage
+    arrays = {
+        "actions": to_array(storage.actions),
+        "log_probs": to_array(storage.actions_log_prob[..., 0]),
+        "values": to_array(storage.values[..., 0]),
+        "bootstrapped_rewards": to_array(storage.rewards[..., 0]),
+    }
+    params = {str(index): to_array(param) for index, param in enumerate(storage.distribution_params or ())}
+    return arrays | prefixed("distribution", params)
+
+
+def state_dicts(algorithm: PPO) -> Arrays:
+    """``MODEL/NAME`` of all parameters and buffers."""
+    arrays: Arrays = {}
+    for name in MODELS:
+        state = getattr(algorithm, name).state_dict()
+        arrays |= prefixed(name, {key: to_array(value) for key, value in state.items()})
+    return arrays
+
+
+def learning_parameters(algorithm: PPO, model: str) -> dict[str, torch.nn.Parameter]:
+    """The parameters of a model that gradients train, by name."""
+    named = getattr(algorithm, model).named_parameters()
+    return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+
+def vector(tensors: Iterable[torch.Tensor]) -> np.ndarray:
+    """All elements in a row; many small arrays would weigh more in a file than what they hold."""
+    return np.concatenate([to_array(tensor).ravel() for tensor in tensors])
+
+
+@dataclass
+class Recorder:
+    """What an update lets through its hooks, in the order of the mini-batches."""
+
+    permutation: np.ndarray | None = None
+    scalars: list[dict[str, float]] = field(default_factory=list)
+    norms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in MODELS})
+    gradients: Arrays = field(default_factory=dict)
+
+    def arrays(self) -> Arrays:
+        """By name, see :func:`record_iteration`."""
+        dtype = torch.zeros(()).numpy().dtype
+        arrays = {name: np.array([row[name] for row in self.scalars], dtype) for name in self.scalars[0]}
+        arrays |= {f"norm/{name}": np.array(norms, dtype) for name, norms in self.norms.items()}
+        assert self.permutation is not None, "PPO.update drew no permutation; is the policy recurrent?"
+        return arrays | self.gradients | {"permutation": self.permutation}
+
+
+@contextlib.contextmanager
+def recording(algorithm: PPO, generator: np.random.Generator) -> Iterator[Recorder]:
+    """Hooks an algorithm's next update."""
+    recorder = Recorder()
+    parameters_of = {name: list(learning_parameters(algorithm, name).values()) for name in MODELS}
+    clip, step = torch.nn.utils.clip_grad_norm_, algorithm.optimizer.step
+
+    def permute(size: int, **_: Any) -> torch.Tensor:
+        recorder.permutation = generator.permutation(size)
+        return torch.as_tensor(recorder.permutation)
+
+    def clip_and_record(parameters: Iterable[torch.nn.Parameter], max_norm: float) -> torch.Tensor:
+        clipped = list(parameters)
+        model = next(name for name in MODELS if parameters_of[name][0] in set(clipped))
+        first = not recorder.norms[model]
+        if first:
+            recorder.gradients[f"gradient/{model}"] = vector(p.grad for p in parameters_of[model])
+        norm = clip(clipped, max_norm)
+        recorder.norms[model].append(norm.item())
+        if first:
+            recorder.gradients[f"clipped/{model}"] = vector(p.grad for p in parameters_of[model])
+        return norm
+
+    def step_and_record() -> None:
+        recorder.scalars.append(scalars_of(algorithm, sys._getframe(1).f_locals))
+        step()
+
+    with (
+        mock.patch.object(torch, "randperm", permute),
+        mock.patch.object(torch.nn.utils, "clip_grad_norm_", clip_and_record),
+        mock.patch.object(algorithm.optimizer, "step", step_and_record),
+    ):
+        yield recorder
+
+
+def scalars_of(algorithm: PPO, variables: dict[str, Any]) -> dict[str, float]:
+    """Losses, KL and learning rate of the mini-batch at hand, from the local variables of ``PPO.update``."""
+    with torch.no_grad():
+        kl = algorithm.actor.get_kl_divergence(
+            variables["batch"].old_distribution_params, variables["distribution_params"]
+        ).mean()
+    return {
+        "losses/surrogate": variables["surrogate_loss"].item(),
+        "losses/value": variables["value_loss"].item(),
+        "losses/entropy": variables["entropy"].mean().item(),
+        "kl": kl.item(),
+        "learning_rate": algorithm.optimizer.param_groups[0]["lr"],
+    }
+
+
+def check_means(losses: dict[str, float], arrays: Arrays) -> None:
+    """Refuses a recording whose mini-batches are not what the update reports.
+
+    Raises:
+        RuntimeError: if the means differ.
+    """
+    for name, mean in losses.items():
+        recorded = arrays[f"losses/{name}"].mean(dtype=np.float64)
+        if not np.isclose(recorded, mean, rtol=1e-5, atol=1e-7):
+            raise RuntimeError(f"PPO.update reports {name} = {mean}, its mini-batches average {recorded}.")
