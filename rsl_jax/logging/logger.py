@@ -1,0 +1,199 @@
+"""What the runner logs through: a writer for the scalars, the console for people, the state of the code."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import rsl_jax
+from rsl_jax.logging.console import TrainingConsole
+from rsl_jax.logging.events import iteration_times, read_scalars
+from rsl_jax.logging.git_state import store_git_state
+from rsl_jax.logging.status import Status
+from rsl_jax.logging.writer import LogWriter, make_writer
+
+TIMED_TAGS = ("Train/mean_reward", "Train/mean_episode_length")
+"""Tags that are logged a second time, as ``<tag>/time``, over the elapsed seconds."""
+
+_VIDEO_SETTLED_AFTER = 2.0
+
+
+class Logger:
+    """Logs a run: scalars to a writer, progress to the console, the state of the code to ``log_dir/git``.
+
+    The caller starts it, logs every iteration, and stops it; as a context manager it stops by itself::
+
+        with logger.start(0, 500):
+            for it in range(500):
+                ...
+                logger.log(it, metrics, collection_time=None, learning_time=seconds)
+
+    Attributes:
+        log_dir: folder of the run, None where nothing is kept.
+        writer: where scalars go while the logger is started, otherwise None.
+        elapsed: seconds of training so far; goes on where a resumed run left off.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] | None,
+        train_cfg: Mapping[str, Any],
+        env_cfg: object = None,
+        *,
+        num_envs: int,
+        num_steps_per_env: int,
+        title: str | None = None,
+        console: bool = True,
+    ) -> None:
+        """Prepare; nothing is opened or shown before :meth:`start`.
+
+        Args:
+            log_dir: folder of the run. None: nothing is written, the console works all the same.
+            train_cfg: the training config; ``logger`` says which writer (see :func:`make_writer`).
+            env_cfg: the environment's config, kept by writers that keep configs.
+            num_envs: environments on all devices together.
+            num_steps_per_env: steps of each environment in one iteration.
+            title: what the console calls the run; by default its ``run_name`` or the name of ``log_dir``.
+            console: whether to show progress. Processes other than the first switch it off and pass no ``log_dir``.
+        """
+        self.log_dir = None if log_dir is None else Path(log_dir)
+        self.writer: LogWriter | None = None
+        self.elapsed = 0.0
+        self._train_cfg = train_cfg
+        self._env_cfg = env_cfg
+        self._steps_per_iteration = num_envs * num_steps_per_env
+        self._title = title or train_cfg.get("run_name") or (self.log_dir.name if self.log_dir else "") or "rsl_jax"
+        self._show_console = console
+        self._console: TrainingConsole | None = None
+        self._git_repos: list[str | os.PathLike[str]] = [os.path.dirname(rsl_jax.__file__)]
+        self._videos: set[Path] = set()
+        self._total_it = 0
+        self._last_it = 0
+        self._first_finished: tuple[int, float] | None = None
+
+    def add_git_repo(self, path: str | os.PathLike[str]) -> None:
+        """Also keep the state of the repository that holds the file or folder ``path``; call before :meth:`start`."""
+        self._git_repos.append(path)
+
+    def start(self, start_it: int, total_it: int) -> Logger:
+        """Open the writer and the console.
+
+        Args:
+            start_it: the first iteration to come; above zero where a run goes on.
+            total_it: iterations at the end.
+        """
+        self.stop()
+        self._total_it, self._first_finished = total_it, None
+        if self.log_dir is not None:
+            if start_it > 0 and self.elapsed == 0.0:
+                self.elapsed = _elapsed_before(self.log_dir, start_it)
+            self.writer = make_writer(self._train_cfg.get("logger", "tensorboard"), self.log_dir)
+            self.writer.store_config(self._env_cfg, self._train_cfg)
+            for repo in self._git_repos:
+                stored = store_git_state(repo, self.log_dir / "git")
+                if stored is not None:
+                    self.save_file(stored)
+        if self._show_console:
+            status = Status(self._title, start_it, total_it, start_it * self._steps_per_iteration, self.elapsed)
+            self._console = TrainingConsole(status).start()
+        return self
+
+    def log(
+        self, it: int, metrics: Mapping[str, float], *, collection_time: float | None, learning_time: float
+    ) -> None:
+        """Log one iteration.
+
+        Args:
+            it: the iteration, counted from 0 over all sessions of the run.
+            metrics: scalars by tag, on the host. NaN means that there is no value (no episode has ended yet) and is not
+                written. Tags without a slash belong to the environment's log and get the prefix ``Episode/``.
+            collection_time: seconds spent collecting; None where collecting and learning are one compiled call.
+            learning_time: seconds spent learning, or in the whole iteration where ``collection_time`` is None.
+        """
+        iteration_time = learning_time + (collection_time or 0.0)
+        self.elapsed += iteration_time
+        self._last_it = it
+        scalars = {tag if "/" in tag else f"Episode/{tag}": float(value) for tag, value in metrics.items()}
+        scalars["Perf/total_fps"] = self._steps_per_iteration / max(iteration_time, 1e-9)
+        if collection_time is None:
+            scalars["Perf/iteration_time"] = iteration_time
+        else:
+            scalars["Perf/collection_time"] = collection_time
+            scalars["Perf/learning_time"] = learning_time
+        self._write(it, scalars)
+        if self._console is not None:
+            steps = (it + 1) * self._steps_per_iteration
+            left = self._time_left(it)
+            self._console.update(Status(self._title, it + 1, self._total_it, steps, self.elapsed, left, scalars))
+
+    def save_model(self, path: str | os.PathLike[str], it: int) -> None:
+        """Hand a checkpoint to the writer; without one, do nothing."""
+        if self.writer is not None:
+            self.writer.save_model(str(path), it)
+
+    def save_file(self, path: str | os.PathLike[str]) -> None:
+        """Hand a file to the writer; without one, do nothing."""
+        if self.writer is not None:
+            self.writer.save_file(str(path))
+
+    def stop(self) -> None:
+        """Close the console and the writer; a second call does nothing."""
+        if self._console is not None:
+            self._console.stop()
+            self._console = None
+        if self.writer is not None:
+            self._save_new_videos(self._last_it, settled_after=0.0)
+            self.writer.stop()
+            self.writer = None
+
+    def __enter__(self) -> Logger:
+        """The logger itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop, whatever happened."""
+        self.stop()
+
+    def _write(self, it: int, scalars: Mapping[str, float]) -> None:
+        if self.writer is None:
+            return
+        for tag, value in scalars.items():
+            if math.isnan(value):
+                continue
+            self.writer.add_scalar(tag, value, it)
+            if tag in TIMED_TAGS:
+                self.writer.add_scalar(f"{tag}/time", value, int(self.elapsed))
+        self._save_new_videos(it, settled_after=_VIDEO_SETTLED_AFTER)
+
+    def _save_new_videos(self, it: int, *, settled_after: float) -> None:
+        """Hand over each video below ``log_dir/videos`` once, when nothing has been written to it for some seconds."""
+        folder = self.log_dir / "videos" if self.log_dir is not None else None
+        if self.writer is None or folder is None or not folder.is_dir():
+            return
+        for video in sorted(set(folder.rglob("*.mp4")) - self._videos):
+            if time.time() - video.stat().st_mtime >= settled_after:
+                self._videos.add(video)
+                self.writer.save_video(video, it)
+
+    def _time_left(self, it: int) -> float | None:
+        """Seconds to the end, from the wall-clock time since the first iteration ended: compiling does not count."""
+        now = time.monotonic()
+        if self._first_finished is None:
+            self._first_finished = (it, now)
+        first_it, first_time = self._first_finished
+        if it + 1 >= self._total_it:
+            return 0.0
+        return None if it == first_it else (now - first_time) / (it - first_it) * (self._total_it - it - 1)
+
+
+def _elapsed_before(log_dir: Path, start_it: int) -> float:
+    """Seconds that the iterations before ``start_it`` took, as far as ``log_dir`` knows."""
+    times = iteration_times(read_scalars(log_dir))
+    return 0.0 if times is None else float(times.values[times.steps < start_it].sum())
