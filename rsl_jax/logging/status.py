@@ -111,7 +111,7 @@ def status_panel(status: Status, *, width: int, height: int, max_entries: int) -
         height: rows of the terminal; entries of the environment's log that do not fit are left out.
         max_entries: most entries of the environment's log.
     """
-    width = min(width, _WIDEST)
+    width = min(width - 2, _WIDEST)  # two columns free: a typed ^C must not wrap and tear the table
     inner = width - 4
     columns = 2 if width >= _TWO_COLUMNS_FROM else 1
     column_width = inner if columns == 1 else (inner - 3) // 2

@@ -119,7 +119,10 @@ def config_as_json(cfg: object) -> str:
             return f"{value.__module__}:{value.__qualname__}"
         return str(value)
 
-    return json.dumps(cfg, indent=2, default=plain, skipkeys=True)
+    try:
+        return json.dumps(cfg, indent=2, default=plain, skipkeys=True)
+    except (ValueError, RecursionError):  # a config that contains itself
+        return repr(cfg)
 
 
 def _not_yet(service: str, extra: str) -> Callable[..., LogWriter]:

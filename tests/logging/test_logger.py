@@ -10,7 +10,7 @@ from rsl_jax.logging import Logger, LogWriter, read_scalars, store_git_state
 
 
 class RecordingWriter(LogWriter):
-    made: "ClassVar[list[RecordingWriter]]" = []
+    made: ClassVar[list["RecordingWriter"]] = []
 
     def __init__(self, log_dir: str) -> None:
         self.calls: list[tuple] = []

@@ -144,6 +144,12 @@ def test_base_writer_names_the_method_to_implement():
         LogWriter().add_scalar("Loss/value", 1.0, 0)
 
 
+def test_a_config_that_contains_itself_stops_nothing():
+    cfg = {"gain": 2.0}
+    cfg["self"] = cfg
+    assert "'gain': 2.0" in config_as_json(cfg)
+
+
 def test_any_config_becomes_readable():
     @dataclasses.dataclass
     class Inner:
