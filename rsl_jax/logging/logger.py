@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import rsl_jax
 from rsl_jax.logging.console import TrainingConsole
 from rsl_jax.logging.events import iteration_times, read_scalars
 from rsl_jax.logging.git_state import store_git_state
@@ -70,7 +69,7 @@ class Logger:
         self._title = title or train_cfg.get("run_name") or (self.log_dir.name if self.log_dir else "") or "rsl_jax"
         self._show_console = console
         self._console: TrainingConsole | None = None
-        self._git_repos: list[str | os.PathLike[str]] = [os.path.dirname(rsl_jax.__file__)]
+        self._git_repos: list[str | os.PathLike[str]] = [Path(__file__).parent]
         self._videos: set[Path] = set()
         self._total_it = 0
         self._last_it = 0
