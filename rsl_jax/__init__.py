@@ -1,1 +1,25 @@
-"""RSL-RL in functional JAX."""
+"""RSL-RL in functional JAX: training runs as pure functions, with RSL-RL's configuration and numbers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Imported on first use, so that a robot that loads an exported policy does not import the whole library.
+_HOMES = {
+    "RunnerConfig": "rsl_jax.config",
+    "make_env": "rsl_jax.env",
+    "make_train": "rsl_jax.training",
+    "make_vec_env": "rsl_jax.env",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rsl_jax' has no attribute '{name}'; it offers {', '.join(sorted(__all__))}.")
+    return getattr(importlib.import_module(_HOMES[name]), name)

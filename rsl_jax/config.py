@@ -147,9 +147,7 @@ class RunnerConfig:
     save_interval: int = 50
     obs_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     algorithm: AlgorithmConfig = field(default_factory=PPOConfig)
-    actor: ModelConfig = field(
-        default_factory=lambda: MLPModelConfig(distribution_cfg=GaussianDistributionConfig())
-    )
+    actor: ModelConfig = field(default_factory=lambda: MLPModelConfig(distribution_cfg=GaussianDistributionConfig()))
     critic: ModelConfig = field(default_factory=MLPModelConfig)
     seed: int | None = None
     run_name: str | None = None
@@ -175,7 +173,7 @@ class RunnerConfig:
             raise TypeError(f"The training config is a dict or a RunnerConfig; got {type(train_cfg).__name__}.")
         if "policy" in train_cfg and "actor" not in train_cfg:
             raise ValueError(
-                "This config has a 'policy' section, as RSL-RL had before version 5. Write its network as two sections, "
+                "This config has a 'policy' section, as RSL-RL had before version 5. Write its network as two sections: "
                 "'actor' (with a 'distribution_cfg') and 'critic', each with a 'class_name' such as 'MLPModel'."
             )
         known = {f.name for f in dataclasses.fields(cls)} - {"extra"}
@@ -235,7 +233,8 @@ def _value(hint: Any, value: Any, key: str, where: str) -> Any:
 def _section(section: Any, key: str, where: str) -> Any:
     if not isinstance(section, Mapping) or "class_name" not in section:
         raise ValueError(
-            f"{where} is a section with a 'class_name', one of {', '.join(SECTIONS[key])} or an import path; got {section!r}."
+            f"{where} is a section with a 'class_name', one of {', '.join(SECTIONS[key])} or an import path; got "
+            f"{section!r}."
         )
     kind = where.rsplit(".", 1)[-1].removesuffix("_cfg")
     target = resolve_callable(section["class_name"], SECTIONS[key], kind)
@@ -245,7 +244,9 @@ def _section(section: Any, key: str, where: str) -> Any:
         return _build(target, {"class_name": name, **kwargs}, where=where)
     _check_arguments(target, kwargs, where)
     if "distribution_cfg" in kwargs:
-        kwargs["distribution_cfg"] = _value(Any, kwargs["distribution_cfg"], "distribution_cfg", f"{where}.distribution_cfg")
+        kwargs["distribution_cfg"] = _value(
+            Any, kwargs["distribution_cfg"], "distribution_cfg", f"{where}.distribution_cfg"
+        )
     return CustomConfig(section["class_name"], kwargs)
 
 
@@ -271,9 +272,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(rest[0], value, where) if len(rest) == 1 else value
     if origin is Literal:
         if value not in arguments:
-            raise ValueError(
-                f"{where} must be one of {', '.join(map(repr, arguments))}; got {value!r}.{nearest(str(value), arguments)}"
-            )
+            hint_text = nearest(str(value), arguments)
+            raise ValueError(f"{where} is one of {', '.join(map(repr, arguments))}; got {value!r}.{hint_text}")
         return value
     if origin is tuple:
         if isinstance(value, str) or not hasattr(value, "__iter__"):

@@ -57,7 +57,8 @@ def resolve_callable(callable_or_name: Callable | str, table: Mapping[str, Calla
             target = getattr(target, part)
     except (ImportError, AttributeError) as error:
         raise ImportError(
-            f"The {kind} '{callable_or_name}' cannot be imported: {error}. Write 'module.path:Name' of something that can be "
+            f"The {kind} '{callable_or_name}' cannot be imported: {error}. Write 'module.path:Name' of something that "
+            f"can be "
             f"imported from here, or one of: {', '.join(sorted(table))}."
         ) from error
     return target

@@ -144,10 +144,13 @@ class Algorithm(NamedTuple):
         init: ``(key) -> TrainState``.
         initial_carry: ``(num_envs) -> Carry``, the hidden states at the start of an episode.
         act: ``(state, carry, observations, key) -> (carry, Step)``, during collection.
-        prepare: ``(state, rollout) -> (state, rollout, rewards)``, what must happen between collecting and learning; the
-            rewards ``[T, N]`` by name are what episode statistics are kept of (``"reward"`` always).
+        prepare: ``(state, rollout) -> (state, rollout, rewards)``, what must happen between collecting and learning;
+            the rewards ``[T, N]`` are summed over episodes and logged under their tags (``"Train/mean_reward"``
+            always).
         update: ``(state, rollout, key) -> (state, metrics)``, one iteration of learning.
         policy: ``(state, carry, observations) -> (actions [N, A], carry)``, deterministic, for play and export.
+        policy_model: ``(state) -> (model, variables)`` of the policy, for export.
+        reward_tags: tags of the rewards that ``prepare`` gives.
     """
 
     init: Callable[[Key], TrainState]
@@ -156,3 +159,5 @@ class Algorithm(NamedTuple):
     prepare: Callable[[TrainState, Rollout], tuple[TrainState, Rollout, dict[str, Array]]]
     update: Callable[[TrainState, Rollout, Key], tuple[TrainState, Metrics]]
     policy: Callable[[TrainState, Carry, Observations], tuple[Array, Carry]]
+    policy_model: Callable[[TrainState], tuple[Any, dict[str, Any]]]
+    reward_tags: tuple[str, ...] = ("Train/mean_reward",)

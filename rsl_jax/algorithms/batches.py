@@ -1,7 +1,7 @@
 """From a rollout to the mini-batches of an update.
 
-A mini-batch is a block of time: leaves ``[T', n, ...]`` and the hidden states ``[n, ...]`` before it. Feed-forward models
-learn from single samples, which are blocks with ``T' = 1``, so nothing downstream asks which kind it has.
+A mini-batch is a block of time: leaves ``[T', n, ...]`` and the hidden states ``[n, ...]`` before it. Feed-forward
+models learn from single samples, which are blocks with ``T' = 1``, so nothing downstream asks which kind it has.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def mini_batches(
 ) -> Batch:
     """Cut a rollout into mini-batches; leaves get a leading axis ``num_mini_batches``.
 
-    Without hidden states samples are shuffled, once, and a remainder is dropped. With them, each mini-batch is a block of
-    environments with their whole rollouts, in order.
+    Without hidden states samples are shuffled, once, and a remainder is dropped. With them, each mini-batch is a block
+    of environments with their whole rollouts, in order.
 
     Args:
         batch: leaves ``[T, N, ...]``, the carry's ``[N, ...]``.
@@ -95,7 +95,8 @@ def check_batch_sizes(*, num_envs: int, num_steps_per_env: int, num_mini_batches
     """
     if recurrent and num_envs % num_mini_batches:
         raise ValueError(
-            f"A recurrent model learns from whole environments: num_envs ({num_envs}) must be divisible by num_mini_batches "
+            f"A recurrent model learns from whole environments: num_envs ({num_envs}) must be divisible by "
+            f"num_mini_batches "
             f"({num_mini_batches}). Choose another of the two."
         )
     if num_envs * num_steps_per_env < num_mini_batches:

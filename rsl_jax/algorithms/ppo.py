@@ -15,11 +15,11 @@ import optax
 
 from rsl_jax import ops
 from rsl_jax.algorithms.batches import Batch, mini_batches
-from rsl_jax.algorithms.guards import keep_if_finite, non_finite
 from rsl_jax.algorithms.optimizers import apply_gradients, resolve_optimizer
 from rsl_jax.config import PPOConfig, RunnerConfig
 from rsl_jax.models import build_model, resolve_obs_groups
 from rsl_jax.modules import default_dtype
+from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TrainState
 
 Params = dict[str, Any]
@@ -93,6 +93,7 @@ class PPO:
             prepare=self.prepare,
             update=self.update,
             policy=self.policy,
+            policy_model=lambda state: (self.actor, _variables(state, "actor")),
         )
 
     # --- state ------------------------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ class PPO:
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
         """Nothing happens between collecting and learning; the environment's reward is what is reported."""
-        return state, rollout, {"reward": rollout.rewards}
+        return state, rollout, {"Train/mean_reward": rollout.rewards}
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
@@ -251,7 +252,11 @@ class PPO:
         statistics = dict(state.statistics)
         for name, model in (("actor", self.actor), ("critic", self.critic)):
             _, learned = model.apply(
-                _variables(state, name), observations, self.axis_name, method="update_normalization", mutable=["normalizer"]
+                _variables(state, name),
+                observations,
+                self.axis_name,
+                method="update_normalization",
+                mutable=["normalizer"],
             )
             statistics[name] = {**statistics[name], **learned}
         return state.replace(statistics=statistics)

@@ -83,7 +83,7 @@ def std_parameterization(bounds: tuple[float, float], std_type: str) -> Callable
 
 
 def clamp(x: Array, low: float, high: float) -> Array:
-    """``x`` within bounds; at a bound the gradient is still that of ``x``, as in PyTorch (``jnp.clip`` halves it there)."""
+    """``x`` within bounds; at a bound its gradient is still 1, as in PyTorch (``jnp.clip`` halves it there)."""
     return jnp.where((x >= low) & (x <= high), x, jnp.clip(jax.lax.stop_gradient(x), low, high))
 
 

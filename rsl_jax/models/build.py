@@ -9,9 +9,7 @@ from typing import Any
 
 from rsl_jax.config import CustomConfig, ModelConfig
 from rsl_jax.distributions import DISTRIBUTIONS, Distribution
-
 from rsl_jax.models.mlp_model import MLPModel
-
 from rsl_jax.registry import nearest, resolve_callable
 from rsl_jax.types import Spec
 
@@ -68,7 +66,8 @@ def resolve_obs_groups(
 ) -> dict[str, tuple[str, ...]]:
     """Decide which observation groups each observation set looks at.
 
-    A set that ``obs_groups`` does not mention falls back to the group of its own name, then to ``policy``, with a warning.
+    A set that ``obs_groups`` does not mention falls back to the group of its own name, then to ``policy``, with a
+    warning.
 
     Args:
         available: names of the groups that the environment returns.
@@ -88,7 +87,8 @@ def resolve_obs_groups(
         for group in groups:
             if group not in available:
                 raise ValueError(
-                    f"obs_groups['{name}'] names the group '{group}', which the environment does not return. It returns "
+                    f"obs_groups['{name}'] names the group '{group}', which the environment does not return. It "
+                    f"returns "
                     f"{sorted(available)}.{nearest(group, available)}"
                 )
     for name in sets:
@@ -96,7 +96,8 @@ def resolve_obs_groups(
             fallback = name if name in available else "policy"
             if fallback not in available:
                 raise ValueError(
-                    f"obs_groups has no entry '{name}' and the environment returns neither a group '{name}' nor 'policy'. "
+                    f"obs_groups has no entry '{name}' and the environment returns neither a group '{name}' nor "
+                    f"'policy'. "
                     f"Add obs_groups['{name}'] with some of {sorted(available)}."
                 )
             # An environment with a single group leaves nothing to choose, hence nothing to warn of.

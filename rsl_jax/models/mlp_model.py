@@ -17,9 +17,9 @@ from rsl_jax.types import Array, Carry, Observations
 class MLPModel(nn.Module):
     """Normalised 1-D observation groups, side by side, through an MLP.
 
-    A model is a linen module with the methods below. Its variables are the collection ``params``, which gradients train,
-    and others that it learns without them (``normalizer``). Its output is what the distribution calls its parameters,
-    or an array ``[..., output_dim]`` where there is no distribution.
+    A model is a linen module with the methods below. Its variables are the collection ``params``, which gradients
+    train, and others that it learns without them (``normalizer``). Its output is what the distribution calls its
+    parameters, or an array ``[..., output_dim]`` where there is no distribution.
 
     The first block of attributes is given by the algorithm, the second by the config.
 

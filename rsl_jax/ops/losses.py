@@ -32,7 +32,7 @@ def value_loss(values: Array, returns: Array) -> Array:
 
 
 def clipped_value_loss(values: Array, old_values: Array, returns: Array, *, clip_param: float | Array) -> Array:
-    r"""The larger of two square errors, averaged: of the value, and of the value kept within ``clip_param`` of its old one.
+    r"""The larger of two square errors, averaged: of the value, and of the value kept near its old one.
 
     Args:
         values: of the critic that learns, ``[...]``.

@@ -28,7 +28,8 @@ def generalized_advantage_estimation(
     Returns:
         advantages ``[T, N]`` and returns ``[T, N]``.
 
-    Source: Schulman et al., "High-dimensional continuous control using generalized advantage estimation" (2016), eq. 16.
+    Source: Schulman et al., "High-dimensional continuous control using generalized advantage estimation" (2016),
+        eq. 16.
     """
     discounts = gamma * (1 - dones.astype(values.dtype))
     next_values = jnp.concatenate([values[1:], last_values[None]])

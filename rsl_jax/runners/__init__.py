@@ -1,1 +1,7 @@
-"""runners of rsl_jax."""
+"""RSL-RL's runners."""
+
+from rsl_jax.runners.guards import NonFiniteError
+from rsl_jax.runners.on_policy_runner import OnPolicyRunner
+from rsl_jax.runners.policy import InferencePolicy
+
+__all__ = ["InferencePolicy", "NonFiniteError", "OnPolicyRunner"]

@@ -1,1 +1,6 @@
-"""training of rsl_jax."""
+"""Training runs."""
+
+from rsl_jax.training.iteration import LoopState, init_states, make_iteration, spec_of
+from rsl_jax.training.train import build_algorithm, make_train
+
+__all__ = ["LoopState", "build_algorithm", "init_states", "make_iteration", "make_train", "spec_of"]

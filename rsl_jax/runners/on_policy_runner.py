@@ -1,0 +1,286 @@
+"""RSL-RL's runner: the one place that holds training state."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rsl_jax.checkpoint import Checkpoint, read_checkpoint, restore, save_checkpoint
+from rsl_jax.config import RunnerConfig
+from rsl_jax.env.base import Env, VecEnv
+from rsl_jax.logging import Logger
+from rsl_jax.runners.devices import place, resolve_device
+from rsl_jax.runners.guards import NonFiniteError, take_reports, warn_of_unreported_time_outs
+from rsl_jax.runners.policy import InferencePolicy
+from rsl_jax.training.loops import make_loop, spec_of_any
+from rsl_jax.training.train import build_algorithm
+from rsl_jax.types import TrainState
+
+
+class OnPolicyRunner:
+    """Trains, saves, loads and exports a policy.
+
+    On a pure :class:`rsl_jax.env.Env` an iteration is one compiled call; on a ``VecEnv`` it is compiled acting and
+    learning around the environment's own step.
+
+    Attributes:
+        env: the environments.
+        cfg: the config.
+        algorithm: what learns, as pure functions.
+        state: all that learning changes.
+        loop_state: what collecting changes beside it.
+        current_learning_iteration: the last finished iteration, counted from 0.
+    """
+
+    def __init__(
+        self,
+        env: Env | VecEnv,
+        train_cfg: Mapping[str, Any] | RunnerConfig,
+        log_dir: str | Path | None = None,
+        device: str | jax.Device | None = None,
+        *,
+        seed: int | None = None,
+        console: bool = True,
+    ) -> None:
+        """Build everything and draw the initial parameters.
+
+        Args:
+            env: the environments.
+            train_cfg: RSL-RL's dict, or a config. It is not changed.
+            log_dir: folder for logs and checkpoints; None keeps nothing.
+            device: ``"cpu"``, ``"cuda:0"``, a JAX device, or None for JAX's choice. Where there is no such device,
+                JAX's choice is taken with a warning.
+            seed: of everything random; overrides the config's.
+            console: whether to show progress in the terminal.
+
+        Raises:
+            ValueError: if config and environment do not fit together.
+        """
+        self.env = env
+        self.cfg = RunnerConfig.from_dict(train_cfg)
+        self.device = resolve_device(device)
+        self.current_learning_iteration = 0
+        spec = spec_of_any(env)
+        self.algorithm = build_algorithm(self.cfg, spec)
+        self._loop = make_loop(env, self.algorithm, self.cfg)
+        self.logger = Logger(
+            log_dir,
+            self.cfg.to_dict(),
+            getattr(env, "cfg", None),
+            num_envs=env.num_envs,
+            num_steps_per_env=self.cfg.num_steps_per_env,
+            console=console,
+        )
+        self.seed = next((s for s in (seed, self.cfg.seed) if s is not None), 0)
+        states = self._loop.init(jax.random.key(self.seed))
+        self.state, self.loop_state = place(states, self.device)
+        self._best_reward = -np.inf
+        self._best_state: TrainState | None = None
+        self._warned_of_time_outs = False
+
+    def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
+        """Train for a number of iterations, after those already done.
+
+        Args:
+            num_learning_iterations: how many more.
+            init_at_random_ep_len: start every environment somewhere within its episode, so that not all end together.
+
+        Raises:
+            NonFiniteError: if NaN or infinity appears; the last good state is then on disk.
+        """
+        if init_at_random_ep_len:
+            key, self.loop_state = self._next_key()
+            self.loop_state = self._loop.randomize_episode_lengths(self.loop_state, key)
+        start = int(self.state.iteration)
+        total = start + num_learning_iterations
+        with self.logger.start(start, total):
+            for it in range(start, total):
+                outcome = self._loop.iterate(self.state, self.loop_state)
+                self.state, self.loop_state = outcome.state, outcome.loop
+                self._check(it, outcome.metrics)
+                self.current_learning_iteration = it
+                self.logger.log(
+                    it,
+                    outcome.metrics,
+                    collection_time=outcome.collection_time,
+                    learning_time=outcome.learning_time,
+                )
+                self._remember_best(outcome.metrics)
+                if it % self.cfg.save_interval == 0 or it == total - 1:
+                    self._save_to_log_dir(it)
+
+    def save(self, path: str | Path, infos: dict | None = None) -> None:
+        """Write a checkpoint that training can go on from, bit for bit where the environment is pure.
+
+        Args:
+            path: the directory to make.
+            infos: anything JSON can hold, handed back by :meth:`load`.
+        """
+        save_checkpoint(path, self.state, self.loop_state, self._metadata(infos))
+        self.logger.save_model(path, self.current_learning_iteration)
+
+    def load(
+        self,
+        path: str | Path,
+        load_cfg: Mapping[str, bool] | None = None,
+        strict: bool = True,
+        map_location: str | None = None,
+    ) -> dict | None:
+        """Load a checkpoint, or parts of one.
+
+        Args:
+            path: the checkpoint.
+            load_cfg: which parts to load: ``actor``, ``critic``, ``optimizer`` (with the learning rate), ``iteration``,
+                ``rnd`` (each extension goes by its name) and ``loop`` (environments, episode statistics, random key).
+                None loads all there is.
+            strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+            map_location: ignored; arrays go to the runner's device.
+
+        Returns:
+            the ``infos`` that were saved with it.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if it does not fit.
+        """
+        del map_location
+        checkpoint = read_checkpoint(path)
+        self.state = _chosen_parts(self.state, checkpoint, load_cfg, strict)
+        if load_cfg is None or load_cfg.get("loop"):
+            self._load_loop(checkpoint)
+        if load_cfg is None or load_cfg.get("iteration"):
+            self.current_learning_iteration = checkpoint.metadata["iteration"]
+            best = checkpoint.metadata.get("best_mean_reward")
+            self._best_reward = -np.inf if best is None else best
+        self.state, self.loop_state = place((self.state, self.loop_state), self.device)
+        return checkpoint.metadata.get("infos")
+
+    def get_inference_policy(self, device: str | None = None) -> InferencePolicy:
+        """The policy as it is now, to act with: ``actions = policy(observations)``."""
+        return InferencePolicy(self.algorithm, self.state, self.env, self.device if device is None else device)
+
+    def export_policy_to_jit(self, path: str | Path, filename: str = "policy.jax") -> Path:
+        """Write the policy as one file that needs only JAX to run, on CPU or CUDA."""
+        from rsl_jax.export import export_jax
+
+        return export_jax(*self._policy_model(), Path(path) / filename)
+
+    def export_policy_to_onnx(
+        self,
+        path: str | Path,
+        filename: str = "policy.onnx",
+        verbose: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write the policy as ONNX, checked against onnxruntime before it is written.
+
+        Args:
+            path: folder to write to.
+            filename: name of the file.
+            verbose: whether to show the exporter's output.
+            metadata: what the robot should know: joint names, action scales, gains, ...
+        """
+        from rsl_jax.export import export_onnx
+
+        return export_onnx(*self._policy_model(), Path(path) / filename, metadata=metadata, verbose=verbose)
+
+    def add_git_repo_to_log(self, repo_file_path: str | Path) -> None:
+        """Also keep the state of the repository that holds this file, next to the logs."""
+        self.logger.add_git_repo(repo_file_path)
+
+    # --- within ------------------------------------------------------------------------------------------------------
+
+    def _check(self, it: int, metrics: dict[str, float]) -> None:
+        counts, unreported = take_reports(metrics)
+        if unreported and not self._warned_of_time_outs:
+            self._warned_of_time_outs = True
+            warn_of_unreported_time_outs(self.env.max_episode_length)
+        if counts:
+            raise NonFiniteError(it, counts, self._save_last_good(it - 1))
+
+    def _save_last_good(self, it: int) -> str:
+        log_dir = self.logger.log_dir
+        if log_dir is None or it < 0:
+            return ""
+        path = log_dir / f"model_{it}"
+        if not path.exists():
+            # The environments are not saved: they may be what has gone wrong.
+            state = self.state.replace(iteration=jnp.asarray(it + 1, jnp.int32))
+            save_checkpoint(path, state, None, self._metadata(None))
+        return f", saved as {path}"
+
+    def _save_to_log_dir(self, it: int) -> None:
+        log_dir = self.logger.log_dir
+        if log_dir is None:
+            return
+        if self._best_state is not None:
+            save_checkpoint(log_dir / "model_best", self._best_state, None, self._metadata(None))
+            self._best_state = None
+        self.save(log_dir / f"model_{it}")
+
+    def _remember_best(self, metrics: Mapping[str, float]) -> None:
+        reward = metrics.get("Train/mean_reward", np.nan)
+        if self.logger.log_dir is not None and reward > self._best_reward:
+            self._best_reward = reward
+            self._best_state = jax.tree.map(jnp.copy, self.state)
+
+    def _metadata(self, infos: dict | None) -> dict[str, Any]:
+        return {
+            "iteration": self.current_learning_iteration,
+            "best_mean_reward": None if np.isinf(self._best_reward) else float(self._best_reward),
+            "infos": infos,
+            "config": self.cfg.to_dict(),
+            "seed": self.seed,
+            "environment": {"type": type(self.env).__name__, "num_envs": self.env.num_envs},
+            "versions": {name: metadata.version(name) for name in ("rsl-jax", "jax", "flax", "optax")},
+        }
+
+    def _load_loop(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.loop is None:
+            return
+        try:
+            self.loop_state = restore(self.loop_state, checkpoint.loop, what="environments' state")
+        except ValueError as error:
+            warnings.warn(f"The environments start afresh, the rest is loaded. {error}", stacklevel=3)
+
+    def _next_key(self) -> tuple[jax.Array, Any]:
+        key, rest = jax.random.split(self.loop_state.key)
+        return key, self.loop_state.replace(key=rest)
+
+    def _policy_model(self) -> tuple[Any, dict[str, Any]]:
+        return self.algorithm.policy_model(self.state)
+
+
+def _chosen_parts(
+    state: TrainState, checkpoint: Checkpoint, load_cfg: Mapping[str, bool] | None, strict: bool
+) -> TrainState:
+    if load_cfg is None:
+        return restore(state, checkpoint.state, strict=strict)
+    fields = {
+        "optimizer": ("opt_state", "learning_rate"),
+        "iteration": ("iteration",),
+    }
+    for part in (name for name, wanted in load_cfg.items() if wanted and name != "loop"):
+        if part in fields:
+            for name in fields[part]:
+                value = restore(getattr(state, name), checkpoint.state.get(name, {}), strict=strict, what=name)
+                state = state.replace(**{name: value})
+            continue
+        homes = [name for name in ("params", "statistics", "extensions") if part in getattr(state, name)]
+        if not homes:
+            allowed = sorted({*state.params, *state.extensions, *fields, "loop"})
+            raise ValueError(
+                f"load_cfg names '{part}', which this algorithm does not have. Allowed: {', '.join(allowed)}."
+            )
+        for home in homes:
+            saved = checkpoint.state.get(home, {}).get(part, {})
+            value = restore(getattr(state, home)[part], saved, strict=strict, what=f"{part}'s {home}")
+            state = state.replace(**{home: {**getattr(state, home), part: value}})
+    return state

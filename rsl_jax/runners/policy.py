@@ -1,0 +1,52 @@
+"""A trained policy to act with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rsl_jax.env.arrays import like, to_jax, to_jax_observations
+from rsl_jax.runners.devices import place, resolve_device
+from rsl_jax.training.iteration import reset_carry
+from rsl_jax.types import Algorithm, TrainState
+
+
+class InferencePolicy:
+    """``actions = policy(observations)``: deterministic actions ``[N, A]`` for observations with leaves ``[N, ...]``.
+
+    It is a snapshot: training on does not change it. Arrays may be of numpy, torch or JAX; actions come back in the
+    kind of the observations. Hidden states of a recurrent policy live here and are zeroed where an episode has ended;
+    the policy sees that in the environment's ``episode_length_buf``, or is told by :meth:`reset`.
+    """
+
+    def __init__(
+        self, algorithm: Algorithm, state: TrainState, env: Any = None, device: str | jax.Device | None = None
+    ):
+        self._algorithm = algorithm
+        # A copy, because the next iteration of training gives the buffers of the state away.
+        self._state = place(jax.tree.map(jnp.copy, state), resolve_device(device))
+        self._env = env if hasattr(env, "episode_length_buf") else None
+        self._carry: Any = None
+        self._act = jax.jit(algorithm.policy)
+        self._reset = jax.jit(reset_carry)
+
+    def __call__(self, observations: Mapping[str, Any]) -> Any:
+        """The deterministic actions."""
+        inputs = to_jax_observations(observations)
+        num_envs = next(iter(inputs.values())).shape[0]
+        if self._carry is None:
+            self._carry = self._algorithm.initial_carry(num_envs)
+        elif self._env is not None and jax.tree.leaves(self._carry):
+            self.reset(to_jax(self._env.episode_length_buf) == 0)
+        actions, self._carry = self._act(self._state, self._carry, inputs)
+        return like(observations, actions)
+
+    def reset(self, dones: Any = None) -> None:
+        """Forget what was seen, everywhere or where ``dones`` ``[N]``."""
+        if dones is None or self._carry is None:
+            self._carry = None
+        else:
+            self._carry = self._reset(self._carry, to_jax(dones).astype(bool))

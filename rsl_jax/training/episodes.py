@@ -1,0 +1,87 @@
+"""Statistics of finished episodes, kept on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from rsl_jax.modules import default_dtype
+from rsl_jax.ops import sum_over_devices
+from rsl_jax.types import Array, Metrics
+
+WINDOW = 100
+"""Over how many of the last finished episodes means are taken."""
+
+LENGTH = "Train/mean_episode_length"
+
+
+@struct.dataclass
+class EpisodeStatistics:
+    """Running sums of the episodes under way and the last finished ones.
+
+    Attributes:
+        running: sums of the episodes under way, by tag, each ``[N]``.
+        finished: sums of the last finished episodes, by tag, each ``[100]``; a ring.
+        count: how many episodes have finished, int32 ``[]``.
+    """
+
+    running: Mapping[str, Array]
+    finished: Mapping[str, Array]
+    count: Array
+
+
+def init_episodes(num_envs: int, tags: tuple[str, ...]) -> EpisodeStatistics:
+    """No episode finished, all of them fresh; ``tags`` are those of the rewards to sum."""
+    names = (*tags, LENGTH)
+    return EpisodeStatistics(
+        running={name: jnp.zeros(num_envs, default_dtype()) for name in names},
+        finished={name: jnp.zeros(WINDOW, default_dtype()) for name in names},
+        count=jnp.zeros((), jnp.int32),
+    )
+
+
+def record_episodes(
+    episodes: EpisodeStatistics, rewards: Mapping[str, Array], dones: Array
+) -> tuple[EpisodeStatistics, Array]:
+    """Follow the episodes through a rollout.
+
+    Args:
+        episodes: statistics before the rollout.
+        rewards: by tag, each ``[T, N]``.
+        dones: whether the episode ended with the step, ``[T, N]``.
+
+    Returns:
+        statistics after the rollout, and the length ``[T, N]`` that each episode had reached with each step.
+    """
+    steps = {**rewards, LENGTH: jnp.ones_like(next(iter(rewards.values())))}
+
+    def add(running: Mapping[str, Array], step: tuple[Mapping[str, Array], Array]) -> tuple:
+        values, done = step
+        sums = {name: running[name] + values[name] for name in running}
+        return {name: jnp.where(done, 0, total) for name, total in sums.items()}, sums
+
+    running, sums = jax.lax.scan(add, dict(episodes.running), (steps, dones))
+
+    # Episode number k goes to place k % 100; of more than 100 in one rollout only the last are written.
+    ended = jnp.ravel(dones)
+    order = jnp.cumsum(ended, dtype=jnp.int32)
+    total = order[-1]
+    written = ended & (order > total - WINDOW)
+    places = jnp.where(written, (episodes.count + order - 1) % WINDOW, WINDOW)
+    finished = {
+        name: ring.at[places].set(jnp.ravel(sums[name]), mode="drop") for name, ring in episodes.finished.items()
+    }
+    return EpisodeStatistics(running, finished, episodes.count + total), sums[LENGTH]
+
+
+def episode_metrics(episodes: EpisodeStatistics, *, axis_name: str | None = None) -> Metrics:
+    """Means over the last finished episodes, by tag; NaN while there are none."""
+    known = jnp.arange(WINDOW) < episodes.count
+    count = sum_over_devices(jnp.sum(known, dtype=default_dtype()), axis_name)
+    return {
+        name: sum_over_devices(jnp.sum(jnp.where(known, ring, 0)), axis_name) / count
+        for name, ring in episodes.finished.items()
+    }

@@ -1,0 +1,214 @@
+"""One iteration of training: collect a rollout, learn from it.
+
+Every way of training is made of the functions here: the compiled run scans :func:`make_iteration`, the runner calls it
+once an iteration, and the host loop calls :func:`learn` on what it collected itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from rsl_jax.env.base import Env
+from rsl_jax.ops import mean_over_devices, sum_over_devices
+from rsl_jax.ops.guards import keep_if_finite, non_finite
+from rsl_jax.training.episodes import EpisodeStatistics, episode_metrics, init_episodes, record_episodes
+from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TimeStep, TrainState
+
+UNREPORTED_TIME_OUTS = "Unreported/time_outs"
+"""Metric: episodes that reached the time limit without being flagged as ``time_outs``."""
+
+
+@struct.dataclass
+class LoopState:
+    """What collecting changes beside the :class:`TrainState`.
+
+    Attributes:
+        env_state: state of the environments; ``()`` where they live outside JAX.
+        observations: what is seen now, leaves ``[N, ...]``; ``()`` where the environments live outside JAX.
+        carry: hidden states, leaves ``[N, ...]``.
+        episodes: statistics of episodes.
+        key: source of all randomness to come.
+    """
+
+    env_state: Any
+    observations: Any
+    carry: Carry
+    episodes: EpisodeStatistics
+    key: Key
+
+
+Iteration = Callable[[TrainState, LoopState], tuple[TrainState, LoopState, Metrics]]
+
+
+def spec_of(env: Env) -> Spec:
+    """What an algorithm must know about a pure environment; nothing is executed."""
+    _, observations = jax.eval_shape(env.reset, jax.random.key(0))
+    return Spec(
+        observations={name: tuple(x.shape[1:]) for name, x in observations.items()},
+        num_actions=env.num_actions,
+        num_envs=env.num_envs,
+        step_dt=env.step_dt,
+        discrete=env.discrete,
+        env=env,
+    )
+
+
+def init_states(algorithm: Algorithm, env: Env, key: Key) -> tuple[TrainState, LoopState]:
+    """The states a run starts from."""
+    init_key, reset_key, loop_key = jax.random.split(key, 3)
+    env_state, observations = env.reset(reset_key)
+    return algorithm.init(init_key), init_loop(algorithm, env.num_envs, loop_key, env_state, observations)
+
+
+def init_loop(algorithm: Algorithm, num_envs: int, key: Key, env_state: Any = (), observations: Any = ()) -> LoopState:
+    """A loop whose environments have just been reset."""
+    return LoopState(
+        env_state=env_state,
+        observations=observations,
+        carry=algorithm.initial_carry(num_envs),
+        episodes=init_episodes(num_envs, algorithm.reward_tags),
+        key=key,
+    )
+
+
+def collect(
+    algorithm: Algorithm, env: Env, state: TrainState, loop: LoopState, key: Key, *, num_steps: int
+) -> tuple[LoopState, Rollout, Metrics]:
+    """Act for ``num_steps`` steps in a pure environment.
+
+    Returns:
+        the loop's state after them, what they left behind, and the means of what the environment logs.
+    """
+
+    def act_and_step(current: tuple[Any, Observations, Carry], step_key: Key) -> tuple:
+        env_state, observations, carry = current
+        carry, step = algorithm.act(state, carry, observations, step_key)
+        env_state, timestep = env.step(env_state, step.actions)
+        carry = reset_carry(carry, timestep.dones)
+        return (env_state, timestep.observations, carry), (observations, step, timestep)
+
+    start = (loop.env_state, loop.observations, loop.carry)
+    (env_state, last, carry), (observations, step, timestep) = jax.lax.scan(
+        act_and_step, start, jax.random.split(key, num_steps)
+    )
+    rollout = make_rollout(loop.carry, observations, step, timestep, last_observations=last)
+    log = {name: jnp.mean(values) for name, values in timestep.log.items()}
+    return loop.replace(env_state=env_state, observations=last, carry=carry), rollout, log
+
+
+def make_rollout(
+    carry: Carry, observations: Observations, step: Step, timestep: TimeStep, *, last_observations: Observations
+) -> Rollout:
+    """What ``T`` steps left behind, from what was seen, done and answered in each; leaves ``[T, N, ...]``."""
+    return Rollout(
+        observations=observations,
+        actions=step.actions,
+        log_probs=step.log_probs,
+        distribution_params=step.distribution_params,
+        rewards=timestep.rewards,
+        dones=timestep.dones,
+        time_outs=timestep.time_outs,
+        carry=carry,
+        last_observations=last_observations,
+        final_observations=timestep.final_observations,
+    )
+
+
+def reset_carry(carry: Carry, dones: Array) -> Carry:
+    """Hidden states ``[N, ...]``, zero where an episode ended."""
+
+    def reset(x: Array) -> Array:
+        return jnp.where(jnp.reshape(dones, (-1,) + (1,) * (x.ndim - 1)), jnp.zeros_like(x), x)
+
+    return jax.tree.map(reset, carry)
+
+
+def learn(
+    algorithm: Algorithm,
+    state: TrainState,
+    episodes: EpisodeStatistics,
+    rollout: Rollout,
+    key: Key,
+    *,
+    max_episode_length: int | Array | None = None,
+    check_for_nan: bool = True,
+    axis_name: str | None = None,
+) -> tuple[TrainState, EpisodeStatistics, Metrics]:
+    """Learn from a rollout, whoever collected it.
+
+    A rollout with NaN or infinity changes no parameter; the metrics then say what was not finite.
+
+    Args:
+        algorithm: what learns.
+        state: its state.
+        episodes: statistics of episodes before the rollout.
+        rollout: what was collected.
+        key: random key of the update.
+        max_episode_length: time limit of the environments in steps, one or ``[N]``.
+        check_for_nan: whether to look at what the environment returned.
+        axis_name: mesh axis over which the environments are spread, or None.
+
+    Returns:
+        the new state, statistics of episodes after the rollout, and the metrics.
+    """
+    prepared, rollout, rewards = algorithm.prepare(state, rollout)
+    learned, metrics = algorithm.update(prepared, rollout, key)
+    episodes, lengths = record_episodes(episodes, rewards, rollout.dones)
+    metrics |= episode_metrics(episodes, axis_name=axis_name)
+    if max_episode_length is not None:
+        late = rollout.dones & ~rollout.time_outs & (lengths >= max_episode_length)
+        metrics[UNREPORTED_TIME_OUTS] = sum_over_devices(jnp.sum(late, dtype=jnp.int32), axis_name)
+    if check_for_nan:
+        checked = {f"observations.{name}": x for name, x in rollout.observations.items()}
+        checked |= {f"last_observations.{name}": x for name, x in rollout.last_observations.items()}
+        reports = sum_over_devices(non_finite({**checked, "rewards": rollout.rewards}), axis_name)
+        iteration = learned.iteration
+        learned = keep_if_finite(learned, state, reports).replace(iteration=iteration)
+        metrics |= reports
+    return learned, episodes, metrics
+
+
+def make_iteration(
+    algorithm: Algorithm, env: Env, *, num_steps: int, check_for_nan: bool = True, axis_name: str | None = None
+) -> Iteration:
+    """One iteration on a pure environment as one pure function.
+
+    Args:
+        algorithm: what learns.
+        env: the environments.
+        num_steps: steps of a rollout.
+        check_for_nan: whether to look at what the environment returns.
+        axis_name: mesh axis over which the environments are spread, or None.
+
+    Returns:
+        ``(state, loop) -> (state, loop, metrics)``, to be compiled.
+    """
+
+    def iteration(state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState, Metrics]:
+        key, env_key, act_key, update_key = jax.random.split(loop.key, 4)
+        loop = loop.replace(key=key, env_state=env.begin_iteration(loop.env_state, env_key))
+        loop, rollout, log = collect(algorithm, env, state, loop, act_key, num_steps=num_steps)
+        state, episodes, metrics = learn(
+            algorithm,
+            state,
+            loop.episodes,
+            rollout,
+            update_key,
+            max_episode_length=env.max_episode_length,
+            check_for_nan=check_for_nan,
+            axis_name=axis_name,
+        )
+        metrics |= mean_over_devices(environment_tags(log), axis_name)
+        return state, loop.replace(episodes=episodes), metrics
+
+    return iteration
+
+
+def environment_tags(log: Metrics) -> Metrics:
+    """What an environment logs, under ``Episode/`` where its name says no other section."""
+    return {name if "/" in name else f"Episode/{name}": value for name, value in log.items()}

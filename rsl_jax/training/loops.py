@@ -1,0 +1,209 @@
+"""The two ways to drive an iteration from Python: one compiled call, or around the steps of a host environment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rsl_jax.config import RunnerConfig
+from rsl_jax.env.arrays import like, to_jax, to_jax_observations
+from rsl_jax.env.base import Env, VecEnv
+from rsl_jax.training.iteration import (
+    LoopState,
+    environment_tags,
+    init_loop,
+    init_states,
+    learn,
+    make_iteration,
+    make_rollout,
+    reset_carry,
+    spec_of,
+)
+from rsl_jax.types import Algorithm, Key, Spec, TimeStep, TrainState
+
+
+class Outcome(NamedTuple):
+    """What an iteration gives to its caller.
+
+    Attributes:
+        state: what learning changed.
+        loop: what collecting changed.
+        metrics: on the host, by tag.
+        collection_time: seconds spent collecting; None where collecting and learning are one call.
+        learning_time: seconds of the rest.
+    """
+
+    state: TrainState
+    loop: LoopState
+    metrics: dict[str, float]
+    collection_time: float | None
+    learning_time: float
+
+
+class Loop(Protocol):
+    """Drives iterations."""
+
+    spec: Spec
+
+    def init(self, key: Key) -> tuple[TrainState, LoopState]:
+        """The states a run starts from."""
+        ...
+
+    def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
+        """Collect and learn once. The states given are used up: their buffers are donated."""
+        ...
+
+    def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
+        """Pretend that every environment is somewhere within its episode."""
+        ...
+
+
+class CompiledLoop:
+    """An iteration on a pure environment: one compiled call, one fetch of metrics."""
+
+    def __init__(self, env: Env, algorithm: Algorithm, cfg: RunnerConfig):
+        self.env, self.algorithm = env, algorithm
+        iteration = make_iteration(algorithm, env, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan)
+        self._iteration = jax.jit(iteration, donate_argnums=(0, 1))
+
+    def init(self, key: Key) -> tuple[TrainState, LoopState]:
+        """The states a run starts from."""
+        # Leaves that start as one buffer (an observation that is also a part of the state) must not be donated twice.
+        return jax.tree.map(jnp.copy, jax.jit(lambda k: init_states(self.algorithm, self.env, k))(key))
+
+    def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
+        """One compiled call."""
+        start = time.perf_counter()
+        state, loop, metrics = self._iteration(state, loop)
+        fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        return Outcome(state, loop, fetched, None, time.perf_counter() - start)
+
+    def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
+        """Draw the episode lengths that the environment counts.
+
+        Raises:
+            ValueError: if it counts none, or has no time limit.
+        """
+        env_state, limit = loop.env_state, self.env.max_episode_length
+        if limit is None or not hasattr(env_state, "episode_length"):
+            raise ValueError(
+                "init_at_random_ep_len needs an environment with a max_episode_length whose state counts "
+                "episode_length, "
+                "as those of rsl_jax.env.vectorize do."
+            )
+        lengths = jax.random.randint(key, env_state.episode_length.shape, 0, limit, env_state.episode_length.dtype)
+        return loop.replace(env_state=env_state.replace(episode_length=lengths))
+
+
+class HostLoop:
+    """An iteration around an environment outside JAX: compiled acting, its own step, compiled learning."""
+
+    def __init__(self, env: VecEnv, algorithm: Algorithm, cfg: RunnerConfig):
+        self.env, self.algorithm, self._num_steps = env, algorithm, cfg.num_steps_per_env
+        self._act = jax.jit(algorithm.act)
+        self._reset_carry = jax.jit(reset_carry)
+        self._split = jax.jit(lambda key: jax.random.split(key, 4))
+        self._limit = _limit(env)
+        self._learn = jax.jit(
+            lambda state, episodes, steps, key, limit: _learn_from_steps(
+                algorithm, state, episodes, steps, key, limit, check_for_nan=cfg.check_for_nan
+            ),
+            donate_argnums=(0, 1),
+        )
+
+    def init(self, key: Key) -> tuple[TrainState, LoopState]:
+        """The states a run starts from; the environment is as its maker left it."""
+        init_key, _, loop_key = jax.random.split(key, 3)
+        return self.algorithm.init(init_key), init_loop(self.algorithm, self.env.num_envs, loop_key)
+
+    def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
+        """Act and step, then learn."""
+        start = time.perf_counter()
+        key, env_key, act_key, update_key = self._split(loop.key)
+        if hasattr(self.env, "begin_iteration"):
+            self.env.begin_iteration(env_key)
+        carry, steps, logs = self._collect(state, loop.carry, act_key)
+        collected = time.perf_counter()
+        state, episodes, metrics = self._learn(state, loop.episodes, (*steps, loop.carry), update_key, self._limit)
+        fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        fetched |= environment_tags(_mean_logs(logs))
+        loop = LoopState(env_state=(), observations=(), carry=carry, episodes=episodes, key=key)
+        return Outcome(state, loop, fetched, collected - start, time.perf_counter() - collected)
+
+    def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
+        """Draw the environment's ``episode_length_buf``."""
+        drawn = jax.random.randint(key, (self.env.num_envs,), 0, int(np.max(self.env.max_episode_length)))
+        self.env.episode_length_buf = like(self.env.episode_length_buf, drawn)
+        return loop
+
+    def _collect(self, state: TrainState, carry: Any, key: Key) -> tuple[Any, tuple, list[Mapping[str, Any]]]:
+        given = self.env.get_observations()
+        observations = to_jax_observations(given)
+        acted, answered, logs = [], [], []
+        for step_key in jax.random.split(key, self._num_steps):
+            carry, step = self._act(state, carry, observations, step_key)
+            given, rewards, dones, extras = self.env.step(like(given, step.actions))
+            acted.append((observations, step))
+            timestep = _timestep(given, rewards, dones, extras)
+            answered.append(timestep)
+            logs.append(extras.get("episode") or extras.get("log") or {})
+            observations = timestep.observations
+            carry = self._reset_carry(carry, timestep.dones)
+        return carry, (acted, answered), logs
+
+
+def make_loop(env: Env | VecEnv, algorithm: Algorithm, cfg: RunnerConfig) -> Loop:
+    """The loop that fits an environment."""
+    return CompiledLoop(env, algorithm, cfg) if isinstance(env, Env) else HostLoop(env, algorithm, cfg)
+
+
+def spec_of_any(env: Env | VecEnv) -> Spec:
+    """What an algorithm must know about an environment, pure or not."""
+    if isinstance(env, Env):
+        return spec_of(env)
+    return Spec(
+        observations={name: tuple(x.shape[1:]) for name, x in to_jax_observations(env.get_observations()).items()},
+        num_actions=env.num_actions,
+        num_envs=env.num_envs,
+        step_dt=getattr(env, "step_dt", None),
+        discrete=getattr(env, "discrete", False),
+        env=env,
+    )
+
+
+def _timestep(observations: Any, rewards: Any, dones: Any, extras: Mapping[str, Any]) -> TimeStep:
+    done = to_jax(dones).astype(bool)
+    final = extras.get("final_observations")
+    return TimeStep(
+        observations=to_jax_observations(observations),
+        rewards=to_jax(rewards),
+        dones=done,
+        time_outs=to_jax(extras["time_outs"]).astype(bool) if "time_outs" in extras else jnp.zeros_like(done),
+        final_observations=None if final is None else to_jax_observations(final),
+    )
+
+
+def _learn_from_steps(
+    algorithm: Algorithm, state: TrainState, episodes: Any, steps: tuple, key: Key, limit: Any, *, check_for_nan: bool
+) -> tuple:
+    acted, answered, carry = steps
+    observations, step = jax.tree.map(lambda *xs: jnp.stack(xs), *acted)
+    timestep = jax.tree.map(lambda *xs: jnp.stack(xs), *answered)
+    rollout = make_rollout(carry, observations, step, timestep, last_observations=answered[-1].observations)
+    return learn(algorithm, state, episodes, rollout, key, max_episode_length=limit, check_for_nan=check_for_nan)
+
+
+def _limit(env: VecEnv) -> Any:
+    limit = getattr(env, "max_episode_length", None)
+    return None if limit is None else np.asarray(to_jax(limit))
+
+
+def _mean_logs(logs: list[Mapping[str, Any]]) -> dict[str, float]:
+    names = dict.fromkeys(name for log in logs for name in log)
+    values = {name: [np.ravel(np.asarray(to_jax(log[name]))) for log in logs if name in log] for name in names}
+    return {name: float(np.mean(np.concatenate(parts))) for name, parts in values.items()}
