@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
+
 from rsl_jax.types import Array, Key, Metrics, Observations, TimeStep
 
 State = TypeVar("State")
@@ -34,11 +36,19 @@ class Transition(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array | bool = False
-    log: Metrics = {}
+    log: Metrics = {}  # noqa: RUF012 (a tuple: nobody gets to change it)
 
 
 class SingleEnv(Protocol[State]):
-    """One robot as two pure functions. Randomness during an episode comes from a key kept in the state."""
+    """One robot as two pure functions. Randomness during an episode comes from a key kept in the state.
+
+    It may further have what :func:`rsl_jax.env.vectorize` looks for: ``discrete`` (an action is then one choice, an int
+    ``[]``), ``max_episode_length``, ``step_dt`` and ``cfg`` as in :class:`Env`, and ``render(state)``, which gives a
+    picture uint8 ``[H, W, 3]``.
+
+    Attributes:
+        num_actions: size of an action, ``A``; the number of choices where ``discrete``.
+    """
 
     num_actions: int
 
@@ -85,6 +95,14 @@ class Env(Generic[State]):
         del key
         return state
 
+    def render(self, state: State) -> np.ndarray:
+        """Picture of the first environment, uint8 ``[H, W, 3]``; called outside of compiled code.
+
+        Raises:
+            NotImplementedError: if the environment cannot draw itself.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot draw itself: it has no method render(state).")
+
 
 @runtime_checkable
 class VecEnv(Protocol):
@@ -113,7 +131,7 @@ class VecEnv(Protocol):
     def step(self, actions: Any) -> tuple[Mapping[str, Any], Any, Any, dict[str, Any]]:
         """Apply actions ``[N, A]``; gives observations, rewards ``[N]``, dones ``[N]`` and extras.
 
-        ``extras`` may hold ``"time_outs"`` ``[N]``, ``"final_observations"`` (leaves ``[N, ...]``, before the reset) and
-        ``"log"`` (scalars or arrays by tag; arrays are averaged).
+        ``extras`` may hold ``"time_outs"`` ``[N]``, ``"final_observations"`` (leaves ``[N, ...]``, before the reset)
+        and ``"log"`` (scalars or arrays by tag; arrays are averaged).
         """
         ...

@@ -1,0 +1,25 @@
+"""Environments: what rsl_jax asks of them, and adapters to what there is."""
+
+from rsl_jax.env.arrays import like, to_jax, to_jax_observations
+from rsl_jax.env.base import Env, SingleEnv, Transition, VecEnv
+from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
+from rsl_jax.env.vec_env import JaxVecEnv
+from rsl_jax.env.vectorize import VectorizedEnv, VectorState, vectorize
+
+__all__ = [
+    "Env",
+    "JaxVecEnv",
+    "SingleEnv",
+    "Transition",
+    "VecEnv",
+    "VectorState",
+    "VectorizedEnv",
+    "like",
+    "list_envs",
+    "make_env",
+    "make_vec_env",
+    "missing_extras",
+    "to_jax",
+    "to_jax_observations",
+    "vectorize",
+]

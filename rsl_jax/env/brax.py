@@ -1,0 +1,244 @@
+"""MuJoCo Playground's and Brax's environments: two registries, one kind of environment."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+import types
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rsl_jax.env.base import Transition
+from rsl_jax.env.extras import import_extra, without_notices
+from rsl_jax.env.mujoco_camera import MujocoCamera
+from rsl_jax.env.vectorize import AutoReset, VectorizedEnv, vectorize
+from rsl_jax.registry import lookup
+from rsl_jax.types import Array, Key
+
+BRAX_EPISODE_LENGTH = 1000
+"""Simulation steps of an episode in Brax's own training, for all of its environments."""
+
+_BRAX_NOT_SPRING = {"swimmer": "generalized"}
+"""Brax's environments that cannot be simulated by springs, and what they are simulated by instead."""
+
+
+class BraxSingleEnv:
+    """One robot of Playground or Brax: anything with ``reset(rng) -> state`` and ``step(state, action) -> state``.
+
+    A state has ``obs``, ``reward``, ``done``, ``metrics`` and ``info``. What counts as terminated is ``done``, unless
+    ``info["time_out"]`` or ``info["truncation"]`` says that the episode was only cut short. ``metrics`` are logged.
+
+    Attributes:
+        env: the environment as its library made it.
+        num_actions: size of an action.
+        action_repeat: steps of ``env`` an action.
+        step_dt: seconds between two actions.
+        max_episode_length: time limit in actions.
+        cfg: what describes the environment.
+    """
+
+    def __init__(
+        self,
+        env: Any,
+        *,
+        episode_length: int | None = BRAX_EPISODE_LENGTH,
+        action_repeat: int = 1,
+        clip_actions: float | None = 1.0,
+        cfg: Mapping[str, Any] | None = None,
+    ):
+        """Adapt an environment.
+
+        Args:
+            env: an environment of Playground or Brax, not yet wrapped for training.
+            episode_length: time limit in steps of ``env``, or None.
+            action_repeat: how many steps of ``env`` an action is held; their rewards are summed.
+            clip_actions: actions are clipped to plus and minus this, which is what both libraries' own training does in
+                effect; None leaves them alone.
+            cfg: what describes the environment.
+        """
+        if action_repeat < 1:
+            raise ValueError(f"action_repeat is {action_repeat}, but must be at least 1.")
+        self.env = env
+        self.num_actions = int(env.action_size)
+        self.action_repeat = action_repeat
+        self.step_dt = float(env.dt) * action_repeat
+        self.max_episode_length = None if episode_length is None else math.ceil(episode_length / action_repeat)
+        self.cfg = dict(cfg or {})
+        self._clip_actions = clip_actions
+        self._camera: MujocoCamera | None = None
+
+    def reset(self, key: Key) -> tuple[Any, Any]:
+        """Start an episode."""
+        with _without_deprecations():
+            state = self.env.reset(key)
+        return state, state.obs
+
+    def step(self, state: Any, action: Array) -> tuple[Any, Transition]:
+        """Apply an action ``[A]``, as often as ``action_repeat`` says."""
+        if self._clip_actions is not None:
+            action = jnp.clip(action, -self._clip_actions, self._clip_actions)
+        with _without_deprecations():
+            state = self.env.step(state, action) if self.action_repeat == 1 else self._repeat(state, action)
+        cut_short = (jnp.asarray(_time_out(state.info)) != 0) & (jnp.asarray(state.done) != 0)
+        return state, Transition(
+            observations=state.obs,
+            reward=state.reward,
+            terminated=(jnp.asarray(state.done) != 0) & ~cut_short,
+            truncated=cut_short,
+            log=dict(state.metrics),
+        )
+
+    def render(self, state: Any) -> np.ndarray:
+        """Picture of a state, uint8 ``[H, W, 3]``."""
+        if self._camera is None:
+            self._camera = MujocoCamera(self.env.mj_model if hasattr(self.env, "mj_model") else self.env.sys.mj_model)
+        if hasattr(state, "pipeline_state"):
+            return self._camera.draw(qpos=state.pipeline_state.q, qvel=state.pipeline_state.qd)
+        names = ("qpos", "qvel", "mocap_pos", "mocap_quat", "xfrc_applied")
+        return self._camera.draw(**{name: getattr(state.data, name) for name in names})
+
+    def _repeat(self, state: Any, action: Array) -> Any:
+        """Hold an action; an episode that ends meanwhile stays at its end and earns no more."""
+
+        def again(state: Any, _: None) -> tuple[Any, None]:
+            following = self.env.step(state, action)
+            following = following.replace(reward=state.reward + following.reward)
+            done = jnp.asarray(state.done) != 0
+            return jax.tree.map(lambda old, new: jnp.where(done, old, new), state, following), None
+
+        # The first step fixes the dtypes that the others go on with.
+        return jax.lax.scan(again, self.env.step(state, action), None, length=self.action_repeat - 1)[0]
+
+
+def _time_out(info: Mapping[str, Any]) -> Any:
+    return info.get("time_out", info.get("truncation", 0))
+
+
+def playground_names() -> list[str]:
+    """Names of Playground's environments that can be made without a download."""
+    registry = import_extra("mujoco_playground", "playground").registry
+    mjx_env = import_extra("mujoco_playground._src.mjx_env", "playground")
+    if mjx_env.MENAGERIE_PATH.exists():
+        return list(registry.ALL_ENVS)
+    return list(registry.dm_control_suite.ALL_ENVS)
+
+
+def make_playground(
+    name: str,
+    num_envs: int,
+    *,
+    config_overrides: Mapping[str, Any] | None = None,
+    max_episode_length: int | None = None,
+    clip_actions: float | None = 1.0,
+    auto_reset: AutoReset = "pool",
+    reset_pool_size: int | None = None,
+) -> VectorizedEnv:
+    """An environment of MuJoCo Playground's registry. Its config gives ``episode_length`` and ``action_repeat``.
+
+    Args:
+        name: such as ``CartpoleBalance``.
+        num_envs: size of the batch.
+        config_overrides: changes to the environment's config by dotted keys. Physics runs in JAX (``{"impl": "jax"}``)
+            unless this says otherwise.
+        max_episode_length: time limit in actions instead of the config's.
+        clip_actions: see :class:`BraxSingleEnv`.
+        auto_reset: see :func:`rsl_jax.env.vectorize`.
+        reset_pool_size: see :func:`rsl_jax.env.vectorize`.
+    """
+    registry = import_extra("mujoco_playground", "playground").registry
+    lookup(name, dict.fromkeys(registry.ALL_ENVS), "Playground environment")
+    config = registry.get_default_config(name)
+    overrides = {**({"impl": "jax"} if "impl" in config else {}), **(config_overrides or {})}
+    with without_notices():
+        config.update_from_flattened_dict(overrides)
+        env = registry.load(name, config=config)
+    single_env = BraxSingleEnv(
+        env,
+        episode_length=config.get("episode_length", None),
+        action_repeat=config.get("action_repeat", 1),
+        clip_actions=clip_actions,
+        cfg={"name": f"playground/{name}", **config.to_dict()},
+    )
+    return vectorize(
+        single_env,
+        num_envs,
+        max_episode_length=max_episode_length,
+        auto_reset=auto_reset,
+        reset_pool_size=reset_pool_size,
+    )
+
+
+def brax_names() -> list[str]:
+    """Names of Brax's environments."""
+    # "fast" is a dummy for Brax's own tests.
+    return sorted(set(import_extra("brax.envs", "brax")._envs) - {"fast"})
+
+
+def make_brax(
+    name: str,
+    num_envs: int,
+    *,
+    backend: str | None = None,
+    action_repeat: int = 1,
+    max_episode_length: int | None = None,
+    clip_actions: float | None = 1.0,
+    auto_reset: AutoReset = "pool",
+    reset_pool_size: int | None = None,
+    **env_kwargs: Any,
+) -> VectorizedEnv:
+    """An environment of Brax's registry, with episodes of 1000 simulation steps as in Brax's own training.
+
+    Args:
+        name: such as ``ant``.
+        num_envs: size of the batch.
+        backend: ``spring``, ``positional``, ``generalized`` or ``mjx``. By default ``spring``, by far the fastest to
+            compile and to run (``generalized`` for ``swimmer``, which knows no other).
+        action_repeat: how many simulation steps an action is held.
+        max_episode_length: time limit in actions instead of Brax's.
+        clip_actions: see :class:`BraxSingleEnv`.
+        auto_reset: see :func:`rsl_jax.env.vectorize`.
+        reset_pool_size: see :func:`rsl_jax.env.vectorize`.
+        **env_kwargs: go to the environment itself.
+    """
+    envs = import_extra("brax.envs", "brax")
+    lookup(name, dict.fromkeys(brax_names()), "Brax environment")
+    backend = backend or _BRAX_NOT_SPRING.get(name, "spring")
+    _mend_drag()
+    with without_notices():
+        env = envs.get_environment(name, backend=backend, **env_kwargs)
+    single_env = BraxSingleEnv(
+        env,
+        action_repeat=action_repeat,
+        clip_actions=clip_actions,
+        cfg={"name": f"brax/{name}", "backend": backend, "action_repeat": action_repeat, **env_kwargs},
+    )
+    return vectorize(
+        single_env,
+        num_envs,
+        max_episode_length=max_episode_length,
+        auto_reset=auto_reset,
+        reset_pool_size=reset_pool_size,
+    )
+
+
+def _mend_drag() -> None:
+    """Let Brax's drag (of the swimmer, brax 0.14.2) run under today's JAX, whose ``jnp.clip`` knows no ``a_min``."""
+    fluid: Any = import_extra("brax.fluid", "brax")
+    if "a_min" not in inspect.signature(jnp.clip).parameters and fluid.jp is jnp:
+        mended = types.ModuleType("jax.numpy with the old clip")
+        mended.__dict__.update(vars(jnp), clip=lambda x, a_min=None, a_max=None: jnp.clip(x, min=a_min, max=a_max))
+        fluid.jp = mended
+
+
+@contextlib.contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """Brax uses what MuJoCo and JAX deprecate; that is no business of ours, nor of who trains."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield

@@ -1,0 +1,71 @@
+"""Packages that a simulator needs and that rsl_jax does not: imported on demand."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+
+PYGAME = 'pip install "gymnasium[classic-control]"'
+"""What a person types to get what gymnasium and gymnax draw with."""
+
+
+def install_line(extra: str) -> str:
+    """What a person types to get an extra."""
+    return f'pip install "rsl-jax[{extra}]"'
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module could be imported; does not import it."""
+    return importlib.util.find_spec(module) is not None
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Import what belongs to an extra, without its deprecation noise.
+
+    Raises:
+        ImportError: if it is missing; names the line that installs it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(module)
+    except ImportError as error:
+        if is_installed(module.partition(".")[0]):
+            raise  # The package is there, but broken: its own message says more than ours.
+        raise ImportError(f"{module} is not installed. Install it with: {install_line(extra)}") from error
+
+
+@contextlib.contextmanager
+def without_notices() -> Iterator[None]:
+    """Keep quiet what libraries say about their own models while they make them.
+
+    That is Python's warnings, and MuJoCo's, which it would also write to MUJOCO_LOG.TXT in the working directory.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        if is_installed("mujoco"):
+            mujoco = importlib.import_module("mujoco")
+            stack.callback(mujoco.set_mju_user_warning, mujoco.get_mju_user_warning())
+            mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)
+        yield
+
+
+def is_headless() -> bool:
+    """Whether there is no display to open a window on."""
+    return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def without_screen_and_sound() -> None:
+    """Have pygame draw in memory and look for neither a sound card nor, where there is none, a display."""
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    if is_headless():
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")

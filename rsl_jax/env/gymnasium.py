@@ -1,0 +1,326 @@
+"""gymnasium's vector environments as RSL-RL's ``VecEnv``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rsl_jax.env.arrays import like, to_jax
+from rsl_jax.env.extras import PYGAME, import_extra, is_headless, without_notices, without_screen_and_sound
+from rsl_jax.registry import lookup
+
+Groups = dict[str, np.ndarray]
+
+_NOT_FOR_US = {"tabular", "Blackjack"}
+"""Registered, but with tuples for observations, or with spaces that are not what their tables need."""
+
+
+class GymnasiumVecEnv:
+    """A ``gymnasium.vector`` environment behind RSL-RL's contract (:class:`rsl_jax.env.VecEnv`), in numpy.
+
+    ``time_outs`` are the ends that gymnasium calls truncated, or that the time limit brings, and that are not
+    terminations too. ``final_observations`` are those of before the reset.
+
+    Observations keep the names of a ``Dict`` space; of any other space they are the group ``policy``. Images
+    ``[H, W, C]`` (or ``[C, H, W]``) become ``[C, H, W]``, bytes are divided by 255; one choice out of n becomes a
+    one-hot vector; other boxes become vectors. Actions are clipped to the bounds of a ``Box``.
+
+    Attributes:
+        envs: the vector environment.
+        num_envs: size of the batch, ``N``.
+        num_actions: size of an action, ``A``; the number of choices where ``discrete``.
+        discrete: whether an action is one choice.
+        max_episode_length: time limit in steps, or None.
+        step_dt: seconds between two actions, where given.
+        device: always ``"cpu"``.
+        cfg: what describes the environment.
+    """
+
+    def __init__(
+        self,
+        envs: Any,
+        *,
+        seed: int | None = None,
+        max_episode_length: int | None = None,
+        step_dt: float | None = None,
+        flatten: bool = False,
+        cfg: Mapping[str, Any] | None = None,
+    ):
+        """Adapt an environment and reset it.
+
+        Args:
+            envs: a ``gymnasium.vector.VectorEnv``. With ``autoreset_mode=AutoresetMode.DISABLED`` it is reset from
+                here, so that a time limit and random episode lengths can be enforced; ``SAME_STEP`` works too.
+            seed: seed of the environments.
+            max_episode_length: time limit in steps; that of the environment's spec where not given.
+            step_dt: seconds between two actions.
+            flatten: whether images become vectors too.
+            cfg: what describes the environment.
+
+        Raises:
+            ValueError: if it resets itself in the step after an end, or has spaces that cannot be used.
+        """
+        self.envs = envs
+        self.num_envs = int(envs.num_envs)
+        self.step_dt = step_dt
+        self.device = "cpu"
+        self.cfg = dict(cfg or {})
+        self._resets_itself = _resets_itself(envs)
+        own_limit = _spec_limit(envs)
+        if self._resets_itself and max_episode_length is not None and max_episode_length != own_limit:
+            raise ValueError(
+                f"A time limit of {max_episode_length} steps cannot be imposed on an environment that resets itself. "
+                "Make it with autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED, or with that limit in its spec."
+            )
+        self.max_episode_length = own_limit if max_episode_length is None else max_episode_length
+        self._convert = _converter(envs.single_observation_space, flatten)
+        self._read_actions(envs.single_action_space)
+        self.reset(seed=seed)
+
+    def reset(self, *, seed: int | None = None) -> Groups:
+        """Start an episode everywhere; gives the first observations, leaves ``[N, ...]``."""
+        observations, _ = self.envs.reset(seed=seed)
+        self._lengths = np.zeros(self.num_envs, np.int64)
+        self._observations = self._convert(observations)
+        return self._observations
+
+    def get_observations(self) -> Groups:
+        """Current observations, leaves ``[N, ...]``."""
+        return self._observations
+
+    def step(self, actions: Any) -> tuple[Groups, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Apply actions ``[N, A]`` (``[N]`` or ``[N, 1]`` where discrete); environments whose episode ends are reset.
+
+        Returns:
+            observations (leaves ``[N, ...]``), rewards ``[N]``, dones ``[N]``, and extras with ``time_outs`` ``[N]``
+            and ``final_observations``.
+        """
+        observations, rewards, terminated, truncated, infos = self.envs.step(self._actions(actions))
+        self._lengths = self._lengths + 1
+        if not self._resets_itself and self.max_episode_length is not None:
+            truncated = truncated | (self._lengths >= self.max_episode_length)
+        dones = terminated | truncated
+        final = self._observations = self._convert(observations)
+        if dones.any() and self._resets_itself:
+            final = _put(final, self._convert(_final(observations, infos)), dones)
+        elif dones.any():
+            restarted, _ = self.envs.reset(options={"reset_mask": dones})
+            self._observations = _put(final, self._convert(restarted), dones)
+        self._lengths = np.where(dones, 0, self._lengths)
+        extras = {"time_outs": truncated & ~terminated, "final_observations": final}
+        return self._observations, rewards, dones, extras
+
+    def render(self) -> np.ndarray:
+        """Picture of the first environment, uint8 ``[H, W, 3]``.
+
+        Raises:
+            NotImplementedError: if the environment was not made with ``render_mode="rgb_array"``.
+            ImportError: if a package is missing that gymnasium draws with.
+        """
+        if getattr(self.envs, "render_mode", None) != "rgb_array":
+            raise NotImplementedError(
+                "To be drawn, an environment of gymnasium must be made with render_mode='rgb_array'."
+            )
+        without_screen_and_sound()
+        if is_headless():
+            os.environ.setdefault("MUJOCO_GL", "egl")
+        try:
+            # Not every environment is to be drawn for the sake of one.
+            frame = self.envs.envs[0].render() if hasattr(self.envs, "envs") else self.envs.render()[0]
+        except import_extra("gymnasium", "gymnasium").error.DependencyNotInstalled as error:
+            raise ImportError(f"gymnasium cannot draw: {error}. For its classic control tasks: {PYGAME}") from error
+        return np.asarray(frame, np.uint8)
+
+    def close(self) -> None:
+        """Let go of the environments."""
+        self.envs.close()
+
+    @property
+    def episode_length_buf(self) -> np.ndarray:
+        """Steps since the last reset, int64 ``[N]``; may be set where the environment does not reset itself."""
+        return self._lengths
+
+    @episode_length_buf.setter
+    def episode_length_buf(self, lengths: Any) -> None:
+        if self._resets_itself:
+            raise AttributeError(
+                "Episode lengths cannot be set in an environment that resets itself. Make it with "
+                "autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED."
+            )
+        lengths = like(self._lengths, to_jax(lengths)).astype(np.int64)
+        if lengths.shape != (self.num_envs,):
+            raise ValueError(f"Episode lengths must have the shape [{self.num_envs}], but have {list(lengths.shape)}.")
+        self._lengths = lengths
+
+    def _read_actions(self, space: Any) -> None:
+        spaces = import_extra("gymnasium", "gymnasium").spaces
+        self._action_space = space
+        self.discrete = isinstance(space, spaces.Discrete)
+        if not self.discrete and not isinstance(space, spaces.Box):
+            raise ValueError(f"Actions are {space}; a Discrete or a Box is needed.")
+        self.num_actions = int(space.n) if self.discrete else int(np.prod(space.shape))
+
+    def _actions(self, actions: Any) -> np.ndarray:
+        actions, space, size = np.asarray(actions), self._action_space, self.num_envs
+        if self.discrete and actions.shape in ((size,), (size, 1)):
+            return actions.reshape(size).astype(space.dtype) + space.start
+        if not self.discrete and actions.shape == (size, self.num_actions):
+            return np.clip(actions.reshape(size, *space.shape), space.low, space.high).astype(space.dtype)
+        allowed = f"[{size}] or [{size}, 1]" if self.discrete else f"[{size}, {self.num_actions}]"
+        raise ValueError(f"Actions must have the shape {allowed}, but have {list(actions.shape)}.")
+
+
+def gymnasium_names() -> list[str]:
+    """Names of gymnasium's environments that can be trained here: newest versions, of packages that are installed."""
+    registration = import_extra("gymnasium", "gymnasium").envs.registration
+    newest: dict[tuple[str | None, str], Any] = {}
+    for spec in registration.registry.values():
+        if spec.namespace in _NOT_FOR_US or spec.name in _NOT_FOR_US:
+            continue
+        known = newest.get((spec.namespace, spec.name))
+        if known is None or (spec.version or 0) > (known.version or 0):
+            newest[spec.namespace, spec.name] = spec
+    return sorted(spec.id for spec in newest.values() if _can_be_loaded(registration, spec))
+
+
+def make_gymnasium(
+    name: str,
+    num_envs: int,
+    *,
+    seed: int | None = None,
+    max_episode_length: int | None = None,
+    step_dt: float | None = None,
+    flatten: bool = False,
+    vectorization_mode: str = "sync",
+    **env_kwargs: Any,
+) -> GymnasiumVecEnv:
+    """An environment of gymnasium's registry, ``num_envs`` times.
+
+    Args:
+        name: such as ``Pendulum-v1``, or ``module:Name-v0`` to have a module imported first.
+        num_envs: size of the batch.
+        seed: seed of the environments.
+        max_episode_length: time limit in steps instead of the registered one.
+        step_dt: seconds between two actions.
+        flatten: whether images become vectors.
+        vectorization_mode: ``sync`` (one process) or ``async`` (one process an environment).
+        **env_kwargs: go to ``gymnasium.make``.
+    """
+    gymnasium = import_extra("gymnasium", "gymnasium")
+    without_screen_and_sound()
+    if ":" not in name:
+        lookup(name, dict.fromkeys(gymnasium.envs.registration.registry), "gymnasium environment")
+    limit = {} if max_episode_length is None else {"max_episode_steps": max_episode_length}
+    kwargs = {**_render_mode(gymnasium.envs.registration, name), **limit, **env_kwargs}
+    with without_notices():
+        envs = gymnasium.make_vec(
+            name,
+            num_envs,
+            vectorization_mode=vectorization_mode,
+            vector_kwargs={"autoreset_mode": gymnasium.vector.AutoresetMode.DISABLED},
+            **kwargs,
+        )
+    cfg = {"name": f"gymnasium/{name}", **env_kwargs}
+    return GymnasiumVecEnv(
+        envs, seed=seed, max_episode_length=max_episode_length, step_dt=step_dt, flatten=flatten, cfg=cfg
+    )
+
+
+def _resets_itself(envs: Any) -> bool:
+    mode = getattr(envs, "metadata", {}).get("autoreset_mode")
+    mode = getattr(mode, "value", mode)
+    if mode not in ("Disabled", "SameStep"):
+        raise ValueError(
+            f"The vector environment has autoreset_mode={mode!r}, in which the step after an end is no real one. "
+            "Make it with autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED (or SAME_STEP)."
+        )
+    return mode == "SameStep"
+
+
+def _spec_limit(envs: Any) -> int | None:
+    spec = getattr(envs, "spec", None)
+    if spec is None and hasattr(envs, "get_attr"):
+        spec = envs.get_attr("spec")[0]
+    return getattr(spec, "max_episode_steps", None)
+
+
+def _final(observations: Any, infos: Mapping[str, Any]) -> Any:
+    """What was seen at the ends, as gymnasium hands it over; rows of environments that went on are not to be used."""
+    if "final_obs" not in infos:
+        raise ValueError("An environment with autoreset_mode SAME_STEP must hand over infos['final_obs'], but did not.")
+
+    def batch(current: np.ndarray, final: Any) -> np.ndarray:
+        rows = [now if seen is None else seen for now, seen in zip(current, final, strict=True)]
+        return np.stack(rows).astype(current.dtype)
+
+    final = infos["final_obs"]
+    if isinstance(observations, Mapping):
+        return {name: batch(current, _by_name(final, name)) for name, current in observations.items()}
+    return batch(observations, final)
+
+
+def _by_name(final: Any, name: str) -> Any:
+    """One group of the final observations: gymnasium has kept them as a dict of arrays, and as an array of dicts."""
+    return final[name] if isinstance(final, Mapping) else [None if seen is None else seen[name] for seen in final]
+
+
+def _put(groups: Groups, replacements: Groups, where: np.ndarray) -> Groups:
+    """New groups that hold ``replacements`` where ``where`` ``[N]``."""
+    return {
+        name: np.where(where.reshape(-1, *[1] * (group.ndim - 1)), replacements[name], group)
+        for name, group in groups.items()
+    }
+
+
+def _converter(space: Any, flatten: bool) -> Callable[[Any], Groups]:
+    """From gymnasium's observations to groups; always copies, since simulators may write over what they gave."""
+    spaces = import_extra("gymnasium", "gymnasium").spaces
+    members = dict(space.spaces) if isinstance(space, spaces.Dict) else {"policy": space}
+    converters = {name: _group_converter(spaces, name, member, flatten) for name, member in members.items()}
+    if isinstance(space, spaces.Dict):
+        return lambda observations: {name: convert(observations[name]) for name, convert in converters.items()}
+    return lambda observations: {"policy": converters["policy"](observations)}
+
+
+def _group_converter(spaces: Any, name: str, space: Any, flatten: bool) -> Callable[[np.ndarray], np.ndarray]:
+    if isinstance(space, spaces.Discrete):
+        identity = np.eye(int(space.n), dtype=np.float32)
+        return lambda x: identity[np.asarray(x) - space.start]
+    if not isinstance(space, spaces.Box | spaces.MultiBinary):
+        raise ValueError(
+            f"The observation group {name!r} is {space}; a Box, Discrete or MultiBinary is needed. "
+            "gymnasium.wrappers.FlattenObservation makes one Box of anything."
+        )
+    dtype = space.dtype if np.issubdtype(space.dtype, np.floating) else np.float32
+    if len(space.shape) != 3 or flatten:
+        return lambda x: np.array(x, dtype).reshape(len(x), -1)
+    channels_last = space.shape[-1] <= space.shape[0]
+    scale = np.asarray(1 / 255 if space.dtype == np.uint8 else 1, dtype)
+
+    def image(x: np.ndarray) -> np.ndarray:
+        return np.array(np.moveaxis(x, -1, 1) if channels_last else x, dtype, order="C") * scale
+
+    return image
+
+
+def _can_be_loaded(registration: Any, spec: Any) -> bool:
+    if callable(spec.entry_point) or spec.entry_point is None:
+        return False  # placeholders that only say what was removed
+    try:
+        registration.load_env_creator(spec.entry_point)
+    except Exception:  # whatever a missing package makes it raise
+        return False
+    return True
+
+
+def _render_mode(registration: Any, name: str) -> dict[str, str]:
+    """Ask for pictures where the environment can give them; costs nothing until one is asked for."""
+    try:
+        creator = registration.load_env_creator(registration.registry[name].entry_point)
+    except Exception:  # not registered yet, or a package is missing: making the environment says so
+        return {}
+    modes = getattr(creator, "metadata", {}).get("render_modes", ())
+    return {"render_mode": "rgb_array"} if "rgb_array" in modes else {}

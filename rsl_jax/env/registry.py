@@ -1,0 +1,142 @@
+"""From a name to an environment: :func:`make_env`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rsl_jax.env.base import Env, VecEnv
+from rsl_jax.env.extras import install_line, is_installed
+from rsl_jax.env.vec_env import JaxVecEnv
+from rsl_jax.env.vectorize import vectorize
+from rsl_jax.registry import nearest, resolve_callable
+
+
+class Suite(NamedTuple):
+    """A library of environments.
+
+    Attributes:
+        package: what must be installed.
+        extra: what installs it.
+        module: where its adapter lives.
+        make: the adapter's function that makes an environment, ``(name, num_envs, **options)``.
+        names: the adapter's function that lists names.
+    """
+
+    package: str
+    extra: str
+    module: str
+    make: str
+    names: str
+
+
+SUITES = {
+    "playground": Suite("mujoco_playground", "playground", "rsl_jax.env.brax", "make_playground", "playground_names"),
+    "brax": Suite("brax", "brax", "rsl_jax.env.brax", "make_brax", "brax_names"),
+    "gymnax": Suite("gymnax", "gymnax", "rsl_jax.env.gymnax", "make_gymnax", "gymnax_names"),
+    "gymnasium": Suite("gymnasium", "gymnasium", "rsl_jax.env.gymnasium", "make_gymnasium", "gymnasium_names"),
+}
+"""Libraries of environments by the first part of a name. Another one is a line here and a file with its adapter."""
+
+
+def make_env(name: str, *, num_envs: int, **options: Any) -> Env[Any] | VecEnv:
+    """Make an environment.
+
+    Args:
+        name: ``playground/CartpoleBalance``, ``brax/ant``, ``gymnax/Pendulum-v1``, ``gymnasium/Pendulum-v1``, or one's
+            own as ``module.path:factory``. The factory is called as ``factory(num_envs=num_envs, **options)`` (without
+            ``num_envs`` where it takes none) and returns an ``Env``, a ``VecEnv``, or a ``SingleEnv``, which is then
+            vectorized.
+        num_envs: size of the batch, ``N``.
+        **options: go to the suite's adapter (:mod:`rsl_jax.env.brax`, :mod:`rsl_jax.env.gymnax`,
+            :mod:`rsl_jax.env.gymnasium`) or to the factory; for all but gymnasium's: ``max_episode_length``,
+            ``auto_reset``, ``reset_pool_size``.
+
+    Raises:
+        ValueError: for an unknown name or option; tells the nearest one.
+        ImportError: if a package is missing; tells how to install it.
+        TypeError: if a factory returns something else.
+    """
+    suite_name, _, env_name = name.partition("/")
+    if suite_name in SUITES:
+        suite = SUITES[suite_name]
+        make = getattr(importlib.import_module(suite.module), suite.make)
+        return _call(make, name, env_name, num_envs, **options)
+    if ":" in name:
+        return _from_factory(name, num_envs, options)
+    raise ValueError(
+        f"Unknown environment '{name}'. Names are {', '.join(f'{suite}/NAME' for suite in SUITES)} or "
+        f"module.path:factory.{nearest(name, _all_names_like(name))}"
+    )
+
+
+def make_vec_env(name: str, *, num_envs: int, seed: int = 0, **options: Any) -> VecEnv:
+    """Make an environment behind RSL-RL's contract: a pure one is worn as :class:`rsl_jax.env.JaxVecEnv`.
+
+    Args:
+        name: see :func:`make_env`.
+        num_envs: size of the batch, ``N``.
+        seed: seed of the environments.
+        **options: see :func:`make_env`.
+    """
+    if name.partition("/")[0] == "gymnasium":
+        options["seed"] = seed
+    env = make_env(name, num_envs=num_envs, **options)
+    if isinstance(env, Env):
+        return JaxVecEnv(env, seed=seed)
+    return env
+
+
+def list_envs() -> dict[str, list[str]]:
+    """Names that :func:`make_env` takes, by suite; a suite whose package is not installed has none."""
+    return {
+        name: [f"{name}/{env}" for env in _names(suite)] if is_installed(suite.package) else []
+        for name, suite in SUITES.items()
+    }
+
+
+def missing_extras() -> dict[str, str]:
+    """The line that installs it, for each suite whose package is not installed."""
+    return {name: install_line(suite.extra) for name, suite in SUITES.items() if not is_installed(suite.package)}
+
+
+def _names(suite: Suite) -> list[str]:
+    return getattr(importlib.import_module(suite.module), suite.names)()
+
+
+def _all_names_like(name: str) -> list[str]:
+    """All names, and for a name without a suite also those that only lack it, so that they are found to be near."""
+    names = [env for envs in list_envs().values() for env in envs]
+    bare = [env for env in names if env.partition("/")[2].lower() == name.lower()]
+    return bare or names
+
+
+def _from_factory(name: str, num_envs: int, options: dict[str, Any]) -> Env[Any] | VecEnv:
+    factory: Callable[..., Any] = resolve_callable(name, {}, "environment")
+    parameters = inspect.signature(factory).parameters.values()
+    wants_size = any(p.name == "num_envs" or p.kind is p.VAR_KEYWORD for p in parameters)
+    env = _call(factory, name, **({"num_envs": num_envs} if wants_size else {}), **options)
+    if isinstance(env, Env):
+        return env
+    if isinstance(env, VecEnv):
+        return env
+    if callable(getattr(env, "reset", None)) and callable(getattr(env, "step", None)) and hasattr(env, "num_actions"):
+        return vectorize(env, num_envs)
+    raise TypeError(
+        f"'{name}' must return a rsl_jax.env.Env, VecEnv or SingleEnv, but returned a {type(env).__name__}. "
+        "A SingleEnv has num_actions, reset(key) and step(state, action)."
+    )
+
+
+def _call(make: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
+    """Call ``make``, unless it does not know an option."""
+    parameters = inspect.signature(make).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for option in options:
+        if option not in parameters and not takes_any:
+            allowed = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
+            hint = f"Allowed: {', '.join(allowed) or 'none'}.{nearest(option, allowed)}"
+            raise ValueError(f"Unknown option '{option}' of '{name}'. {hint}")
+    return make(*args, **options)

@@ -1,0 +1,211 @@
+"""A batch of robots out of one: :func:`vectorize`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Generic, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from rsl_jax.env.base import Env, SingleEnv, State
+from rsl_jax.env.signature import Answer, Signature, typed
+from rsl_jax.types import Array, Key, Observations, TimeStep
+
+AutoReset = Literal["pool", "full", "cached"]
+
+
+@struct.dataclass
+class VectorState(Generic[State]):
+    """State of ``N`` environments.
+
+    Attributes:
+        env: states of the single environments, leaves ``[N, ...]``.
+        episode_length: steps since the last reset, int32 ``[N]``.
+        pool: states and observations that episodes can start from, leaves ``[P, ...]``; ``()`` where every reset is
+            made anew.
+        key: what resets draw from.
+    """
+
+    env: State
+    episode_length: Array
+    pool: Any
+    key: Key
+
+
+def vectorize(
+    single_env: SingleEnv[Any],
+    num_envs: int,
+    *,
+    max_episode_length: int | None = None,
+    auto_reset: AutoReset = "pool",
+    step_dt: float | None = None,
+    cfg: Mapping[str, Any] | object | None = None,
+    reset_pool_size: int | None = None,
+) -> VectorizedEnv:
+    """Turn one robot into a batch that ends its episodes and resets itself.
+
+    An episode ends where the single environment says terminated or truncated, and at the time limit. ``time_outs`` are
+    the ends that are not terminations. At an end the *whole* state of the single environment is replaced, also what it
+    remembers between steps, and what was seen before that is handed over as ``final_observations``.
+
+    Args:
+        single_env: one robot. Its attributes ``max_episode_length``, ``step_dt`` and ``cfg``, where it has them, stand
+            in for arguments that are not given.
+        num_envs: size of the batch, ``N``.
+        max_episode_length: time limit in steps; None for no limit.
+        auto_reset: where the next episode starts. ``"pool"``: each environment draws one of ``reset_pool_size`` random
+            initial states, which ``begin_iteration`` renews; as cheap as it gets, and as varied as resets are.
+            ``"full"``: a new initial state every time; costs a reset of all environments at each step where one ends.
+            ``"cached"``: each environment returns to the state it first started from, as Brax's training does.
+        step_dt: seconds between two actions.
+        cfg: what describes the environment, kept with the logs.
+        reset_pool_size: size of the pool, ``P``; ``num_envs`` where not given.
+
+    Raises:
+        ValueError: for sizes that are not positive, an unknown ``auto_reset``, or an environment whose ``reset`` and
+            ``step`` do not fit together (:class:`rsl_jax.env.signature.Signature` says what is checked).
+    """
+    _check_positive("num_envs", num_envs)
+    if auto_reset not in get_args(AutoReset):
+        raise ValueError(
+            f"auto_reset is {auto_reset!r}, but must be one of {', '.join(map(repr, get_args(AutoReset)))}."
+        )
+    if reset_pool_size is not None and auto_reset != "pool":
+        raise ValueError(f"reset_pool_size only means something with auto_reset='pool', not with {auto_reset!r}.")
+    pool_size = num_envs if reset_pool_size is None else reset_pool_size
+    _check_positive("reset_pool_size", pool_size)
+    if max_episode_length is None:
+        max_episode_length = getattr(single_env, "max_episode_length", None)
+    if max_episode_length is not None:
+        _check_positive("max_episode_length", max_episode_length)
+    return VectorizedEnv(
+        single_env,
+        num_envs=num_envs,
+        max_episode_length=max_episode_length,
+        auto_reset=auto_reset,
+        pool_size=pool_size,
+        step_dt=getattr(single_env, "step_dt", None) if step_dt is None else step_dt,
+        cfg=getattr(single_env, "cfg", {}) if cfg is None else cfg,
+    )
+
+
+class VectorizedEnv(Env[VectorState]):
+    """What :func:`vectorize` makes; ``single_env`` is the one robot within."""
+
+    def __init__(
+        self,
+        single_env: SingleEnv[Any],
+        *,
+        num_envs: int,
+        max_episode_length: int | None,
+        auto_reset: AutoReset,
+        pool_size: int,
+        step_dt: float | None,
+        cfg: Mapping[str, Any] | object,
+    ):
+        self.single_env = single_env
+        self.num_envs = num_envs
+        self.num_actions = int(single_env.num_actions)
+        self.discrete = bool(getattr(single_env, "discrete", False))
+        self.max_episode_length = max_episode_length
+        self.auto_reset = auto_reset
+        self.step_dt = step_dt
+        self.cfg = cfg
+        self._pool_size = pool_size
+        self._signature = Signature(single_env)
+
+    def reset(self, key: Key) -> tuple[VectorState, Observations]:
+        """Start an episode everywhere; gives the state and the first observations, leaves ``[N, ...]``."""
+        key, start_key = jax.random.split(key)
+        # One batched reset for the episodes and for the pool: a simulator's reset takes long to compile.
+        starts = self._starts(start_key, self.num_envs + (self._pool_size if self.auto_reset == "pool" else 0))
+        env, observations = jax.tree.map(lambda x: x[: self.num_envs], starts)
+        pool = {
+            "pool": lambda: jax.tree.map(lambda x: x[self.num_envs :], starts),
+            "cached": lambda: (env, observations),
+            "full": tuple,
+        }[self.auto_reset]()
+        state = VectorState(env=env, episode_length=jnp.zeros(self.num_envs, jnp.int32), pool=pool, key=key)
+        return state, observations
+
+    def step(self, state: VectorState, actions: Array) -> tuple[VectorState, TimeStep]:
+        """Apply actions ``[N, A]`` (``[N]`` or ``[N, 1]`` where discrete), and reset where an episode ends."""
+        # Sizes come from the state, so that a device that holds a part of the environments can step its part.
+        env, answer = jax.vmap(self._signature.step)(state.env, self._actions(actions, state.episode_length.size))
+        episode_length = state.episode_length + 1
+        dones, time_outs = self._endings(answer, episode_length)
+        key, restart_key = jax.random.split(state.key)
+        env, observations = self._restart(dones, (env, answer.observations), state.pool, restart_key)
+        next_state = VectorState(env=env, episode_length=jnp.where(dones, 0, episode_length), pool=state.pool, key=key)
+        timestep = TimeStep(
+            observations=observations,
+            rewards=answer.reward,
+            dones=dones,
+            time_outs=time_outs,
+            final_observations=answer.observations,
+            log=jax.tree.map(jnp.mean, answer.log),
+        )
+        return next_state, timestep
+
+    def begin_iteration(self, state: VectorState, key: Key) -> VectorState:
+        """Renew the pool of initial states, where there is one."""
+        if self.auto_reset != "pool":
+            return state
+        return replace(state, pool=self._starts(key, jax.tree.leaves(state.pool)[0].shape[0]))
+
+    def render(self, state: VectorState, index: int = 0) -> np.ndarray:
+        """Picture of environment ``index``, uint8 ``[H, W, 3]``."""
+        render = getattr(self.single_env, "render", None)
+        if render is None:
+            raise NotImplementedError(
+                f"{type(self.single_env).__name__} has no method render(state) to draw itself with."
+            )
+        return render(jax.tree.map(lambda x: x[index], state.env))
+
+    def _starts(self, key: Key, size: int) -> tuple[Any, Observations]:
+        return jax.vmap(self._signature.reset)(jax.random.split(key, size))
+
+    def _endings(self, answer: Answer, episode_length: Array) -> tuple[Array, Array]:
+        time_up = answer.truncated
+        if self.max_episode_length is not None:
+            time_up = time_up | (episode_length >= self.max_episode_length)
+        return answer.terminated | time_up, time_up & ~answer.terminated
+
+    def _restart(self, dones: Array, current: Any, pool: Any, key: Key) -> Any:
+        """Replace ``current`` by a start where done.
+
+        Selecting at every step is as fast as skipping it under a ``cond`` where nobody is done: XLA fuses the selection
+        into the step, whereas a conditional keeps it from updating the carry in place. Only a full reset is worth one.
+        """
+        if self.auto_reset == "full":
+            return jax.lax.cond(
+                dones.any(), lambda: _select(dones, self._starts(key, dones.size), current), lambda: current
+            )
+        if self.auto_reset == "pool":
+            drawn = jax.random.randint(key, dones.shape, 0, jax.tree.leaves(pool)[0].shape[0])
+            pool = jax.tree.map(lambda x: x[drawn], pool)
+        return _select(dones, pool, current)
+
+    def _actions(self, actions: Array, size: int) -> Array:
+        if self.discrete and actions.shape in ((size,), (size, 1)):
+            return actions.reshape(size).astype(jnp.int32)
+        if not self.discrete and actions.shape == (size, self.num_actions):
+            return typed(actions, self._signature.action.dtype)
+        allowed = f"[{size}] or [{size}, 1]" if self.discrete else f"[{size}, {self.num_actions}]"
+        raise ValueError(f"Actions must have the shape {allowed}, but have {list(actions.shape)}.")
+
+
+def _select(dones: Array, starts: Any, current: Any) -> Any:
+    def select(start: Array, now: Array) -> Array:
+        return jnp.where(dones.reshape(dones.shape + (1,) * (now.ndim - 1)), start, now)
+
+    return jax.tree.map(select, starts, current)
+
+
+def _check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} is {value}, but must be at least 1.")
