@@ -56,9 +56,9 @@ def resolve_callable(callable_or_name: Callable | str, table: Mapping[str, Calla
         for part in attribute.split("."):
             target = getattr(target, part)
     except (ImportError, AttributeError) as error:
+        bare = f", or one of: {', '.join(sorted(table))}" if table else ""
         raise ImportError(
             f"The {kind} '{callable_or_name}' cannot be imported: {error}. Write 'module.path:Name' of something that "
-            f"can be "
-            f"imported from here, or one of: {', '.join(sorted(table))}."
+            f"can be imported from here{bare}."
         ) from error
     return target

@@ -155,6 +155,8 @@ def make_playground(
     lookup(name, dict.fromkeys(registry.ALL_ENVS), "Playground environment")
     config = registry.get_default_config(name)
     overrides = {**({"impl": "jax"} if "impl" in config else {}), **(config_overrides or {})}
+    for option in overrides:
+        lookup(option, dict.fromkeys(_dotted(config.to_dict())), f"config key of playground/{name}")
     with without_notices():
         config.update_from_flattened_dict(overrides)
         env = registry.load(name, config=config)
@@ -172,6 +174,12 @@ def make_playground(
         auto_reset=auto_reset,
         reset_pool_size=reset_pool_size,
     )
+
+
+def _dotted(config: Mapping[str, Any]) -> list[str]:
+    """Keys of nested dicts, as ``outer.inner``."""
+    inner = {key: _dotted(value) for key, value in config.items() if isinstance(value, Mapping)}
+    return [*config, *(f"{key}.{name}" for key, names in inner.items() for name in names)]
 
 
 def brax_names() -> list[str]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from rsl_jax.env.arrays import like, to_jax
 from rsl_jax.env.extras import PYGAME, import_extra, is_headless, without_notices, without_screen_and_sound
+from rsl_jax.env.gymnasium_spaces import Groups, action_converter, observation_converter
 from rsl_jax.registry import lookup
-
-Groups = dict[str, np.ndarray]
 
 _NOT_FOR_US = {"tabular", "Blackjack"}
 """Registered, but with tuples for observations, or with spaces that are not what their tables need."""
@@ -76,8 +75,9 @@ class GymnasiumVecEnv:
                 "Make it with autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED, or with that limit in its spec."
             )
         self.max_episode_length = own_limit if max_episode_length is None else max_episode_length
-        self._convert = _converter(envs.single_observation_space, flatten)
-        self._read_actions(envs.single_action_space)
+        self._convert = observation_converter(envs.single_observation_space, flatten=flatten)
+        actions = envs.single_action_space
+        self.num_actions, self.discrete, self._actions = action_converter(actions, self.num_envs)
         self.reset(seed=seed)
 
     def reset(self, *, seed: int | None = None) -> Groups:
@@ -154,23 +154,6 @@ class GymnasiumVecEnv:
         if lengths.shape != (self.num_envs,):
             raise ValueError(f"Episode lengths must have the shape [{self.num_envs}], but have {list(lengths.shape)}.")
         self._lengths = lengths
-
-    def _read_actions(self, space: Any) -> None:
-        spaces = import_extra("gymnasium", "gymnasium").spaces
-        self._action_space = space
-        self.discrete = isinstance(space, spaces.Discrete)
-        if not self.discrete and not isinstance(space, spaces.Box):
-            raise ValueError(f"Actions are {space}; a Discrete or a Box is needed.")
-        self.num_actions = int(space.n) if self.discrete else int(np.prod(space.shape))
-
-    def _actions(self, actions: Any) -> np.ndarray:
-        actions, space, size = np.asarray(actions), self._action_space, self.num_envs
-        if self.discrete and actions.shape in ((size,), (size, 1)):
-            return actions.reshape(size).astype(space.dtype) + space.start
-        if not self.discrete and actions.shape == (size, self.num_actions):
-            return np.clip(actions.reshape(size, *space.shape), space.low, space.high).astype(space.dtype)
-        allowed = f"[{size}] or [{size}, 1]" if self.discrete else f"[{size}, {self.num_actions}]"
-        raise ValueError(f"Actions must have the shape {allowed}, but have {list(actions.shape)}.")
 
 
 def gymnasium_names() -> list[str]:
@@ -273,37 +256,6 @@ def _put(groups: Groups, replacements: Groups, where: np.ndarray) -> Groups:
         name: np.where(where.reshape(-1, *[1] * (group.ndim - 1)), replacements[name], group)
         for name, group in groups.items()
     }
-
-
-def _converter(space: Any, flatten: bool) -> Callable[[Any], Groups]:
-    """From gymnasium's observations to groups; always copies, since simulators may write over what they gave."""
-    spaces = import_extra("gymnasium", "gymnasium").spaces
-    members = dict(space.spaces) if isinstance(space, spaces.Dict) else {"policy": space}
-    converters = {name: _group_converter(spaces, name, member, flatten) for name, member in members.items()}
-    if isinstance(space, spaces.Dict):
-        return lambda observations: {name: convert(observations[name]) for name, convert in converters.items()}
-    return lambda observations: {"policy": converters["policy"](observations)}
-
-
-def _group_converter(spaces: Any, name: str, space: Any, flatten: bool) -> Callable[[np.ndarray], np.ndarray]:
-    if isinstance(space, spaces.Discrete):
-        identity = np.eye(int(space.n), dtype=np.float32)
-        return lambda x: identity[np.asarray(x) - space.start]
-    if not isinstance(space, spaces.Box | spaces.MultiBinary):
-        raise ValueError(
-            f"The observation group {name!r} is {space}; a Box, Discrete or MultiBinary is needed. "
-            "gymnasium.wrappers.FlattenObservation makes one Box of anything."
-        )
-    dtype = space.dtype if np.issubdtype(space.dtype, np.floating) else np.float32
-    if len(space.shape) != 3 or flatten:
-        return lambda x: np.array(x, dtype).reshape(len(x), -1)
-    channels_last = space.shape[-1] <= space.shape[0]
-    scale = np.asarray(1 / 255 if space.dtype == np.uint8 else 1, dtype)
-
-    def image(x: np.ndarray) -> np.ndarray:
-        return np.array(np.moveaxis(x, -1, 1) if channels_last else x, dtype, order="C") * scale
-
-    return image
 
 
 def _can_be_loaded(registration: Any, spec: Any) -> bool:

@@ -108,7 +108,7 @@ class Signature:
                 if names
             )
             raise ValueError(f"{self._name}.reset and {self._name}.step must give the same fields, but {only}.")
-        kinds = str(jax.tree.structure(start)), str(jax.tree.structure(following))
+        kinds: tuple[Any, Any] = jax.tree.structure(start), jax.tree.structure(following)
         if kinds[0] != kinds[1]:
             raise ValueError(
                 f"{self._name}.reset and {self._name}.step must give pytrees of the same types, "
