@@ -1,0 +1,118 @@
+"""Tidying an ONNX graph: what can be computed now is, and what does nothing goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+_LARGEST_CONSTANT = 1 << 20
+"""Constants beyond this many numbers are left to be computed when the network is loaded."""
+
+_NOT_CONSTANT = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+
+
+def simplify(model: onnx.ModelProto) -> None:
+    """Simplify a model in place; it computes the same.
+
+    Nodes on constants are evaluated, ``Concat(Split(x))`` and a ``Concat`` of one are removed, and so is what nothing
+    needs any more.
+    """
+    _fold_constants(model)
+    _remove_trivial_concats(model.graph)
+    _remove_unused(model.graph)
+
+
+def _fold_constants(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    outputs = {output.name for output in graph.output}
+    kept = []
+    for node in graph.node:
+        folded = None if outputs & set(node.output) else _evaluate(node, constants, model)
+        if folded is None:
+            kept.append(node)
+            continue
+        constants.update(folded)
+        graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in folded.items())
+    _replace_nodes(graph, kept)
+
+
+def _evaluate(
+    node: onnx.NodeProto, constants: Mapping[str, np.ndarray], model: onnx.ModelProto
+) -> dict[str, np.ndarray] | None:
+    """The outputs of a node, or None where it must stay."""
+    has_graph = any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute)
+    if has_graph or node.domain or node.op_type in _NOT_CONSTANT or not all(i in constants for i in node.input):
+        return None
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    try:
+        values = ReferenceEvaluator(node, opsets=opsets).run(None, {name: constants[name] for name in node.input})
+    except Exception:  # whatever the reference evaluator does not know, the runtime does
+        return None
+    arrays = [np.asarray(value) for value in values]
+    if any(array.size > _LARGEST_CONSTANT for array in arrays):
+        return None
+    return dict(zip(node.output, arrays, strict=True))
+
+
+def _remove_trivial_concats(graph: onnx.GraphProto) -> None:
+    producers = {output: node for node in graph.node for output in node.output}
+    outputs = {output.name for output in graph.output}
+    same: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        source = _copied_input(node, producers) if node.op_type == "Concat" else None
+        if source is None or outputs & set(node.output):
+            kept.append(node)
+        else:
+            same[node.output[0]] = same.get(source, source)
+    for node in kept:
+        node.input[:] = [same.get(name, name) for name in node.input]
+    _replace_nodes(graph, kept)
+
+
+def _copied_input(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> str | None:
+    """What a ``Concat`` merely copies, if it does."""
+    if len(node.input) == 1:
+        return node.input[0]
+    split = producers.get(node.input[0])
+    if split is None or split.op_type != "Split" or list(split.output) != list(node.input):
+        return None
+    return split.input[0] if _axis(split) == _axis(node) else None
+
+
+def _axis(node: onnx.NodeProto) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+
+
+def _remove_unused(graph: onnx.GraphProto) -> None:
+    needed = {output.name for output in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed.update(_names_read(node))
+    _replace_nodes(graph, kept[::-1])
+    initializers = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(initializers)
+
+
+def _names_read(node: onnx.NodeProto) -> set[str]:
+    """Inputs of a node, and what the graphs inside it may take from around them."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            names |= {output.name for output in attribute.g.output}
+            names.update(*(_names_read(inner) for inner in attribute.g.node))
+    return names
+
+
+def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)

@@ -1,0 +1,201 @@
+"""Export of a policy as StableHLO by ``jax.export``; loading needs jax and numpy only.
+
+An artefact is a zip file of ``policy.bin`` (what ``jax.export`` serialises) and ``metadata.json``. JAX promises to read
+it for six months after it was written: deploy it, but archive checkpoints.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from rsl_jax.export.files import write_atomically
+from rsl_jax.export.metadata import Metadata, library_versions, merge
+
+if TYPE_CHECKING:
+    from rsl_jax.export.policy import PolicyFunction
+
+BATCH_AXIS = "batch"
+POLICY_MEMBER = "policy.bin"
+METADATA_MEMBER = "metadata.json"
+_LIBRARIES = ("rsl-jax", "jax", "flax")
+_FRAMES_NOTED = "jax_traceback_in_locations_limit"
+_A_DATE = (1980, 1, 1, 0, 0, 0)  # so that equal policies are equal files
+
+
+def export_jax(
+    model: Any,
+    variables: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    platforms: Sequence[str] = ("cpu", "cuda"),
+    verbose: bool = False,
+) -> Path:
+    """Write a deterministic policy, its normaliser included, as an artefact that runs with jax alone.
+
+    The artefact is read back and compared with the model, at batch sizes 1 and 3, before it is written.
+
+    Args:
+        model: the policy's model, see :func:`rsl_jax.export.plain_policy`.
+        variables: all its collections of variables, of one training run, in any float type.
+        path: where to; an existing file is replaced.
+        metadata: what else the file shall carry: joint names, scales, gains.
+        platforms: what it shall run on; no such device need be present here. The CPU is always among them, since the
+            artefact is tried out on it.
+        verbose: whether to print what was written.
+
+    Returns:
+        the path.
+
+    Raises:
+        ValueError: if the variables or metadata make no sense.
+        ExportError: if the artefact computes something else than the model; nothing is written then.
+    """
+    from rsl_jax.export.isolation import LOCK
+    from rsl_jax.export.policy import plain_policy
+    from rsl_jax.export.verify import verify
+
+    platforms = tuple(dict.fromkeys(("cpu", *platforms)))
+    with LOCK:
+        policy = plain_policy(model, variables)
+        shapes = {tensor.name: list(tensor.shape) for tensor in policy.inputs}
+        facts = {**policy.facts, "input_shapes": shapes, "platforms": platforms, **library_versions(_LIBRARIES)}
+        content = _pack(serialize(policy, platforms), merge(facts, metadata))
+        difference = verify(policy, _unpack(content).function, runtime="the jax artefact")
+    destination = write_atomically(path, content)
+    if verbose:
+        print(f"{destination}: {', '.join(platforms)}; {len(content)} bytes, {difference:.1e} from the model")
+    return destination
+
+
+def serialize(policy: PolicyFunction, platforms: Sequence[str]) -> bytes:
+    """What ``jax.export`` makes of a policy, with a symbolic batch."""
+    from rsl_jax.export.policy import BATCH, float32_mode, placeholder
+
+    # Accelerators multiply matrices with fewer bits unless told not to; a policy shall act alike on all of them.
+    with float32_mode(), jax.default_matmul_precision("highest"), _no_source_paths():
+        (batch,) = jax.export.symbolic_shape(BATCH)
+        placeholders = [placeholder(tensor, batch=batch) for tensor in policy.inputs]
+        exported = jax.export.export(jax.jit(policy.function), platforms=tuple(platforms))(*placeholders)
+        return bytes(exported.serialize())
+
+
+@contextmanager
+def _no_source_paths() -> Iterator[None]:
+    """Keep the paths of this computer's source files, which JAX notes down for debugging, out of the artefact."""
+    limit = getattr(jax.config, _FRAMES_NOTED)
+    jax.config.update(_FRAMES_NOTED, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(_FRAMES_NOTED, limit)
+
+
+def load_jax(path: str | os.PathLike[str]) -> LoadedPolicy:
+    """Load what :func:`export_jax` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        the policy.
+
+    Raises:
+        ValueError: if the file is none of that kind.
+    """
+    try:
+        return _unpack(Path(path).read_bytes())
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{path} is no policy that export_jax wrote: {error}") from error
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A deterministic policy ``(observations, carry) -> (actions, carry)``.
+
+    Attributes:
+        function: ``(obs, *images, *states) -> (actions, *states)`` of float32 arrays, compiled once a batch size.
+        metadata: what travelled with it.
+    """
+
+    function: Callable[..., tuple[jax.Array, ...]]
+    metadata: Metadata
+
+    def initial_carry(self, num_envs: int) -> tuple[np.ndarray, ...]:
+        """Hidden states at the start of an episode, ``[layers, num_envs, hidden]`` each; ``()`` if there are none."""
+        num_states = len(self.metadata["output_names"]) - 1
+        names = self.metadata["input_names"]
+        shapes = [self.metadata["input_shapes"][name] for name in names[len(names) - num_states :]]
+        return tuple(np.zeros([num_envs if size == BATCH_AXIS else size for size in s], np.float32) for s in shapes)
+
+    def __call__(self, observations: Any, carry: Sequence[Any] = ()) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """One step.
+
+        Args:
+            observations: groups by name, leaves ``[N, ...]``; or, where there are no images, all 1-D groups side by
+                side, ``[N, D]``.
+            carry: hidden states, from :meth:`initial_carry` and then from the previous step.
+
+        Returns:
+            actions ``[N, A]`` and the next hidden states.
+
+        Raises:
+            ValueError: if a group is missing or something has another shape.
+        """
+        arrays = [jnp.asarray(array, jnp.float32) for array in (*self._inputs(observations), *carry)]
+        self._check(arrays)
+        actions, *states = self.function(*arrays)
+        return actions, tuple(states)
+
+    def _inputs(self, observations: Any) -> list[Any]:
+        if not isinstance(observations, Mapping):
+            return [observations]
+        vectors, images = self.metadata["observation_groups"], self.metadata.get("image_groups", [])
+        missing = [group for group in (*vectors, *images) if group not in observations]
+        if missing:
+            raise ValueError(f"The policy looks at {[*vectors, *images]}; missing {missing}, got {list(observations)}.")
+        side_by_side = [jnp.concatenate([jnp.asarray(observations[group]) for group in vectors], -1)] if vectors else []
+        return [*side_by_side, *(observations[group] for group in images)]
+
+    def _check(self, arrays: Sequence[jax.Array]) -> None:
+        shapes = self.metadata["input_shapes"]
+        if len(arrays) != len(shapes):
+            raise ValueError(
+                f"The policy takes {list(shapes)}; got {len(arrays)} arrays. Hidden states start as "
+                "initial_carry(num_envs)."
+            )
+        for name, array in zip(self.metadata["input_names"], arrays, strict=True):
+            allowed = tuple(shapes[name])
+            axes_match = len(array.shape) == len(allowed) and all(
+                size in (BATCH_AXIS, given) for size, given in zip(allowed, array.shape, strict=True)
+            )
+            if not axes_match:
+                raise ValueError(f"'{name}' has the shape {list(allowed)}; got {list(array.shape)}.")
+
+
+def _pack(policy: bytes, metadata: Metadata) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(POLICY_MEMBER, _A_DATE), policy)
+        archive.writestr(zipfile.ZipInfo(METADATA_MEMBER, _A_DATE), json.dumps(metadata, indent=2))
+    return buffer.getvalue()
+
+
+def _unpack(content: bytes) -> LoadedPolicy:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        exported = jax.export.deserialize(bytearray(archive.read(POLICY_MEMBER)))
+        metadata = json.loads(archive.read(METADATA_MEMBER))
+    return LoadedPolicy(jax.jit(exported.call), metadata)

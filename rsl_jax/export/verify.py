@@ -1,0 +1,93 @@
+"""Comparing an export with the model that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import jax
+import numpy as np
+
+from rsl_jax.export.policy import BATCH, PolicyFunction, Tensor, float32_mode
+
+BATCH_SIZES = (1, 3)
+TOLERANCE = 1e-5
+
+
+class ExportError(RuntimeError):
+    """An export that does not compute what the model computes."""
+
+
+def verify(policy: PolicyFunction, run: Callable[..., Sequence[Any]], *, runtime: str) -> float:
+    """Compare an export with its model on random inputs at several batch sizes.
+
+    Args:
+        policy: the policy.
+        run: the export; inputs in their order to outputs in theirs, as numpy arrays.
+        runtime: what runs it, for the error.
+
+    Returns:
+        the largest difference found, relative to the magnitude of the output (and to 1 where that is smaller).
+
+    Raises:
+        ExportError: if the export fails, or an output differs by more than :data:`TOLERANCE`.
+    """
+    inputs = random_inputs(policy, max(BATCH_SIZES), np.random.default_rng(0))
+    worst = 0.0
+    with _exact_reference():
+        expected = [np.asarray(output) for output in jax.jit(policy.reference)(*inputs)]
+        for batch in BATCH_SIZES:
+            where = f"The export was refused and nothing was written: at batch size {batch}, {runtime}"
+            try:
+                actual = [np.asarray(output) for output in run(*_first(batch, policy.inputs, inputs))]
+            except Exception as error:
+                raise ExportError(f"{where} fails: {error}") from error
+            for tensor, a, b in zip(policy.outputs, actual, _first(batch, policy.outputs, expected), strict=True):
+                worst = max(worst, _difference(f"{where} gives '{tensor.name}'", a, b))
+    return worst
+
+
+def _first(batch: int, tensors: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The first robots of a batch."""
+    return [
+        np.take(array, range(batch), axis=tensor.shape.index(BATCH))
+        for tensor, array in zip(tensors, arrays, strict=True)
+    ]
+
+
+def random_inputs(policy: PolicyFunction, batch: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """Inputs as the policy might meet them: normal, around what its normaliser has seen."""
+    inputs = []
+    for tensor in policy.inputs:
+        shape = tuple(batch if size == BATCH else int(size) for size in tensor.shape)
+        mean, std = policy.moments.get(tensor.name, (np.float32(0), np.float32(1)))
+        inputs.append((mean + std * generator.standard_normal(shape)).astype(tensor.dtype))
+    return inputs
+
+
+def _difference(where: str, actual: np.ndarray, expected: np.ndarray) -> float:
+    if actual.shape != expected.shape:
+        raise ExportError(f"{where} the shape {actual.shape}, the model {expected.shape}.")
+    magnitude = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    difference = float(np.max(np.abs(actual.astype(np.float64) - expected), initial=0.0)) / magnitude
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"{where} with a relative difference of {difference:.1e} from the model; {TOLERANCE:.0e} is allowed. An "
+            "operation of the model is translated wrongly: leave parts out to find which, and write it differently."
+        )
+    return difference
+
+
+@contextmanager
+def _exact_reference() -> Iterator[None]:
+    """Full float32 on the CPU where there is one: accelerators multiply matrices with fewer bits by default."""
+    with float32_mode(), jax.default_matmul_precision("highest"), _on_cpu():
+        yield
+
+
+def _on_cpu() -> AbstractContextManager[Any]:
+    try:
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError:  # JAX was told to leave the CPU out
+        return nullcontext()

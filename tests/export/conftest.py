@@ -1,0 +1,29 @@
+import logging
+import random
+import warnings
+
+import numpy as np
+import pytest
+
+from rsl_jax.export import export_onnx
+
+from .models import mlp_model, variables_of
+
+
+def process_state():
+    """What an export must leave alone: global random generators, log handlers, warning filters."""
+    return {
+        "random": random.getstate(),
+        "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002
+        "handlers": list(logging.getLogger().handlers),
+        "level": logging.getLogger("onnx_ir").level,
+        "filters": list(warnings.filters),
+    }
+
+
+@pytest.fixture(scope="session")
+def first_export(tmp_path_factory):
+    """The first export of the process, which loads jax2onnx; the state of the process before and after it."""
+    before = process_state()
+    path = export_onnx(mlp_model(), variables_of(mlp_model()), tmp_path_factory.mktemp("first") / "policy.onnx")
+    return path, before, process_state()

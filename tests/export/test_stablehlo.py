@@ -1,0 +1,187 @@
+"""Export by jax.export."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rsl_jax.export import ExportError, export_jax, load_jax
+from rsl_jax.export import stablehlo as stablehlo_export
+
+from .models import (
+    ACTIONS,
+    Deployable,
+    GRULike,
+    TwoLayerLSTM,
+    deployable,
+    mlp_model,
+    observations_of,
+    variables_of,
+)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    model = mlp_model(obs_normalization=True)
+    variables = variables_of(model)
+    path = tmp_path_factory.mktemp("jax") / "new" / "policy.jaxpolicy"
+    return model, variables, export_jax(model, variables, path, metadata={"joint_names": ["hip", "knee"]})
+
+
+def test_round_trip(exported):
+    model, variables, path = exported
+    policy = load_jax(path)
+    observations = observations_of(model, 17)
+    expected, _ = model.apply(variables, observations, (), method="mode")
+    scale = max(1.0, float(np.max(np.abs(expected))))
+    for batch in (1, 3, 17):
+        some = {group: values[:batch] for group, values in observations.items()}
+        actions, carry = policy({**some, "privileged": np.zeros(batch)}, policy.initial_carry(batch))
+        assert carry == ()
+        np.testing.assert_allclose(actions, expected[:batch], rtol=0, atol=1e-6 * scale)
+    actions, _ = policy(np.concatenate(list(observations.values()), -1))
+    np.testing.assert_allclose(actions, expected, rtol=0, atol=1e-6 * scale)
+
+
+def test_metadata_travels_along(exported):
+    metadata = load_jax(exported[2]).metadata
+    assert metadata["joint_names"] == ["hip", "knee"]
+    assert metadata["observation_sizes"] == [5, 2]
+    assert metadata["action_size"] == ACTIONS
+    assert metadata["jax_version"] == jax.__version__
+    with zipfile.ZipFile(exported[2]) as archive:
+        assert json.loads(archive.read("metadata.json")) == metadata
+
+
+def test_is_lowered_for_cuda_without_a_gpu(exported):
+    with zipfile.ZipFile(exported[2]) as archive:
+        artefact = jax.export.deserialize(bytearray(archive.read("policy.bin")))
+    assert artefact.platforms == ("cpu", "cuda")
+    assert load_jax(exported[2]).metadata["platforms"] == ["cpu", "cuda"]
+    # Accelerators round the factors of a matrix product unless they are told not to.
+    assert "precision = [HIGHEST, HIGHEST]" in artefact.mlir_module()
+
+
+def test_equal_policies_are_equal_files(exported, tmp_path):
+    model, variables, path = exported
+    again = export_jax(model, variables, tmp_path / "again", metadata={"joint_names": ["hip", "knee"]})
+    assert again.read_bytes() == path.read_bytes()
+    assert b".py" not in path.read_bytes()  # no paths of the computer it was made on
+    assert jax.config.jax_traceback_in_locations_limit != 0
+
+
+LOAD = """
+import sys
+from rsl_jax.export.stablehlo import load_jax
+policy = load_jax(sys.argv[1])
+print(policy({"policy": [[0.5] * 5], "command": [[1.0] * 2]})[0].tolist())
+"""
+
+LOAD_WITH_JAX_ALONE = """
+import sys, zipfile
+import jax.export
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    policy = jax.export.deserialize(bytearray(archive.read("policy.bin")))
+import numpy as np
+(actions,) = policy.call(np.float32([[0.5] * 5 + [1.0] * 2]))
+print(actions.tolist())
+assert not any(name.startswith("rsl_jax") for name in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("program", [LOAD, LOAD_WITH_JAX_ALONE])
+def test_loading_needs_no_flax(exported, program):
+    model, variables, path = exported
+    forbidden = "bad = {'flax', 'onnx', 'optax', 'distrax'} & set(sys.modules); assert not bad, bad\n"
+    arguments = [sys.executable, "-c", program + forbidden, str(path)]
+    output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    observations = {"policy": jnp.full((1, 5), 0.5), "command": jnp.ones((1, 2))}
+    expected, _ = model.apply(variables, observations, (), method="mode")
+    np.testing.assert_allclose(json.loads(output), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [GRULike, TwoLayerLSTM])
+def test_memory_and_images_inside_a_compiled_loop(kind, tmp_path):
+    model = deployable(kind, policy=(3,), camera=(1, 4, 4))
+    variables = variables_of(model)
+    policy = load_jax(export_jax(model, variables, tmp_path / "policy"))
+    observations = [observations_of(model, 2, seed) for seed in range(3)]
+    stacked = jax.tree.map(lambda *steps: jnp.stack(steps), *observations)
+
+    def step(carry, seen):
+        actions, carry = policy(seen, carry)
+        return carry, actions
+
+    _, actions = jax.jit(lambda carry: jax.lax.scan(step, carry, stacked))(policy.initial_carry(2))
+    carry = model.initial_carry(2)
+    for seen, got in zip(observations, actions, strict=True):
+        expected, carry = model.apply(variables, seen, carry, method="mode")
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def test_float64_parameters_and_x64(exported, tmp_path):
+    model = mlp_model(obs_normalization=True)
+    with jax.enable_x64(True):
+        variables = variables_of(model)
+        assert jax.tree.leaves(variables["params"])[0].dtype == np.float64
+        policy = load_jax(export_jax(model, variables, tmp_path / "policy"))
+        observations = observations_of(model, 3)
+        actions, _ = policy(observations)
+        expected, _ = model.apply(variables, observations, (), method="mode")
+        assert actions.dtype == np.float32
+        assert jnp.zeros(()).dtype == np.float64
+    np.testing.assert_allclose(actions, expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def test_artefact_that_differs_is_refused_and_writes_nothing(tmp_path, monkeypatch):
+    wrong = variables_of(mlp_model(), seed=7)
+    right = stablehlo_export.serialize
+
+    def serialize(policy, platforms):
+        from rsl_jax.export import plain_policy
+
+        del policy
+        return right(plain_policy(mlp_model(), wrong), platforms)
+
+    monkeypatch.setattr(stablehlo_export, "serialize", serialize)
+    with pytest.raises(ExportError, match="refused and nothing was written: at batch size 1, the jax artefact gives"):
+        export_jax(mlp_model(), variables_of(mlp_model()), tmp_path / "new" / "policy")
+    assert not list(tmp_path.iterdir())
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_wrong_observations_are_named(exported):
+    policy = load_jax(exported[2])
+    with pytest.raises(ValueError, match=r"looks at \['policy', 'command'\]; missing \['command'\], got \['policy'\]"):
+        policy({"policy": np.zeros((1, 5))})
+    with pytest.raises(ValueError, match=r"'obs' has the shape \['batch', 7\]; got \[7\]"):
+        policy(np.zeros(7))
+
+
+def test_forgotten_memory_says_where_to_get_it(tmp_path):
+    model = deployable(GRULike, policy=(3,))
+    policy = load_jax(export_jax(model, variables_of(model), tmp_path / "policy"))
+    with pytest.raises(ValueError, match=r"takes \['obs', 'h_in'\]; got 1 arrays.*initial_carry"):
+        policy(np.zeros((1, 3)))
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "policy.pt").write_bytes(b"something else")
+    with pytest.raises(ValueError, match="is no policy that export_jax wrote"):
+        load_jax(tmp_path / "policy.pt")
+
+
+def test_images_alone(tmp_path):
+    model = deployable(Deployable, camera=(1, 4, 4))
+    variables = variables_of(model)
+    observations = observations_of(model, 2)
+    expected, _ = model.apply(variables, observations, (), method="mode")
+    actions, _ = load_jax(export_jax(model, variables, tmp_path / "policy"))(observations)
+    np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
