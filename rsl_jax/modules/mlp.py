@@ -59,14 +59,17 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """``[..., input]`` to ``[..., *output_dim]``."""
-        input_dim = x.shape[-1]
+        leading, input_dim = x.shape[:-1], x.shape[-1]
+        if x.ndim != 2:
+            # Matrices, not stacks of them: XLA's CPU backend takes 1.4 times as long for the gradients of the latter.
+            x = jnp.reshape(x, (-1, input_dim))
         activation = resolve_activation(self.activation)
         for index, dim in enumerate(self.hidden_dims):
             x = activation(self._linear(x, input_dim if dim == -1 else dim, index))
         output_dims = (self.output_dim,) if isinstance(self.output_dim, int) else tuple(self.output_dim)
         x = self._linear(x, math.prod(output_dims), len(self.hidden_dims), self.head_kernel, self.head_bias)
-        if len(output_dims) > 1:
-            x = jnp.reshape(x, (*x.shape[:-1], *output_dims))
+        if x.shape != (*leading, *output_dims):
+            x = jnp.reshape(x, (*leading, *output_dims))
         return x if self.last_activation is None else resolve_activation(self.last_activation)(x)
 
     def _linear(
