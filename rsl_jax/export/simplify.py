@@ -61,12 +61,13 @@ def _evaluate(
 
 def _remove_trivial_concats(graph: onnx.GraphProto) -> None:
     producers = {output: node for node in graph.node for output in node.output}
-    outputs = {output.name for output in graph.output}
+    fixed = {output.name for output in graph.output}
+    fixed.update(*(_names_read(node) - set(node.input) for node in graph.node))
     same: dict[str, str] = {}
     kept = []
     for node in graph.node:
         source = _copied_input(node, producers) if node.op_type == "Concat" else None
-        if source is None or outputs & set(node.output):
+        if source is None or node.output[0] in fixed:
             kept.append(node)
         else:
             same[node.output[0]] = same.get(source, source)

@@ -24,6 +24,13 @@ def process_state():
 @pytest.fixture(scope="session")
 def first_export(tmp_path_factory):
     """The first export of the process, which loads jax2onnx; the state of the process before and after it."""
-    before = process_state()
-    path = export_onnx(mlp_model(), variables_of(mlp_model()), tmp_path_factory.mktemp("first") / "policy.onnx")
-    return path, before, process_state()
+    path = tmp_path_factory.mktemp("first") / "policy.onnx"
+    # pytest's own handlers would hide one that is installed where there is none.
+    handlers, logging.getLogger().handlers = logging.getLogger().handlers, []
+    try:
+        before = process_state()
+        export_onnx(mlp_model(), variables_of(mlp_model()), path)
+        after = process_state()
+    finally:
+        logging.getLogger().handlers = handlers
+    return path, before, after
