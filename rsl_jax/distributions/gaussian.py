@@ -91,10 +91,11 @@ def normal_kl(old: DistributionParams, new: DistributionParams) -> Array:
     r"""``KL(old || new)`` an action, ``(r + ((m_o - m_n) / s_n)^2 - 1 - \log r) / 2`` with ``r = (s_o / s_n)^2``.
 
     Written so, and not as distrax has it, because rounding then swallows the difference of an unchanged policy: the
-    divergence is exactly 0, which the learning-rate rule tells from a small one.
+    divergence is exactly 0, which the learning-rate rule tells from a small one. The ratio of standard deviations goes
+    by their difference because XLA may divide by multiplying with a reciprocal, and ``s * (1 / s)`` is not always 1.
     """
     (old_mean, old_std), (new_mean, new_std) = old, new
-    ratio = jnp.square(old_std / new_std)
+    ratio = jnp.square(1 + (old_std - new_std) / new_std)
     shift = jnp.square((old_mean - new_mean) / new_std)
     return 0.5 * (ratio + shift - 1 - jnp.log(ratio))
 
