@@ -95,7 +95,7 @@ def build(policy: PolicyFunction, metadata: Metadata, *, opset: int = 18, verbos
             )
         except Exception as error:
             raise ExportError(
-                f"jax2onnx cannot translate this {policy.facts['model_class']}: {error} Write that part of the model "
+                f"jax2onnx cannot translate this {policy.facts['model_class']}: {error}\nWrite that part of the model "
                 "in other operations (docs/export.md lists some), try another opset, or use export_jax."
             ) from error
         simplify(model)
@@ -117,7 +117,7 @@ def onnxruntime_session(content: bytes) -> Callable[..., list[np.ndarray]]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # no pool of threads beside the training's
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:

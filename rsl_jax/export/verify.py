@@ -42,7 +42,7 @@ def verify(policy: PolicyFunction, run: Callable[..., Sequence[Any]], *, runtime
             try:
                 actual = [np.asarray(output) for output in run(*_first(batch, policy.inputs, inputs))]
             except Exception as error:
-                raise ExportError(f"{where} fails: {error}") from error
+                raise ExportError(f"{where} fails:\n{error}") from error
             for tensor, a, b in zip(policy.outputs, actual, _first(batch, policy.outputs, expected), strict=True):
                 worst = max(worst, _difference(f"{where} gives '{tensor.name}'", a, b))
     return worst

@@ -2,6 +2,7 @@ import logging
 import random
 import warnings
 
+import jax
 import numpy as np
 import pytest
 
@@ -34,3 +35,12 @@ def first_export(tmp_path_factory):
     finally:
         logging.getLogger().handlers = handlers
     return path, before, after
+
+
+@pytest.fixture
+def x64():
+    """JAX set to 64 bits, for the whole process."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import stat
-import subprocess
-import sys
 import threading
 
 import flax.linen as nn
@@ -126,32 +124,16 @@ def test_models_of_a_user(kind, groups, tmp_path):
         states = dict(zip(states, new_states, strict=True))
 
 
-def test_float64_parameters_and_x64(tmp_path):
-    with jax.enable_x64(True):
-        model = mlp_model(obs_normalization=True)
-        variables = variables_of(model)
-        assert jax.tree.leaves(variables["params"])[0].dtype == np.float64
-        path = export_onnx(model, variables, tmp_path / "policy.onnx")
-        assert jax.config.jax_enable_x64
-        assert jnp.zeros(()).dtype == np.float64
-        assert_same(model, variables, path)
+def test_float64_parameters_and_x64(x64, tmp_path):
+    model = mlp_model(obs_normalization=True)
+    variables = variables_of(model)
+    assert jax.tree.leaves(variables["params"])[0].dtype == np.float64
+    path = export_onnx(model, variables, tmp_path / "policy.onnx")
+    assert jax.config.jax_enable_x64
+    assert jnp.zeros(()).dtype == np.float64
+    assert_same(model, variables, path)
     types = {tensor.data_type for tensor in onnx.load(path).graph.initializer}
     assert types == {onnx.TensorProto.FLOAT}
-
-
-def test_x64_of_the_whole_process_stays_as_it_is(tmp_path):
-    program = (
-        "import sys, jax; jax.config.update('jax_enable_x64', True); sys.path.insert(0, sys.argv[1])\n"
-        "from export.models import mlp_model, variables_of\n"
-        "from rsl_jax.export import export_jax, load_jax\n"
-        "v = variables_of(mlp_model())\n"
-        "p = load_jax(export_jax(mlp_model(), v, sys.argv[2]))\n"
-        "import numpy as np; print(p(np.ones((2, 7)))[0].dtype, jax.numpy.zeros(()).dtype)\n"
-    )
-    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    arguments = [sys.executable, "-c", program, tests, str(tmp_path / "p")]
-    output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
-    assert output.split() == ["float32", "float64"]
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -211,7 +193,7 @@ def test_fixed_batch_is_refused(tmp_path, monkeypatch):
         return right(dataclasses.replace(policy, inputs=(Tensor("obs", (1, 7)),)), metadata, **kwargs)
 
     monkeypatch.setattr(onnx_export, "build", at_batch_1)
-    with pytest.raises(ExportError, match=r"at batch size 3, onnxruntime fails: (?s:.*)Got: 3 Expected: 1"):
+    with pytest.raises(ExportError, match=r"at batch size 3, onnxruntime fails:(?s:.*)Got: 3 Expected: 1"):
         export_onnx(mlp_model(), variables_of(mlp_model()), tmp_path / "policy.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -223,7 +205,7 @@ class Untranslatable(Deployable):
 
 def test_untranslatable_operation_is_named(tmp_path):
     model = deployable(Untranslatable, policy=(3,))
-    with pytest.raises(ExportError, match=r"jax2onnx cannot translate this Untranslatable: .*eig.* use export_jax"):
+    with pytest.raises(ExportError, match=r"jax2onnx cannot translate this Untranslatable: (?s:.*eig.*)use export_jax"):
         export_onnx(model, variables_of(model), tmp_path / "policy.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -124,17 +124,16 @@ def test_memory_and_images_inside_a_compiled_loop(kind, tmp_path):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
-def test_float64_parameters_and_x64(exported, tmp_path):
+def test_float64_parameters_and_x64(x64, tmp_path):
     model = mlp_model(obs_normalization=True)
-    with jax.enable_x64(True):
-        variables = variables_of(model)
-        assert jax.tree.leaves(variables["params"])[0].dtype == np.float64
-        policy = load_jax(export_jax(model, variables, tmp_path / "policy"))
-        observations = observations_of(model, 3)
-        actions, _ = policy(observations)
-        expected, _ = model.apply(variables, observations, (), method="mode")
-        assert actions.dtype == np.float32
-        assert jnp.zeros(()).dtype == np.float64
+    variables = variables_of(model)
+    assert jax.tree.leaves(variables["params"])[0].dtype == np.float64
+    policy = load_jax(export_jax(model, variables, tmp_path / "policy"))
+    observations = observations_of(model, 3)
+    actions, _ = policy(observations)
+    expected, _ = model.apply(variables, observations, (), method="mode")
+    assert actions.dtype == np.float32
+    assert jnp.zeros(()).dtype == np.float64
     np.testing.assert_allclose(actions, expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
