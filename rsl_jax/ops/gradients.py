@@ -21,7 +21,7 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
     Returns:
         the scaled pytree and the norm before scaling, ``[]``.
     """
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     factor = jnp.minimum(1, max_norm / (norm + 1e-6))
     return jax.tree.map(lambda gradient: gradient * factor, gradients), norm
 

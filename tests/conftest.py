@@ -1,0 +1,51 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+import jax
+import pytest
+
+
+@pytest.fixture
+def strict_jax():
+    """Refuse mixed dtypes and silent broadcasting of ranks, as our own formulas must never need them.
+
+    Not for tests that step simulators: those rely on both.
+    """
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture
+def x64():
+    """Compute in float64."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def compilations():
+    """A context that collects the names of all functions XLA compiles within it."""
+
+    @contextlib.contextmanager
+    def collect():
+        names: list[str] = []
+
+        class Collector(logging.Handler):
+            def emit(self, record):
+                message = record.getMessage()
+                if message.startswith("Finished XLA compilation of"):
+                    names.append(message.split()[4])
+
+        logger, handler = logging.getLogger("jax._src.dispatch"), Collector()
+        logger.addHandler(handler)
+        try:
+            with jax.log_compiles():
+                yield names
+        finally:
+            logger.removeHandler(handler)
+
+    return collect

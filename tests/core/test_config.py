@@ -1,0 +1,120 @@
+"""The config reads what RSL-RL reads, and refuses what it would silently ignore."""
+
+import copy
+
+import pytest
+import yaml
+
+from rsl_jax.config import (
+    CustomConfig,
+    GaussianDistributionConfig,
+    MLPModelConfig,
+    PPOConfig,
+    RunnerConfig,
+    structural_fields,
+)
+
+RSL_RL = {
+    "seed": 42,
+    "experiment_name": "anymal",
+    "max_iterations": 300,
+    "num_steps_per_env": 24,
+    "save_interval": 100,
+    "torch_compile_mode": None,
+    "obs_groups": {"actor": ["policy"], "critic": ["policy", "privileged"]},
+    "algorithm": {"class_name": "PPO", "learning_rate": 3e-4, "schedule": "fixed", "grad_reduce_bucket_mb": 25},
+    "actor": {
+        "class_name": "MLPModel",
+        "hidden_dims": [512, 256, 128],
+        "activation": "elu",
+        "distribution_cfg": {"class_name": "GaussianDistribution", "std_type": "log", "std_range": [0.1, 2]},
+    },
+    "critic": {"class_name": "MLPModel", "obs_normalization": True},
+}
+
+
+def test_reads_rsl_rl_dict_and_leaves_it_alone():
+    given = copy.deepcopy(RSL_RL)
+    cfg = RunnerConfig.from_dict(given)
+    assert given == RSL_RL
+    assert cfg.algorithm == PPOConfig(learning_rate=3e-4, schedule="fixed")
+    assert cfg.actor == MLPModelConfig(
+        hidden_dims=(512, 256, 128),
+        distribution_cfg=GaussianDistributionConfig(std_type="log", std_range=(0.1, 2.0)),
+    )
+    assert cfg.critic == MLPModelConfig(obs_normalization=True)
+    assert cfg.obs_groups == {"actor": ("policy",), "critic": ("policy", "privileged")}
+    assert cfg.seed == 42
+    assert cfg.extra == {"experiment_name": "anymal", "max_iterations": 300, "torch_compile_mode": None}
+
+
+def test_missing_sections_and_keys_take_defaults():
+    cfg = RunnerConfig.from_dict({"algorithm": {"class_name": "PPO"}, "critic": {"class_name": "MLPModel"}})
+    assert cfg.critic == MLPModelConfig(hidden_dims=(256, 256, 256), activation="elu", obs_normalization=False)
+    assert cfg.actor.distribution_cfg == GaussianDistributionConfig()
+
+
+def test_goes_through_yaml_and_back(tmp_path):
+    cfg = RunnerConfig.from_dict(RSL_RL)
+    path = tmp_path / "train.yaml"
+    path.write_text(yaml.safe_dump({"runner": cfg.to_dict()}))
+    assert RunnerConfig.from_yaml(path) == cfg
+
+
+def test_yaml_floats_without_a_point_are_floats(tmp_path):
+    path = tmp_path / "train.yaml"
+    path.write_text("algorithm:\n  class_name: PPO\n  learning_rate: 1e-3\n")
+    assert RunnerConfig.from_yaml(path).algorithm.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("name", ["MLPModel", "rsl_rl.models:MLPModel", "rsl_rl.models.MLPModel"])
+def test_names_of_rsl_rl_mean_ours(name):
+    assert RunnerConfig.from_dict({"actor": {"class_name": name}}).actor == MLPModelConfig()
+
+
+def test_a_part_of_the_users_own_keeps_its_arguments():
+    cfg = RunnerConfig.from_dict({"actor": {"class_name": "fractions:Fraction", "numerator": 3}})
+    assert cfg.actor == CustomConfig("fractions:Fraction", {"numerator": 3})
+    assert RunnerConfig.from_dict(cfg.to_dict()) == cfg
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"algorithm": {"class_name": "PPO", "learning_rat": 1e-3}}, "learning_rat.*algorithm.*'learning_rate'"),
+        ({"actor": {"class_name": "MLPModel", "hidden_dim": [1]}}, "hidden_dim.*actor.*'hidden_dims'"),
+        (
+            {"actor": {"class_name": "MLPModel", "distribution_cfg": {"class_name": "GaussianDistribution", "std": 1}}},
+            "'std' in actor.distribution_cfg",
+        ),
+        ({"algorithm": {"class_name": "PP0"}}, "Unknown algorithm 'PP0'.*'PPO'"),
+        ({"algorithm": {"class_name": "PPO", "schedule": "adaptiv"}}, "algorithm.schedule.*'adaptive'"),
+        ({"algorithm": {"learning_rate": 1e-3}}, "algorithm is a section with a 'class_name'"),
+        ({"algorithm": {"class_name": "PPO", "num_mini_batches": 0}}, "num_mini_batches must be at least 1; got 0"),
+        ({"actor": {"class_name": "fractions:Fraction", "numerater": 3}}, "numerater.*'numerator'"),
+        ({"policy": {"class_name": "ActorCritic"}}, "before version 5"),
+    ],
+)
+def test_refuses_with_a_reason(section, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        RunnerConfig.from_dict(section)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"num_steps_per_env": "many"}, "num_steps_per_env is of type int; got 'many'"),
+        ({"algorithm": {"class_name": "PPO", "gamma": "high"}}, "algorithm.gamma is of type float; got 'high'"),
+        ({"actor": {"class_name": "MLPModel", "hidden_dims": 64}}, "actor.hidden_dims is a list; got 64"),
+        ({"algorithm": {"class_name": "PPO", "use_clipped_value_loss": 1}}, "use_clipped_value_loss is of type bool"),
+    ],
+)
+def test_refuses_wrong_types(section, message):
+    with pytest.raises(TypeError, match=message):
+        RunnerConfig.from_dict(section)
+
+
+def test_only_floats_may_be_traced():
+    structural = structural_fields(PPOConfig())
+    assert {"num_mini_batches", "schedule", "optimizer", "use_clipped_value_loss"} <= structural
+    assert not structural & {"learning_rate", "clip_param", "entropy_coef", "gamma", "lam", "desired_kl"}

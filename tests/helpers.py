@@ -1,0 +1,40 @@
+"""What tests of training share."""
+
+import jax
+import numpy as np
+
+from rsl_jax.config import RunnerConfig
+
+
+def small_config(**algorithm):
+    """A run whose networks and rollouts are as small as they can be and still learn."""
+    return RunnerConfig.from_dict(
+        {
+            "num_steps_per_env": 8,
+            "save_interval": 2,
+            "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
+            "algorithm": {
+                "class_name": "PPO",
+                "learning_rate": 3e-3,
+                "num_mini_batches": 2,
+                "num_learning_epochs": 2,
+                **algorithm,
+            },
+            "actor": {
+                "class_name": "MLPModel",
+                "hidden_dims": [16],
+                "obs_normalization": True,
+                "distribution_cfg": {"class_name": "GaussianDistribution"},
+            },
+            "critic": {"class_name": "MLPModel", "hidden_dims": [16], "obs_normalization": True},
+        }
+    )
+
+
+def assert_trees_equal(a, b):
+    """Bit for bit."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True):
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
