@@ -92,6 +92,19 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(dict(restored["state"]), restored.get("loop"), dict(restored["metadata"]))
 
 
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata of a checkpoint alone: iteration, config, environment, versions, the user's infos.
+
+    Raises:
+        FileNotFoundError: if there is none; names the ones beside it.
+    """
+    path = Path(path).absolute()
+    if not (path / "metadata").exists():
+        raise FileNotFoundError(_nothing_at(path))
+    with ocp.Checkpointer(_handler()) as checkpointer:
+        return dict(checkpointer.restore(path, ocp.args.Composite(metadata=ocp.args.JsonRestore()))["metadata"])
+
+
 def latest_checkpoint(directory: str | Path) -> Path | None:
     """The complete checkpoint ``model_{it}`` with the highest iteration, or None."""
     found = [(int(match[1]), path) for path in Path(directory).glob("model_*") if (match := _NAME.fullmatch(path.name))]
@@ -157,7 +170,7 @@ def _is_key(x: Any) -> bool:
 
 def _like(reference: Any, value: Any) -> Any:
     if _is_key(reference):
-        return jax.random.wrap_key_data(np.asarray(value), impl=jax.random.key_impl(reference))
+        return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(reference))
     return jnp.asarray(np.asarray(value), reference.dtype)
 
 

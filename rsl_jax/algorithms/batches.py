@@ -6,6 +6,7 @@ models learn from single samples, which are blocks with ``T' = 1``, so nothing d
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -84,7 +85,7 @@ def _blocks_of_environments(batch: Batch, num: int) -> Batch:
         return jax.tree.map(lambda x: split(x, axis), tree)
 
     carry = split_all(batch.carry, 0)
-    return split_all(batch.replace(carry=()), 1).replace(carry=carry)
+    return dataclasses.replace(split_all(dataclasses.replace(batch, carry=()), 1), carry=carry)
 
 
 def check_batch_sizes(*, num_envs: int, num_steps_per_env: int, num_mini_batches: int, recurrent: bool) -> None:

@@ -5,6 +5,7 @@ Source: Schulman et al., "Proximal policy optimization algorithms" (2017), with 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +153,7 @@ class PPO:
         )
         metrics = self._metrics(learned, logs)
         learned = self.update_statistics(learned, rollout.observations)
-        return keep_if_finite(learned, state, metrics).replace(iteration=state.iteration + 1), metrics
+        return dataclasses.replace(keep_if_finite(learned, state, metrics), iteration=state.iteration + 1), metrics
 
     def batch(self, state: TrainState, rollout: Rollout) -> Batch:
         """Values, returns and advantages of a rollout."""
@@ -208,7 +209,7 @@ class PPO:
     def learn(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """One step of the optimiser on one mini-batch."""
         if self.cfg.normalize_advantage_per_mini_batch:
-            batch = batch.replace(advantages=ops.standardize(batch.advantages, axis_name=self.axis_name))
+            batch = dataclasses.replace(batch, advantages=ops.standardize(batch.advantages, axis_name=self.axis_name))
         (_, logs), gradients = jax.value_and_grad(self.loss, has_aux=True)(state.params, state.statistics, batch)
         gradients = ops.mean_over_devices(gradients, self.axis_name)
         logs = ops.mean_over_devices(logs, self.axis_name)
@@ -218,7 +219,7 @@ class PPO:
             clipped[name], logs[f"gradient_norm/{name}"] = ops.clip_by_global_norm(gradient, self.cfg.max_grad_norm)
         params, opt_state = apply_gradients(self.optimizer, clipped, state.opt_state, state.params, learning_rate)
         logs["learning_rate"] = learning_rate
-        return state.replace(params=params, opt_state=opt_state, learning_rate=learning_rate), logs
+        return dataclasses.replace(state, params=params, opt_state=opt_state, learning_rate=learning_rate), logs
 
     def loss(self, params: Params, statistics: Params, batch: Batch) -> tuple[Array, Metrics]:
         """PPO's loss of a mini-batch and what it consists of."""
@@ -259,7 +260,7 @@ class PPO:
                 mutable=["normalizer"],
             )
             statistics[name] = {**statistics[name], **learned}
-        return state.replace(statistics=statistics)
+        return dataclasses.replace(state, statistics=statistics)
 
     def _learning_rate(self, learning_rate: Array, kl: Array) -> Array:
         if self.cfg.schedule != "adaptive" or self.cfg.desired_kl is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import struct
 
@@ -24,7 +26,7 @@ class NormalizerState:
     count: Array
 
 
-def init_normalizer(shape: tuple[int, ...], dtype: object = None) -> NormalizerState:
+def init_normalizer(shape: tuple[int, ...], dtype: Any = None) -> NormalizerState:
     """A normaliser that has seen nothing: mean 0, variance 1."""
     zeros = jnp.zeros(shape, dtype)
     return NormalizerState(mean=zeros, var=jnp.ones_like(zeros), count=jnp.zeros((), jnp.int32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Mapping
 from importlib import metadata
@@ -21,7 +22,7 @@ from rsl_jax.runners.guards import NonFiniteError, take_reports, warn_of_unrepor
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.training.loops import make_loop, spec_of_any
 from rsl_jax.training.train import build_algorithm
-from rsl_jax.types import TrainState
+from rsl_jax.types import Spec, TrainState
 
 
 class OnPolicyRunner:
@@ -37,6 +38,7 @@ class OnPolicyRunner:
         state: all that learning changes.
         loop_state: what collecting changes beside it.
         current_learning_iteration: the last finished iteration, counted from 0.
+        metrics: what the last finished iteration reported, by the log's tags; empty before the first.
     """
 
     def __init__(
@@ -67,8 +69,9 @@ class OnPolicyRunner:
         self.cfg = RunnerConfig.from_dict(train_cfg)
         self.device = resolve_device(device)
         self.current_learning_iteration = 0
-        spec = spec_of_any(env)
-        self.algorithm = build_algorithm(self.cfg, spec)
+        self.metrics: dict[str, float] = {}
+        self._spec = spec_of_any(env)
+        self.algorithm = build_algorithm(self.cfg, self._spec)
         self._loop = make_loop(env, self.algorithm, self.cfg)
         self.logger = Logger(
             log_dir,
@@ -84,6 +87,7 @@ class OnPolicyRunner:
         self._best_reward = -np.inf
         self._best_state: TrainState | None = None
         self._warned_of_time_outs = False
+        self._stop_requested = False
 
     def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
         """Train for a number of iterations, after those already done.
@@ -105,7 +109,7 @@ class OnPolicyRunner:
                 outcome = self._loop.iterate(self.state, self.loop_state)
                 self.state, self.loop_state = outcome.state, outcome.loop
                 self._check(it, outcome.metrics)
-                self.current_learning_iteration = it
+                self.current_learning_iteration, self.metrics = it, outcome.metrics
                 self.logger.log(
                     it,
                     outcome.metrics,
@@ -113,8 +117,16 @@ class OnPolicyRunner:
                     learning_time=outcome.learning_time,
                 )
                 self._remember_best(outcome.metrics)
-                if it % self.cfg.save_interval == 0 or it == total - 1:
+                is_last = it == total - 1 or self._stop_requested
+                if it % self.cfg.save_interval == 0 or is_last:
                     self._save_to_log_dir(it)
+                if is_last:
+                    self._stop_requested = False
+                    break
+
+    def request_stop(self) -> None:
+        """Let :meth:`learn` end after the iteration under way, with a checkpoint. Signal handlers may call it."""
+        self._stop_requested = True
 
     def save(self, path: str | Path, infos: dict | None = None) -> None:
         """Write a checkpoint that training can go on from, bit for bit where the environment is pure.
@@ -212,7 +224,7 @@ class OnPolicyRunner:
         path = log_dir / f"model_{it}"
         if not path.exists():
             # The environments are not saved: they may be what has gone wrong.
-            state = self.state.replace(iteration=jnp.asarray(it + 1, jnp.int32))
+            state = dataclasses.replace(self.state, iteration=jnp.asarray(it + 1, jnp.int32))
             save_checkpoint(path, state, None, self._metadata(None))
         return f", saved as {path}"
 
@@ -238,7 +250,7 @@ class OnPolicyRunner:
             "infos": infos,
             "config": self.cfg.to_dict(),
             "seed": self.seed,
-            "environment": {"type": type(self.env).__name__, "num_envs": self.env.num_envs},
+            "environment": {"type": type(self.env).__name__, **describe(self._spec)},
             "versions": {name: metadata.version(name) for name in ("rsl-jax", "jax", "flax", "optax")},
         }
 
@@ -252,10 +264,21 @@ class OnPolicyRunner:
 
     def _next_key(self) -> tuple[jax.Array, Any]:
         key, rest = jax.random.split(self.loop_state.key)
-        return key, self.loop_state.replace(key=rest)
+        return key, dataclasses.replace(self.loop_state, key=rest)
 
     def _policy_model(self) -> tuple[Any, dict[str, Any]]:
         return self.algorithm.policy_model(self.state)
+
+
+def describe(spec: Spec) -> dict[str, Any]:
+    """What a policy must know about its environment to be built again without it, of plain types."""
+    return {
+        "num_envs": spec.num_envs,
+        "observations": {name: list(shape) for name, shape in spec.observations.items()},
+        "num_actions": spec.num_actions,
+        "discrete": spec.discrete,
+        "step_dt": None if spec.step_dt is None else float(spec.step_dt),
+    }
 
 
 def _chosen_parts(
@@ -271,7 +294,7 @@ def _chosen_parts(
         if part in fields:
             for name in fields[part]:
                 value = restore(getattr(state, name), checkpoint.state.get(name, {}), strict=strict, what=name)
-                state = state.replace(**{name: value})
+                state = dataclasses.replace(state, **{name: value})
             continue
         homes = [name for name in ("params", "statistics", "extensions") if part in getattr(state, name)]
         if not homes:
@@ -282,5 +305,6 @@ def _chosen_parts(
         for home in homes:
             saved = checkpoint.state.get(home, {}).get(part, {})
             value = restore(getattr(state, home)[part], saved, strict=strict, what=f"{part}'s {home}")
-            state = state.replace(**{home: {**getattr(state, home), part: value}})
+            changed: dict[str, Any] = {home: {**getattr(state, home), part: value}}
+            state = dataclasses.replace(state, **changed)
     return state

@@ -63,6 +63,7 @@ def record_episodes(
         sums = {name: running[name] + values[name] for name in running}
         return {name: jnp.where(done, 0, total) for name, total in sums.items()}, sums
 
+    sums: dict[str, Array]
     running, sums = jax.lax.scan(add, dict(episodes.running), (steps, dones))
 
     # Episode number k goes to place k % 100; of more than 100 in one rollout only the last are written.

@@ -6,7 +6,8 @@ once an iteration, and the host loop calls :func:`learn` on what it collected it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -93,12 +94,11 @@ def collect(
         return (env_state, timestep.observations, carry), (observations, step, timestep)
 
     start = (loop.env_state, loop.observations, loop.carry)
-    (env_state, last, carry), (observations, step, timestep) = jax.lax.scan(
-        act_and_step, start, jax.random.split(key, num_steps)
-    )
-    rollout = make_rollout(loop.carry, observations, step, timestep, last_observations=last)
-    log = {name: jnp.mean(values) for name, values in timestep.log.items()}
-    return loop.replace(env_state=env_state, observations=last, carry=carry), rollout, log
+    steps: tuple[Observations, Step, TimeStep]
+    (env_state, last, carry), steps = jax.lax.scan(act_and_step, start, jax.random.split(key, num_steps))
+    rollout = make_rollout(loop.carry, *steps, last_observations=last)
+    log = {name: jnp.mean(values) for name, values in steps[-1].log.items()}
+    return dataclasses.replace(loop, env_state=env_state, observations=last, carry=carry), rollout, log
 
 
 def make_rollout(
@@ -168,7 +168,7 @@ def learn(
         checked |= {f"last_observations.{name}": x for name, x in rollout.last_observations.items()}
         reports = sum_over_devices(non_finite({**checked, "rewards": rollout.rewards}), axis_name)
         iteration = learned.iteration
-        learned = keep_if_finite(learned, state, reports).replace(iteration=iteration)
+        learned = dataclasses.replace(keep_if_finite(learned, state, reports), iteration=iteration)
         metrics |= reports
     return learned, episodes, metrics
 
@@ -191,7 +191,7 @@ def make_iteration(
 
     def iteration(state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState, Metrics]:
         key, env_key, act_key, update_key = jax.random.split(loop.key, 4)
-        loop = loop.replace(key=key, env_state=env.begin_iteration(loop.env_state, env_key))
+        loop = dataclasses.replace(loop, key=key, env_state=env.begin_iteration(loop.env_state, env_key))
         loop, rollout, log = collect(algorithm, env, state, loop, act_key, num_steps=num_steps)
         state, episodes, metrics = learn(
             algorithm,
@@ -204,11 +204,11 @@ def make_iteration(
             axis_name=axis_name,
         )
         metrics |= mean_over_devices(environment_tags(log), axis_name)
-        return state, loop.replace(episodes=episodes), metrics
+        return state, dataclasses.replace(loop, episodes=episodes), metrics
 
     return iteration
 
 
-def environment_tags(log: Metrics) -> Metrics:
+def environment_tags(log: Mapping[str, Any]) -> dict[str, Any]:
     """What an environment logs, under ``Episode/`` where its name says no other section."""
     return {name if "/" in name else f"Episode/{name}": value for name, value in log.items()}

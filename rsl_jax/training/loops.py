@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -47,8 +48,6 @@ class Outcome(NamedTuple):
 
 class Loop(Protocol):
     """Drives iterations."""
-
-    spec: Spec
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
         """The states a run starts from."""
@@ -97,7 +96,7 @@ class CompiledLoop:
                 "as those of rsl_jax.env.vectorize do."
             )
         lengths = jax.random.randint(key, env_state.episode_length.shape, 0, limit, env_state.episode_length.dtype)
-        return loop.replace(env_state=env_state.replace(episode_length=lengths))
+        return dataclasses.replace(loop, env_state=env_state.replace(episode_length=lengths))
 
 
 class HostLoop:

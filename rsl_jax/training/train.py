@@ -51,8 +51,8 @@ def make_train(
         iteration = make_iteration(algorithm, env, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan)
 
         def scanned(states: tuple, _: None) -> tuple[tuple, Metrics]:
-            *states, metrics = iteration(*states)
-            return tuple(states), metrics
+            state, loop, metrics = iteration(*states)
+            return (state, loop), metrics
 
         (state, _), metrics = jax.lax.scan(scanned, init_states(algorithm, env, key), None, num_iterations)
         return state, metrics

@@ -80,7 +80,9 @@ def test_reductions_over_devices_see_the_whole_batch():
     whole = ops.standardize(x)
     parts = jax.vmap(lambda part: ops.standardize(part, axis_name="devices"), axis_name="devices")(x)
     np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
-    learn = jax.vmap(lambda part: update_normalizer(init_normalizer((2,)), part, axis_name="devices"), axis_name="devices")
+    learn = jax.vmap(
+        lambda part: update_normalizer(init_normalizer((2,)), part, axis_name="devices"), axis_name="devices"
+    )
     merged = learn(x)
     np.testing.assert_allclose(merged.mean[0], np.mean(x, (0, 1)), rtol=1e-5)
     np.testing.assert_allclose(merged.var[3], np.var(x, (0, 1)), rtol=1e-5)

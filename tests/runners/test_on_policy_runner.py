@@ -71,7 +71,7 @@ def test_writes_what_was_promised(trained):
 def test_infos_come_back_and_must_be_json(trained, tmp_path):
     trained.save(tmp_path / "x", infos={"note": [1, 2]})
     assert trained.load(tmp_path / "x") == {"note": [1, 2]}
-    with pytest.raises(TypeError, match="infos"):
+    with pytest.raises(TypeError, match=r"infos"):
         trained.save(tmp_path / "y", infos={"note": object()})
     assert not (tmp_path / "y").exists()
 
@@ -81,7 +81,7 @@ def test_a_save_cut_short_does_not_hide_the_last_good_one(trained, tmp_path):
     (tmp_path / "model_9").mkdir()  # what a save leaves that never got to its end
     (tmp_path / "model_8.orbax-checkpoint-tmp").mkdir()
     assert latest_checkpoint(tmp_path).name == "model_7"
-    with pytest.raises(FileNotFoundError, match="model_7"):
+    with pytest.raises(FileNotFoundError, match=r"model_7"):
         trained.load(tmp_path / "model_9")
 
 
@@ -97,7 +97,7 @@ def test_load_cfg_picks_parts(env, trained):
     runner.load(path, load_cfg={"optimizer": True, "iteration": True})
     assert runner.state.learning_rate == trained.state.learning_rate
     assert runner.current_learning_iteration == 5
-    with pytest.raises(ValueError, match="'actr'.*Allowed: actor, critic"):
+    with pytest.raises(ValueError, match=r"'actr'.*Allowed: actor, critic"):
         runner.load(path, load_cfg={"actr": True})
 
 
@@ -108,14 +108,14 @@ def test_another_network_is_refused_or_left_alone(env, trained):
     runner = OnPolicyRunner(env, cfg, console=False)
     with pytest.raises(ValueError, match=r"actor.*shape \(2, 16\) in the checkpoint, \(2, 8\) here"):
         runner.load(path)
-    with pytest.warns(UserWarning, match="left as they were"):
+    with pytest.warns(UserWarning, match=r"left as they were"):
         runner.load(path, strict=False)
     assert_trees_equal(runner.state.params["critic"], trained.state.params["critic"])
 
 
 def test_another_number_of_environments_starts_them_afresh(trained):
     runner = OnPolicyRunner(make_env(4), small_config(), console=False)
-    with pytest.warns(UserWarning, match="start afresh"):
+    with pytest.warns(UserWarning, match=r"start afresh"):
         runner.load(trained.logger.log_dir / "model_5")
     assert_trees_equal(runner.state, trained.state)
     assert runner.loop_state.observations["policy"].shape == (4, 2)
@@ -173,7 +173,7 @@ def test_nan_from_the_environment_stops_and_leaves_the_last_good_state(in_reward
     runner = OnPolicyRunner(env, small_config(), tmp_path, console=False)
     runner.learn(2)
     good = jax.tree.map(jnp.copy, runner.state)
-    with pytest.raises(NonFiniteError, match=f"iteration 2.*{name}.*saved as .*model_1") as error:
+    with pytest.raises(NonFiniteError, match=rf"iteration 2.*{name}.*saved as .*model_1") as error:
         runner.learn(3)
     assert error.value.names[0] == name
     again = OnPolicyRunner(env, small_config(), console=False)
@@ -185,7 +185,7 @@ def test_nan_from_the_environment_stops_and_leaves_the_last_good_state(in_reward
 def test_infinite_loss_names_what_diverged():
     env = vectorize(PointMass(), 4, max_episode_length=20)
     runner = OnPolicyRunner(env, small_config(value_loss_coef=1e38), console=False)
-    with pytest.raises(NonFiniteError, match="gradient.critic"):
+    with pytest.raises(NonFiniteError, match=r"gradient.critic"):
         runner.learn(5)
 
 
@@ -193,13 +193,13 @@ class ForgetsTimeOuts(JaxVecEnv):
     """Ends episodes by time, and tells nobody."""
 
     def step(self, actions):
-        observations, rewards, dones, extras = super().step(actions)
+        observations, rewards, dones, _ = super().step(actions)
         return observations, rewards, dones, {}
 
 
 def test_time_limits_without_time_outs_warn_once(env):
     runner = OnPolicyRunner(ForgetsTimeOuts(env), small_config(), console=False)
-    with pytest.warns(UserWarning, match="max_episode_length=20.*time_outs"):
+    with pytest.warns(UserWarning, match=r"max_episode_length=20.*time_outs"):
         runner.learn(3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -207,7 +207,7 @@ def test_time_limits_without_time_outs_warn_once(env):
 
 
 def test_unknown_device_falls_back_with_a_warning(env):
-    with pytest.warns(UserWarning, match="no device 'tpu:7'"):
+    with pytest.warns(UserWarning, match=r"no device 'tpu:7'"):
         runner = OnPolicyRunner(env, small_config(), device="tpu:7", console=False)
     assert runner.device == jax.devices()[0]
 
@@ -215,11 +215,11 @@ def test_unknown_device_falls_back_with_a_warning(env):
 def test_missing_distribution_is_refused_before_anything_is_built(env):
     cfg = small_config().to_dict()
     cfg["actor"]["distribution_cfg"] = None
-    with pytest.raises(ValueError, match="'actor' section needs a 'distribution_cfg'"):
+    with pytest.raises(ValueError, match=r"'actor' section needs a 'distribution_cfg'"):
         OnPolicyRunner(env, cfg)
 
 
 def test_unknown_observation_group_is_refused(env):
     cfg = {**small_config().to_dict(), "obs_groups": {"actor": ["polcy"]}}
-    with pytest.raises(ValueError, match="'polcy'.*Did you mean 'policy'"):
+    with pytest.raises(ValueError, match=r"'polcy'.*Did you mean 'policy'"):
         OnPolicyRunner(env, cfg)

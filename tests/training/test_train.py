@@ -64,14 +64,14 @@ def test_settings_can_be_vectorised(env):
 
 
 def test_unknown_and_structural_overrides_are_refused(train):
-    with pytest.raises(ValueError, match="'learning_rat'.*Did you mean 'learning_rate'"):
+    with pytest.raises(ValueError, match=r"'learning_rat'.*Did you mean 'learning_rate'"):
         train(jax.random.key(0), learning_rat=1e-3)
-    with pytest.raises(ValueError, match="'num_mini_batches': it shapes the program"):
+    with pytest.raises(ValueError, match=r"'num_mini_batches': it shapes the program"):
         train(jax.random.key(0), num_mini_batches=4)
 
 
 def test_host_environments_are_refused(env, cfg):
-    with pytest.raises(TypeError, match="OnPolicyRunner"):
+    with pytest.raises(TypeError, match=r"OnPolicyRunner"):
         make_train(JaxVecEnv(env), cfg, 1)
 
 
