@@ -50,6 +50,7 @@ class OnPolicyRunner:
         *,
         seed: int | None = None,
         console: bool = True,
+        title: str | None = None,
     ) -> None:
         """Build everything and draw the initial parameters.
 
@@ -61,6 +62,7 @@ class OnPolicyRunner:
                 JAX's choice is taken with a warning.
             seed: of everything random; overrides the config's.
             console: whether to show progress in the terminal.
+            title: what the console calls the run; its ``run_name`` or the name of ``log_dir`` if not given.
 
         Raises:
             ValueError: if config and environment do not fit together.
@@ -79,6 +81,7 @@ class OnPolicyRunner:
             getattr(env, "cfg", None),
             num_envs=env.num_envs,
             num_steps_per_env=self.cfg.num_steps_per_env,
+            title=title,
             console=console,
         )
         self.seed = next((s for s in (seed, self.cfg.seed) if s is not None), 0)
