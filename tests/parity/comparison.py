@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
+
+from rsl_jax.algorithms import PPO
+from rsl_jax.algorithms.batches import Batch
+from rsl_jax.config import RunnerConfig
+from rsl_jax.interop import params_from_state_dict
+from rsl_jax.types import Array, Metrics, Rollout, Spec, Step, TrainState
+
+from .cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, Case
 
 Arrays = dict[str, np.ndarray]
 
 DTYPES = ("float64", "float32")
 TOLERANCES = {"float64": 1e-9, "float32": 1e-5}
 DATA = Path(__file__).parent / "data"
+
+TRACED = (
+    "learning_rate",
+    "clip_param",
+    "gamma",
+    "lam",
+    "value_loss_coef",
+    "entropy_coef",
+    "max_grad_norm",
+    "desired_kl",
+)
+"""Numbers that a compiled iteration takes as arguments."""
 
 
 @functools.cache
@@ -27,8 +53,8 @@ def section(arrays: Arrays, prefix: str) -> Arrays:
     return {name.removeprefix(prefix + "/"): array for name, array in arrays.items() if name.startswith(prefix + "/")}
 
 
-def assert_close(actual: Any, expected: Any, dtype: str, what: str) -> None:
-    """Hold ``||actual - expected||`` to the tolerance of the type times ``||expected||``.
+def assert_close(actual: Any, expected: Any, dtype: str, what: str, *, norm: Any = None) -> None:
+    """Hold ``||actual - expected||`` to the tolerance of the type times ``||expected||``, or times another ``norm``.
 
     Raises:
         AssertionError: says how far they are apart, and where most.
@@ -39,10 +65,181 @@ def assert_close(actual: Any, expected: Any, dtype: str, what: str) -> None:
         assert actual.dtype == expected.dtype, f"{what}: {actual.dtype}, the reference has {expected.dtype}"
     assert np.all(np.isfinite(actual)), f"{what} is not finite: {actual}"
     difference = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
-    distance, norm = np.linalg.norm(difference), np.linalg.norm(expected.astype(np.float64))
+    norm = np.linalg.norm(expected.astype(np.float64)) if norm is None else norm
+    distance = np.linalg.norm(difference)
     if distance > TOLERANCES[dtype] * norm:
         worst = np.unravel_index(np.argmax(difference), difference.shape) if difference.ndim else ()
         raise AssertionError(
             f"{what}: apart by {distance / max(norm, 1e-300):.2e} of its norm, allowed are {TOLERANCES[dtype]:.0e}; most at "
             f"{tuple(map(int, worst))}: {actual[worst]!r} against {expected[worst]!r}"
         )
+
+
+class Remembering(NamedTuple):
+    """State of an optimiser that remembers what it was given first.
+
+    Attributes:
+        inner: state of the optimiser itself.
+        first: the gradients.
+        fresh: whether they are still to come.
+    """
+
+    inner: Any
+    first: Any
+    fresh: Array
+
+
+def remembering(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The same optimiser with a :class:`Remembering` state."""
+
+    def init(params: Any) -> Remembering:
+        return Remembering(optimizer.init(params), params, jnp.array(True))
+
+    def update(gradients: Any, state: Remembering, params: Any = None) -> tuple[Any, Remembering]:
+        updates, inner = optimizer.update(gradients, state.inner, params)
+        first = jax.tree.map(lambda new, old: jnp.where(state.fresh, new, old), gradients, state.first)
+        return updates, Remembering(inner, first, jnp.array(False))
+
+    return optax.GradientTransformation(init, update)
+
+
+class ObservedPPO(PPO):
+    """PPO whose metrics also hold what happened in each mini-batch, ``[epochs, mini-batches]``."""
+
+    def _metrics(self, state: TrainState, logs: Metrics) -> Metrics:
+        return {**super()._metrics(state, logs), "mini_batches": logs}
+
+
+def build(case: Case, **kwargs: Any) -> ObservedPPO:
+    """Our algorithm for a case."""
+    observations = {name: (size,) for name, size in case.observation_sizes.items()}
+    spec = Spec(observations, num_envs=NUM_ENVS, num_actions=NUM_ACTIONS)
+    ppo = ObservedPPO.build(RunnerConfig.from_dict(case.train_cfg), spec, **kwargs)
+    return dataclasses.replace(ppo, optimizer=remembering(ppo.optimizer))
+
+
+def initial_state(ppo: PPO, recorded: Arrays) -> TrainState:
+    """A training state with the reference's initial parameters, and nothing learned yet."""
+    state = jax.eval_shape(ppo.init, jax.random.key(0))
+    params, statistics = dict(state.params), dict(state.statistics)
+    for name in params:
+        variables = params_from_state_dict(
+            section(recorded, f"initial/{name}"), {"params": params[name], **statistics[name]}
+        )
+        params[name], statistics[name] = variables.pop("params"), variables
+    rate = jnp.asarray(ppo.cfg.learning_rate, state.learning_rate.dtype)
+    opt_state, iteration = ppo.optimizer.init(params), jnp.zeros((), jnp.int32)
+    return TrainState(params, statistics, opt_state, learning_rate=rate, extensions={}, iteration=iteration)
+
+
+def our_rollout(recorded: Arrays) -> Rollout:
+    """The reference's rollout in our words."""
+    observations = section(recorded, "observations")
+    params = section(recorded, "distribution")
+    return Rollout(
+        observations={name: jnp.asarray(array[:-1]) for name, array in observations.items()},
+        actions=jnp.asarray(recorded["actions"]),
+        log_probs=jnp.asarray(recorded["log_probs"]),
+        distribution_params=tuple(jnp.asarray(params[str(index)]) for index in range(len(params))),
+        rewards=jnp.asarray(recorded["rewards"]),
+        dones=jnp.asarray(recorded["dones"]),
+        time_outs=jnp.asarray(recorded["time_outs"]),
+        carry=(),
+        last_observations={name: jnp.asarray(array[-1]) for name, array in observations.items()},
+    )
+
+
+class Replay(NamedTuple):
+    """One iteration of ours on a rollout of the reference.
+
+    Attributes:
+        step: log-probabilities and distribution parameters of the recorded actions, leaves ``[T, N, ...]``.
+        batch: what the update learns from, leaves ``[T, N, ...]``.
+        state: after the update.
+        metrics: of the update.
+    """
+
+    step: Step
+    batch: Batch
+    state: TrainState
+    metrics: Metrics
+
+    @property
+    def clipped(self) -> Any:
+        """Clipped gradients of the first mini-batch, by model."""
+        return self.state.opt_state.first
+
+
+def replay(case: Case, recorded: Arrays) -> list[Replay]:
+    """All recorded iterations of a case, each from the state that our previous one left; arrays of numpy."""
+    iteration = compiled_iteration(structure_of(case), jnp.zeros(()).dtype == jnp.float32)
+    numbers = {name: jnp.asarray(case.train_cfg["algorithm"][name]) for name in TRACED}
+    state = initial_state(build(case), recorded)
+    replays = []
+    for index in range(NUM_ROLLOUTS):
+        rollout = section(recorded, f"rollout_{index}")
+        result = iteration(numbers, state, our_rollout(rollout), jnp.asarray(rollout["permutation"]))
+        state = result.state
+        replays.append(jax.tree.map(np.asarray, result))
+    return replays
+
+
+def structure_of(case: Case) -> str:
+    """A case without its numbers, as text; cases of the same structure share one compiled program."""
+    algorithm = {name: value for name, value in case.train_cfg["algorithm"].items() if name not in TRACED}
+    return json.dumps({**case.train_cfg, "algorithm": algorithm}, sort_keys=True)
+
+
+@functools.cache
+def compiled_iteration(structure: str, optimized: bool) -> Callable[..., Replay]:
+    """:func:`replay_iteration` for all cases of a structure.
+
+    Float32 is compiled as users run it; float64, which is there for the formulas, in half the time without optimisation.
+    """
+    options = {} if optimized else {"xla_backend_optimization_level": 0}
+    return jax.jit(functools.partial(replay_iteration, structure), compiler_options=options)
+
+
+def replay_iteration(
+    structure: str, numbers: Metrics, state: TrainState, rollout: Rollout, permutation: Array
+) -> Replay:
+    """Evaluate the recorded actions as if they had been our own, then learn from them."""
+    cfg = json.loads(structure)
+    case = Case("", {**cfg, "algorithm": {**cfg["algorithm"], **numbers}})
+    ppo = build(case, permute=lambda key, size: permutation)
+    step = evaluate(ppo, state, rollout)
+    rollout = rollout.replace(log_probs=step.log_probs, distribution_params=step.distribution_params)
+    state = state.replace(opt_state=state.opt_state._replace(fresh=jnp.array(True)))
+    updated, metrics = ppo.update(state, rollout, jax.random.key(0))
+    return Replay(step, ppo.batch(state, rollout), updated, metrics)
+
+
+def evaluate(ppo: PPO, state: TrainState, rollout: Rollout) -> Step:
+    """What ``act`` would have stored, had it drawn the recorded actions."""
+    distribution = ppo.actor.distribution
+    variables = {"params": state.params["actor"], **state.statistics["actor"]}
+
+    def act(_: None, step: tuple[Any, Array]) -> tuple[None, Step]:
+        observations, actions = step
+        params, _ = ppo.actor.apply(variables, observations, ())
+        return None, Step(actions, distribution.log_prob(params, actions), params)
+
+    return jax.lax.scan(act, None, (rollout.observations, rollout.actions))[1]
+
+
+def unpack(vector: np.ndarray, model: str, recorded: Arrays, params: Any) -> Any:
+    """A recorded vector as a tree like our parameters of a model."""
+    initial = section(recorded, f"initial/{model}")
+    names = recorded[f"order/{model}"].tolist()
+    ends = np.cumsum([initial[name].size for name in names])
+    parts = np.split(vector, ends[:-1])
+    state_dict = {name: part.reshape(initial[name].shape) for name, part in zip(names, parts, strict=True)}
+    return params_from_state_dict(state_dict, {"params": params})["params"]
+
+
+def assert_trees_close(actual: Any, expected: Any, dtype: str, what: str) -> None:
+    """:func:`assert_close` leaf by leaf."""
+    paired = jax.tree.map(lambda a, b: (a, b), actual, expected)
+    is_pair = lambda x: isinstance(x, tuple)  # noqa: E731
+    for path, (a, b) in jax.tree_util.tree_leaves_with_path(paired, is_leaf=is_pair):
+        assert_close(a, b, dtype, f"{what}{jax.tree_util.keystr(path)}")

@@ -33,11 +33,16 @@ MODELS = ("actor", "critic")
 
 @contextlib.contextmanager
 def default_dtype(name: str) -> Iterator[None]:
-    """PyTorch's default float type for a while: ``"float32"`` or ``"float64"``."""
+    """PyTorch's default float type for a while: ``"float32"`` or ``"float64"``.
+
+    ``Tensor.float`` follows it too. ``PPO.compute_returns`` calls it on ``dones`` before the product with ``gamma`` and
+    ``lam``, which would round those two to float32, and the returns to 1e-8, whatever everything else is computed in.
+    """
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, name))
     try:
-        yield
+        with mock.patch.object(torch.Tensor, "float", lambda tensor: tensor.to(torch.get_default_dtype())):
+            yield
     finally:
         torch.set_default_dtype(before)
 

@@ -1,0 +1,126 @@
+"""What must agree between a recording and our replay of it; each check raises an ``AssertionError`` that names the array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from .cases import Case
+from .comparison import Arrays, Replay, assert_close, assert_trees_close, section, unpack
+
+SMALLEST_NORMS = {"losses/surrogate": 1e-2, "kl": 1e-4}
+"""Means of terms of size 1 that cancel, down to nothing but rounding where a policy has not moved yet."""
+
+Check = Callable[[Case, Arrays, str, list[Replay]], None]
+
+
+def check_actions(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """Forward pass of the actor: distribution parameters, and log-probabilities of the actions."""
+    for prefix, rollout, replay in pairs(recorded, replays):
+        assert_close(replay.step.log_probs, rollout["log_probs"], dtype, f"{prefix}: log-probabilities")
+        for index, param in enumerate(replay.step.distribution_params):
+            expected = rollout[f"distribution/{index}"]
+            assert_close(param, expected, dtype, f"{prefix}: distribution parameter {index}")
+
+
+def check_returns(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """Forward pass of the critic, time-outs, returns and advantages."""
+    for prefix, rollout, replay in pairs(recorded, replays):
+        for name in ("values", "returns", "advantages"):
+            assert_close(getattr(replay.batch, name), rollout[name], dtype, f"{prefix}: {name}")
+
+
+def check_losses(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """Losses, KL and gradient norms of every mini-batch, and their means as they are reported."""
+    for prefix, rollout, replay in pairs(recorded, replays):
+        logs = replay.metrics["mini_batches"]
+        names = {f"losses/{name}": name for name in ("surrogate", "value", "entropy")}
+        names |= {f"norm/{name}": f"gradient_norm/{name}" for name in ("actor", "critic")}
+        for theirs, ours in {**names, "kl": "kl"}.items():
+            norm = max(np.linalg.norm(rollout[theirs]), SMALLEST_NORMS.get(theirs, 0.0))
+            assert_close(np.ravel(logs[ours]), rollout[theirs], dtype, f"{prefix}: {theirs}", norm=norm)
+        for name in ("surrogate", "value", "entropy"):
+            losses = rollout[f"losses/{name}"]
+            mean, rms = np.mean(losses, dtype=losses.dtype), np.sqrt(np.mean(np.square(losses)))
+            # Losses of both signs cancel, so that their mean may be as small as it likes.
+            norm = max(rms, SMALLEST_NORMS.get(f"losses/{name}", 0.0))
+            assert_close(replay.metrics[f"Loss/{name}"], mean, dtype, f"{prefix}: reported {name}", norm=norm)
+
+
+def check_learning_rates(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """The rate that every step of the optimiser used, and the one that stays in force."""
+    for prefix, rollout, replay in pairs(recorded, replays):
+        rates = rollout["learning_rate"]
+        assert_close(
+            np.ravel(replay.metrics["mini_batches"]["learning_rate"]), rates, dtype, f"{prefix}: learning rates"
+        )
+        assert_close(replay.state.learning_rate, rates[-1], dtype, f"{prefix}: learning rate in force")
+
+
+def check_gradients(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """Gradients of the first mini-batch, before and after clipping, tensor by tensor."""
+    for prefix, rollout, replay in pairs(recorded, replays):
+        logs = replay.metrics["mini_batches"]
+        for model, clipped in replay.clipped.items():
+            expected = unpack(rollout[f"clipped/{model}"], model, recorded, clipped)
+            assert_trees_close(clipped, expected, dtype, f"{prefix}: clipped gradient of {model}")
+            # Clipping keeps the direction, and the norm before it is known.
+            factor = logs[f"gradient_norm/{model}"][0, 0] / norm_of(clipped)
+            expected = unpack(rollout[f"gradient/{model}"], model, recorded, clipped)
+            gradient = jax.tree.map(lambda x, factor=factor: x * factor, clipped)
+            assert_trees_close(gradient, expected, dtype, f"{prefix}: gradient of {model}")
+
+
+def check_updated_state(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """Parameters and normalisers after the whole update, tensor by tensor."""
+    for prefix, rollout, replay in pairs(recorded, replays):
+        for model, params in replay.state.params.items():
+            expected = unpack(rollout[f"after/{model}"], model, recorded, params)
+            assert_trees_close(params, expected, dtype, f"{prefix}: updated {model}")
+            moments = section(rollout, f"normalizer/{model}")
+            assert bool(moments) == ("normalizer" in replay.state.statistics[model])
+            if moments:
+                normalizer = replay.state.statistics[model]["normalizer"]["obs"]
+                assert_close(normalizer.mean, moments["_mean"][0], dtype, f"{prefix}: mean of {model}'s normaliser")
+                assert_close(normalizer.var, moments["_var"][0], dtype, f"{prefix}: variance of {model}'s normaliser")
+                assert int(normalizer.count) == int(moments["count"])
+
+
+def norm_of(tree: Any) -> np.floating:
+    """Norm of all leaves together, in their own type."""
+    vector = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+    return vector.dtype.type(np.linalg.norm(vector))
+
+
+CHECKS: tuple[Check, ...] = (
+    check_actions,
+    check_returns,
+    check_losses,
+    check_learning_rates,
+    check_gradients,
+    check_updated_state,
+)
+
+
+def assert_agreement(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """All checks; what fails is told together, because the first difference often explains the later ones.
+
+    Raises:
+        AssertionError: with a line for each check that failed.
+    """
+    failures = []
+    for check in CHECKS:
+        try:
+            check(case, recorded, dtype, replays)
+        except AssertionError as failure:
+            failures.append(str(failure))
+    assert not failures, "\n".join(failures)
+
+
+def pairs(recorded: Arrays, replays: list[Replay]) -> list[tuple[str, Arrays, Replay]]:
+    """Name and recording of every rollout, with our replay of it."""
+    names = [f"rollout_{index}" for index in range(len(replays))]
+    return [(name, section(recorded, name), replay) for name, replay in zip(names, replays, strict=True)]

@@ -1,0 +1,106 @@
+"""Whole iterations against rsl-rl-lib itself, on rollouts and configurations that nobody chose.
+
+``RSL_JAX_LIVE_EXAMPLES=200`` tries that many random configurations, new ones at each call; by default a few, always the
+same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from .cases import ACTIVATIONS, ASYMMETRIC, CASES, OPTIMIZERS, STD_TYPES, SYMMETRIC, Case, train_cfg
+from .checks import assert_agreement
+from .comparison import replay
+from .oracle import require_oracle
+
+require_oracle()
+
+from .reference import record  # noqa: E402 (needs what the line above looks for)
+
+EXAMPLES = os.environ.get("RSL_JAX_LIVE_EXAMPLES")
+
+
+def assert_agrees_live(case: Case) -> None:
+    """Record and replay in float64, where only the formulas can differ."""
+    with jax.enable_x64(True):
+        recorded = record(case, "float64")
+        assert_agreement(case, recorded, "float64", replay(case, recorded))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_known_configurations_on_another_rollout(name: str) -> None:
+    assert_agrees_live(dataclasses.replace(CASES[name], seed=1))
+
+
+def models(**changes: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """What may vary about a model; identity activations would leave nothing to learn from."""
+    options = {
+        "hidden_dims": st.lists(st.sampled_from([-1, 4, 8]), min_size=1, max_size=2),
+        "activation": st.sampled_from([name for name in ACTIVATIONS if name != "identity"]),
+        "obs_normalization": st.booleans(),
+    }
+    return st.fixed_dictionaries({**options, **changes})
+
+
+ALGORITHMS = st.fixed_dictionaries(
+    {
+        "num_learning_epochs": st.integers(1, 3),
+        "num_mini_batches": st.integers(1, 5),
+        "optimizer": st.sampled_from(OPTIMIZERS),
+        "schedule": st.sampled_from(["adaptive", "fixed"]),
+        "use_clipped_value_loss": st.booleans(),
+        "normalize_advantage_per_mini_batch": st.booleans(),
+        "learning_rate": st.floats(1e-4, 5e-3),
+        "desired_kl": st.floats(1e-3, 0.1),
+        "clip_param": st.floats(0.02, 0.5),
+        "gamma": st.floats(0.5, 1.0),
+        "lam": st.floats(0.0, 1.0),
+        "value_loss_coef": st.floats(0.1, 2.0),
+        "entropy_coef": st.floats(0.0, 0.1),
+        "max_grad_norm": st.floats(0.02, 5.0),
+    }
+)
+DISTRIBUTIONS = st.fixed_dictionaries(
+    {
+        "init_std": st.floats(0.5, 1.5),
+        "std_type": st.sampled_from(STD_TYPES),
+        "std_range": st.tuples(st.floats(0.01, 0.6), st.floats(0.7, 3.0)),
+        "learn_std": st.booleans(),
+    }
+)
+CONFIGURATIONS = st.builds(
+    train_cfg,
+    algorithm=ALGORITHMS,
+    actor=models(),
+    critic=models(),
+    distribution=DISTRIBUTIONS,
+    obs_groups=st.sampled_from([SYMMETRIC, ASYMMETRIC]),
+)
+RANDOM_CASES = st.builds(
+    Case,
+    name=st.just("random"),
+    train_cfg=CONFIGURATIONS,
+    seed=st.integers(0, 2**31),
+    done_probability=st.floats(0.0, 0.6),
+    time_out_probability=st.none() | st.floats(0.0, 1.0),
+)
+
+
+@settings(
+    max_examples=int(EXAMPLES or 4),
+    derandomize=EXAMPLES is None,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],  # to shrink a failure would compile a program for each attempt
+    suppress_health_check=list(HealthCheck),
+)
+@given(case=RANDOM_CASES)
+def test_random_configurations(case: Case) -> None:
+    assert_agrees_live(case)
