@@ -20,8 +20,8 @@ from rsl_jax.types import Array
 def scale_by_adam(*, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> optax.GradientTransformation:
     """Adam without its learning rate; optax's, but for the bias corrections ``1 - b**t``.
 
-    In float32 these lose five digits where optax subtracts (``1 - 0.999`` comes out 1.3e-5 too small), which PyTorch,
-    who takes them in double precision, does not. ``-expm1(t log b)`` is exact to the last digit.
+    In float32 these lose digits where optax subtracts (``1 - 0.999`` comes out too small by 1.3e-5 of itself); PyTorch
+    takes them in double precision. ``-expm1(t log b)`` is exact to the last digit.
 
     Source: Kingma & Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1.
     """

@@ -8,6 +8,7 @@ Only numpy is needed. A checkpoint of RSL-RL is a pickle, which is why opening i
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -63,8 +64,8 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
 
     Args:
         state_dict: arrays (of numpy, or tensors) by RSL-RL's names.
-        like: variables of our model by collection (``params``, ``normalizer``, ...), as its ``init`` gives them. They say
-            which arrays are wanted, and their shapes and types; or some of these collections, for parts of a model.
+        like: variables of our model by collection (``params``, ``normalizer``, ...), as its ``init`` gives them; or some
+            of the collections, for a part of the model. They say which arrays are wanted, and their shapes and types.
 
     Returns:
         the same tree with the arrays of the state dict.
@@ -100,8 +101,8 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
     The optimiser starts anew, at the learning rate where RSL-RL's stood.
 
     Args:
-        checkpoint: what RSL-RL saved, loaded by PyTorch: ``actor_state_dict``, ``critic_state_dict`` and, as far as they
-            are there, ``optimizer_state_dict`` and ``iter``.
+        checkpoint: what RSL-RL saved, loaded by PyTorch: ``actor_state_dict``, ``critic_state_dict`` and, where
+            they are there, ``optimizer_state_dict`` and ``iter``.
         state: a state of the algorithm that goes on from there, as its ``init`` gives it.
 
     Returns:
@@ -115,8 +116,8 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
         key = f"{name}_state_dict"
         if key not in checkpoint:
             raise ValueError(
-                f"The checkpoint has no '{key}', only {_listed(checkpoint)}. RSL-RL 5 writes one; a checkpoint of an earlier "
-                "version must be loaded and saved again by version 5."
+                f"The checkpoint has no '{key}', only {_listed(checkpoint)}. RSL-RL 5 writes one; a checkpoint of an "
+                "earlier version must be loaded and saved again by version 5."
             )
         try:
             variables = params_from_state_dict(checkpoint[key], {"params": params[name], **statistics[name]})
@@ -126,7 +127,8 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
         statistics[name] = variables
     groups = checkpoint.get("optimizer_state_dict", {}).get("param_groups", [])
     learning_rate = groups[0]["lr"] if groups else state.learning_rate
-    return state.replace(
+    return dataclasses.replace(
+        state,
         params=params,
         statistics=statistics,
         learning_rate=jnp.asarray(learning_rate, state.learning_rate.dtype),
@@ -145,8 +147,8 @@ def _rule_of(name: str) -> tuple[Rule | None, re.Match[str] | None]:
 def _fitted(array: np.ndarray, like: Array, name: str, path: str) -> Array:
     if array.shape != like.shape:
         raise ValueError(
-            f"'{name}' of the state dict has shape {array.shape}, '{path}' of the model {like.shape} (both in our layout). "
-            "Compare hidden_dims, observation groups and the number of actions of the two."
+            f"'{name}' of the state dict has shape {array.shape}, '{path}' of the model {like.shape} (both in our "
+            "layout). Compare hidden_dims, observation groups and the number of actions of the two."
         )
     return jnp.asarray(array, like.dtype)
 

@@ -1,4 +1,4 @@
-"""What must agree between a recording and our replay of it; each check raises an ``AssertionError`` that names the array."""
+"""What must agree between a recording and our replay of it; a failing check names the array."""
 
 from __future__ import annotations
 

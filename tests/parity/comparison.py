@@ -70,8 +70,8 @@ def assert_close(actual: Any, expected: Any, dtype: str, what: str, *, norm: Any
     if distance > TOLERANCES[dtype] * norm:
         worst = np.unravel_index(np.argmax(difference), difference.shape) if difference.ndim else ()
         raise AssertionError(
-            f"{what}: apart by {distance / max(norm, 1e-300):.2e} of its norm, allowed are {TOLERANCES[dtype]:.0e}; most at "
-            f"{tuple(map(int, worst))}: {actual[worst]!r} against {expected[worst]!r}"
+            f"{what}: apart by {distance / max(norm, 1e-300):.2e} of its norm, allowed are {TOLERANCES[dtype]:.0e}; "
+            f"most at {tuple(map(int, worst))}: {actual[worst]!r} against {expected[worst]!r}"
         )
 
 
@@ -106,11 +106,11 @@ def remembering(optimizer: optax.GradientTransformation) -> optax.GradientTransf
 class ObservedPPO(PPO):
     """PPO whose metrics also hold what happened in each mini-batch, ``[epochs, mini-batches]``."""
 
-    def _metrics(self, state: TrainState, logs: Metrics) -> Metrics:
+    def _metrics(self, state: TrainState, logs: Metrics) -> dict[str, Any]:
         return {**super()._metrics(state, logs), "mini_batches": logs}
 
 
-def build(case: Case, **kwargs: Any) -> ObservedPPO:
+def build(case: Case, **kwargs: Any) -> PPO:
     """Our algorithm for a case."""
     observations = {name: (size,) for name, size in case.observation_sizes.items()}
     spec = Spec(observations, num_envs=NUM_ENVS, num_actions=NUM_ACTIONS)
@@ -194,7 +194,7 @@ def structure_of(case: Case) -> str:
 def compiled_iteration(structure: str, optimized: bool) -> Callable[..., Replay]:
     """:func:`replay_iteration` for all cases of a structure.
 
-    Float32 is compiled as users run it; float64, which is there for the formulas, in half the time without optimisation.
+    Float32 is compiled as users run it; float64, which is there for the formulas, in half the time, unoptimised.
     """
     options = {} if optimized else {"xla_backend_optimization_level": 0}
     return jax.jit(functools.partial(replay_iteration, structure), compiler_options=options)
@@ -208,8 +208,8 @@ def replay_iteration(
     case = Case("", {**cfg, "algorithm": {**cfg["algorithm"], **numbers}})
     ppo = build(case, permute=lambda key, size: permutation)
     step = evaluate(ppo, state, rollout)
-    rollout = rollout.replace(log_probs=step.log_probs, distribution_params=step.distribution_params)
-    state = state.replace(opt_state=state.opt_state._replace(fresh=jnp.array(True)))
+    rollout = dataclasses.replace(rollout, log_probs=step.log_probs, distribution_params=step.distribution_params)
+    state = dataclasses.replace(state, opt_state=state.opt_state._replace(fresh=jnp.array(True)))
     updated, metrics = ppo.update(state, rollout, jax.random.key(0))
     return Replay(step, ppo.batch(state, rollout), updated, metrics)
 

@@ -52,8 +52,9 @@ def to_tensor(array: np.ndarray) -> torch.Tensor:
     return torch.tensor(array, dtype=torch.get_default_dtype())
 
 
-def to_array(tensor: torch.Tensor) -> np.ndarray:
+def to_array(tensor: torch.Tensor | None) -> np.ndarray:
     """A copy that later in-place changes do not reach."""
+    assert tensor is not None, "this parameter has no gradient"
     return tensor.detach().cpu().numpy().copy()
 
 
@@ -199,7 +200,7 @@ def learning_parameters(algorithm: PPO, model: str) -> dict[str, torch.nn.Parame
     return {name: parameter for name, parameter in named if parameter.requires_grad}
 
 
-def vector(tensors: Iterable[torch.Tensor]) -> np.ndarray:
+def vector(tensors: Iterable[torch.Tensor | None]) -> np.ndarray:
     """All elements in a row; many small arrays would weigh more in a file than what they hold."""
     return np.concatenate([to_array(tensor).ravel() for tensor in tensors])
 

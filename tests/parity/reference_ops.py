@@ -1,4 +1,4 @@
-"""Records rsl-rl-lib's building blocks one by one, so that a difference in a whole update can be told where it is from."""
+"""Records rsl-rl-lib's building blocks one by one, to tell where a difference in a whole update comes from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def record_ops(dtype: str, seed: int = 0) -> Arrays:
 
 
 def record_activations(generator: np.random.Generator) -> Arrays:
-    """``x [K]``, from the far tails to zero itself, and of each activation ``NAME/y`` and its derivative ``NAME/dy``."""
+    """``x [K]``, from the far tails to zero, and of each activation ``NAME/y`` and its derivative ``NAME/dy``."""
     x = np.concatenate([generator.normal(scale=3.0, size=40), [-60.0, -20.0, -1e-4, 0.0, 1e-4, 20.0, 60.0]])
     arrays = {"x": to_array(to_tensor(x))}
     for name in ACTIVATIONS:
@@ -43,7 +43,7 @@ def record_activations(generator: np.random.Generator) -> Arrays:
 
 
 def record_optimizers(generator: np.random.Generator) -> Arrays:
-    """``start [P]``, ``gradients [K, P]``, ``learning_rates [K]`` that change, and of each optimiser ``NAME [K, P]``."""
+    """``start [P]``, ``gradients [K, P]``, changing ``learning_rates [K]``, and of each optimiser ``NAME [K, P]``."""
     start, gradients = generator.normal(size=7), generator.normal(size=(6, 7)) * np.logspace(-4, 1, 7)
     rates = np.array([1e-2, 1.5e-2, 1.5e-2, 1e-3, 1e-5, 2e-3])
     arrays = {"start": start, "gradients": gradients, "learning_rates": rates}
@@ -94,12 +94,12 @@ def record_clipping(generator: np.random.Generator) -> Arrays:
 
 
 def record_gaussian(generator: np.random.Generator) -> Arrays:
-    """Log-probabilities, entropies, KL and their gradients, with standard deviations below, at, within and above the range.
+    """Log-probabilities, entropies, KL and gradients, with standard deviations below, at, within and above the range.
 
     Returns:
-        ``mean``, ``new_mean``, ``actions`` ``[K, A]``, ``std``, ``new_std`` ``[A]`` (as scalars, before the clamp), and for
-        each kind of standard deviation ``KIND/log_prob``, ``/entropy``, ``/kl`` ``[K]`` and the gradient of the sum of the
-        former two with respect to the learnt parameter, ``KIND/gradient`` ``[A]``.
+        ``mean``, ``new_mean``, ``actions`` ``[K, A]``, ``std``, ``new_std`` ``[A]`` (as scalars, before the clamp), and
+        for each kind of standard deviation ``KIND/log_prob``, ``/entropy``, ``/kl`` ``[K]`` and the gradient of the sum
+        of the former two with respect to the learnt parameter, ``KIND/gradient`` ``[A]``.
     """
     low, high = STD_RANGE
     std = np.array([low / 2, low, (low + high) / 2, high, 2 * high])

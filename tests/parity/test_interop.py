@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +44,7 @@ def state_dict(recorded: Arrays) -> Arrays:
 def test_layers_are_transposed_and_moments_lose_their_batch_axis(actor: dict, state_dict: Arrays) -> None:
     state_dict["obs_normalizer._mean"] = np.arange(5.0)[None]
     variables = params_from_state_dict(state_dict, actor)
-    assert jax.tree.structure(variables) == jax.tree.structure(actor)
+    chex.assert_trees_all_equal_shapes_and_dtypes(variables, actor)
     kernel = variables["params"]["mlp"]["layer_1"]["kernel"]
     np.testing.assert_array_equal(kernel, state_dict["mlp.2.weight"].T)
     np.testing.assert_array_equal(variables["normalizer"]["obs"].mean, np.arange(5.0))
