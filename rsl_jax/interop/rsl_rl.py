@@ -64,7 +64,7 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
 
     Args:
         state_dict: arrays (of numpy, or tensors) by RSL-RL's names.
-        like: variables of our model by collection (``params``, ``normalizer``, ...), as its ``init`` gives them; or some
+        like: variables of our model by collection (``params``, ``normalizer``, ...) as its ``init`` gives them; or some
             of the collections, for a part of the model. They say which arrays are wanted, and their shapes and types.
 
     Returns:
