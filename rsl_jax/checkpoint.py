@@ -155,8 +155,12 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
 
 
 def _flatten(tree: Any) -> dict[str, Any]:
-    """Leaves by their path; typed random keys as their raw words, which is how they are saved."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    """Leaves by their path; typed random keys as their raw words, which is how they are saved.
+
+    Leaves without elements (a simulator's contacts, where nothing can touch) are left out: they hold nothing, and Orbax
+    refuses them.
+    """
+    leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree) if np.size(leaf)]
     return {_name(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf for path, leaf in leaves}
 
 
