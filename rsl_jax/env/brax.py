@@ -31,8 +31,8 @@ _BRAX_NOT_SPRING = {"swimmer": "generalized"}
 class BraxSingleEnv:
     """One robot of Playground or Brax: anything with ``reset(rng) -> state`` and ``step(state, action) -> state``.
 
-    A state has ``obs``, ``reward``, ``done``, ``metrics`` and ``info``. What counts as terminated is ``done``, unless
-    ``info["time_out"]`` or ``info["truncation"]`` says that the episode was only cut short. ``metrics`` are logged.
+    A state has ``obs``, ``reward``, ``done``, ``metrics`` and ``info``. ``done`` means terminated, unless
+    ``truncation_key`` names an entry of ``info`` that says that the episode was only cut short. ``metrics`` are logged.
 
     Attributes:
         env: the environment as its library made it.
@@ -50,6 +50,7 @@ class BraxSingleEnv:
         episode_length: int | None = BRAX_EPISODE_LENGTH,
         action_repeat: int = 1,
         clip_actions: float | None = 1.0,
+        truncation_key: str | None = None,
         cfg: Mapping[str, Any] | None = None,
     ):
         """Adapt an environment.
@@ -60,6 +61,8 @@ class BraxSingleEnv:
             action_repeat: how many steps of ``env`` an action is held; their rewards are summed.
             clip_actions: actions are clipped to plus and minus this, which is what both libraries' own training does in
                 effect; None leaves them alone.
+            truncation_key: entry of ``info`` that is 1 where ``done`` is no termination. The registries' own
+                environments have none to be believed: ``time_out``, where it is set, is 1 when Brax's pendulum falls.
             cfg: what describes the environment.
         """
         if action_repeat < 1:
@@ -71,6 +74,7 @@ class BraxSingleEnv:
         self.max_episode_length = None if episode_length is None else math.ceil(episode_length / action_repeat)
         self.cfg = dict(cfg or {})
         self._clip_actions = clip_actions
+        self._truncation_key = truncation_key
         self._camera: MujocoCamera | None = None
 
     def reset(self, key: Key) -> tuple[Any, Any]:
@@ -85,12 +89,13 @@ class BraxSingleEnv:
             action = jnp.clip(action, -self._clip_actions, self._clip_actions)
         with _without_deprecations():
             state = self.env.step(state, action) if self.action_repeat == 1 else self._repeat(state, action)
-        cut_short = (jnp.asarray(_time_out(state.info)) != 0) & (jnp.asarray(state.done) != 0)
+        done = _bool(state.done)
+        cut_short = _bool(self._truncation_key is not None and state.info[self._truncation_key])
         return state, Transition(
             observations=state.obs,
             reward=state.reward,
-            terminated=(jnp.asarray(state.done) != 0) & ~cut_short,
-            truncated=cut_short,
+            terminated=done & ~cut_short,
+            truncated=done & cut_short,
             log=dict(state.metrics),
         )
 
@@ -109,15 +114,15 @@ class BraxSingleEnv:
         def again(state: Any, _: None) -> tuple[Any, None]:
             following = self.env.step(state, action)
             following = following.replace(reward=state.reward + following.reward)
-            done = jnp.asarray(state.done) != 0
+            done = _bool(state.done)
             return jax.tree.map(lambda old, new: jnp.where(done, old, new), state, following), None
 
         # The first step fixes the dtypes that the others go on with.
         return jax.lax.scan(again, self.env.step(state, action), None, length=self.action_repeat - 1)[0]
 
 
-def _time_out(info: Mapping[str, Any]) -> Any:
-    return info.get("time_out", info.get("truncation", 0))
+def _bool(flag: Any) -> Array:
+    return jnp.asarray(flag).astype(bool)
 
 
 def playground_names() -> list[str]:

@@ -158,8 +158,8 @@ def _answer(transition: Transition, where: str) -> Answer:
     return Answer(
         observations=_groups(transition.observations, where),
         reward=_float(scalar("The reward", transition.reward)),
-        terminated=scalar("terminated", transition.terminated) != 0,
-        truncated=scalar("truncated", transition.truncated) != 0,
+        terminated=scalar("terminated", transition.terminated).astype(bool),
+        truncated=scalar("truncated", transition.truncated).astype(bool),
         log={tag: _float(scalar(f"The log entry {tag!r}", x)) for tag, x in transition.log.items()},
     )
 

@@ -58,9 +58,11 @@ def vectorize(
         num_envs: size of the batch, ``N``.
         max_episode_length: time limit in steps; None for no limit.
         auto_reset: where the next episode starts. ``"pool"``: each environment draws one of ``reset_pool_size`` random
-            initial states, which ``begin_iteration`` renews; as cheap as it gets, and as varied as resets are.
+            initial states, which ``begin_iteration`` renews (before it first does, they are those that the first
+            episodes started from); as cheap as it gets, and as varied as resets are.
             ``"full"``: a new initial state every time; costs a reset of all environments at each step where one ends.
-            ``"cached"``: each environment returns to the state it first started from, as Brax's training does.
+            ``"cached"``: each environment returns to the state it first started from, as Brax's training does; with
+            the random key in that state, so that the noise of its episodes is always the same.
         step_dt: seconds between two actions.
         cfg: what describes the environment, kept with the logs.
         reset_pool_size: size of the pool, ``P``; ``num_envs`` where not given.
@@ -107,28 +109,25 @@ class VectorizedEnv(Env[VectorState]):
         step_dt: float | None,
         cfg: Mapping[str, Any] | object,
     ):
+        self._signature = Signature(single_env)  # first, because it looks for mistakes
         self.single_env = single_env
         self.num_envs = num_envs
-        self.num_actions = int(single_env.num_actions)
+        self.num_actions = single_env.num_actions
         self.discrete = bool(getattr(single_env, "discrete", False))
         self.max_episode_length = max_episode_length
         self.auto_reset = auto_reset
         self.step_dt = step_dt
         self.cfg = cfg
         self._pool_size = pool_size
-        self._signature = Signature(single_env)
 
     def reset(self, key: Key) -> tuple[VectorState, Observations]:
         """Start an episode everywhere; gives the state and the first observations, leaves ``[N, ...]``."""
         key, start_key = jax.random.split(key)
-        # One batched reset for the episodes and for the pool: a simulator's reset takes long to compile.
-        starts = self._starts(start_key, self.num_envs + (self._pool_size if self.auto_reset == "pool" else 0))
-        env, observations = jax.tree.map(lambda x: x[: self.num_envs], starts)
-        pool = {
-            "pool": lambda: jax.tree.map(lambda x: x[self.num_envs :], starts),
-            "cached": lambda: (env, observations),
-            "full": tuple,
-        }[self.auto_reset]()
+        pool_size = self._pool_size if self.auto_reset == "pool" else self.num_envs
+        # One batched reset serves both, because a simulator's takes long to compile.
+        starts = self._starts(start_key, max(self.num_envs, pool_size))
+        env, observations = _first(starts, self.num_envs)
+        pool = () if self.auto_reset == "full" else _first(starts, pool_size)
         state = VectorState(env=env, episode_length=jnp.zeros(self.num_envs, jnp.int32), pool=pool, key=key)
         return state, observations
 
@@ -197,6 +196,11 @@ class VectorizedEnv(Env[VectorState]):
             return typed(actions, self._signature.action.dtype)
         allowed = f"[{size}] or [{size}, 1]" if self.discrete else f"[{size}, {self.num_actions}]"
         raise ValueError(f"Actions must have the shape {allowed}, but have {list(actions.shape)}.")
+
+
+def _first(tree: Any, size: int) -> Any:
+    # No slices where there is nothing to cut: they cost compile time, leaf by leaf.
+    return jax.tree.map(lambda x: x if x.shape[0] == size else x[:size], tree)
 
 
 def _select(dones: Array, starts: Any, current: Any) -> Any:
