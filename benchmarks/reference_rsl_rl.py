@@ -1,0 +1,86 @@
+"""RSL-RL's update on made-up data, to be timed."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from rsl_rl.algorithms import PPO
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+
+Arrays = dict[str, np.ndarray]
+
+
+class MadeUpEnv(VecEnv):
+    """The sizes that RSL-RL asks an environment for; it cannot be stepped."""
+
+    def __init__(self, num_envs: int, num_obs: int, num_actions: int) -> None:
+        self.num_envs = num_envs
+        self.num_actions = num_actions
+        self.max_episode_length = 1000
+        self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
+        self.device = "cpu"
+        self.cfg: dict[str, Any] = {}
+        self._num_obs = num_obs
+
+    def get_observations(self) -> TensorDict:
+        """Zeros of the right shape."""
+        return TensorDict({"policy": torch.zeros(self.num_envs, self._num_obs)}, self.num_envs)
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
+        """Refuses."""
+        raise NotImplementedError("the rollouts of this environment are made up beforehand")
+
+
+def build_reference(train_cfg: dict[str, Any], env: VecEnv) -> PPO:
+    """RSL-RL's algorithm for a configuration, ready to learn; it prints nothing."""
+    cfg = {**copy.deepcopy(train_cfg), "multi_gpu": None}
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        algorithm = PPO.construct_algorithm(env.get_observations(), env, cfg, "cpu")
+    algorithm.train_mode()
+    return algorithm
+
+
+def reference_update(train_cfg: dict[str, Any], rollout: Arrays) -> tuple[Callable[[], None], Arrays]:
+    """Let RSL-RL act on a rollout, so that it can learn from it again and again.
+
+    Args:
+        train_cfg: the configuration.
+        rollout: ``observations [T + 1, N, O]``, ``rewards``, ``dones`` and ``time_outs`` ``[T, N]``.
+
+    Returns:
+        a function that computes returns and runs one whole update, which is what ours does too; and what acting added
+        to the rollout: ``actions``, ``mean``, ``std`` ``[T, N, A]`` and ``log_probs [T, N]``.
+    """
+    num_steps, num_envs = rollout["rewards"].shape
+    num_actions = rollout["num_actions"].item()
+    algorithm = build_reference(train_cfg, MadeUpEnv(num_envs, rollout["observations"].shape[-1], num_actions))
+    observations = torch.as_tensor(rollout["observations"])
+    steps = [TensorDict({"policy": observation}, num_envs) for observation in observations]
+    with torch.inference_mode():
+        for step in range(num_steps):
+            algorithm.act(steps[step])
+            algorithm.process_env_step(
+                steps[step + 1],
+                torch.as_tensor(rollout["rewards"][step]),
+                torch.as_tensor(rollout["dones"][step]),
+                {"time_outs": torch.as_tensor(rollout["time_outs"][step])},
+            )
+
+    def update() -> None:
+        with torch.inference_mode():
+            algorithm.compute_returns(steps[-1])
+        algorithm.update()
+
+    storage = algorithm.storage
+    mean, std = (param.numpy().copy() for param in storage.distribution_params or ())
+    acted = {"actions": storage.actions.numpy().copy(), "mean": mean, "std": std}
+    return update, acted | {"log_probs": storage.actions_log_prob[..., 0].numpy().copy()}

@@ -1,0 +1,270 @@
+"""How long an update takes: ours, RSL-RL's, and the bare matrix products that any update of these networks needs.
+
+Run ``python -m benchmarks.update_speed`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. The
+three take turns, so that whatever slows the machine down for a while slows all of them; what counts is the ratio of
+medians.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.reference_rsl_rl import Arrays, reference_update
+from rsl_jax.algorithms import ppo
+from rsl_jax.config import RunnerConfig
+from rsl_jax.types import Array, Rollout, Spec
+
+RESULTS = Path(__file__).parent / "results" / "update_speed.json"
+PACKAGES = ("rsl-jax", "jax", "jaxlib", "rsl-rl-lib", "torch", "numpy")
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of problem and what is aimed at.
+
+    Attributes:
+        num_envs: environments.
+        num_steps: steps of a rollout.
+        hidden_dims: of actor and critic.
+        speedup: how many times faster than RSL-RL we want to be.
+        over_products: how many times the bare matrix products we may take, or None where these hardly matter.
+        num_obs: size of an observation.
+        num_actions: size of an action.
+        num_epochs: passes over the rollout.
+        num_mini_batches: mini-batches of a pass.
+    """
+
+    num_envs: int
+    num_steps: int
+    hidden_dims: tuple[int, ...]
+    speedup: float
+    over_products: float | None = None
+    num_obs: int = 48
+    num_actions: int = 12
+    num_epochs: int = 5
+    num_mini_batches: int = 4
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        return f"{self.num_envs} x {self.num_steps}, {list(self.hidden_dims)}"
+
+    @property
+    def mini_batch_size(self) -> int:
+        """Samples of a mini-batch."""
+        return self.num_envs * self.num_steps // self.num_mini_batches
+
+    def train_cfg(self) -> dict[str, Any]:
+        """RSL-RL's configuration, with its defaults where it has any."""
+        model = {"class_name": "MLPModel", "hidden_dims": list(self.hidden_dims), "activation": "elu"}
+        return {
+            "num_steps_per_env": self.num_steps,
+            "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
+            "algorithm": {
+                "class_name": "PPO",
+                "num_learning_epochs": self.num_epochs,
+                "num_mini_batches": self.num_mini_batches,
+            },
+            "actor": {**model, "distribution_cfg": {"class_name": "GaussianDistribution"}},
+            "critic": model,
+        }
+
+
+SIZES = (
+    Size(512, 24, (512, 256, 128), speedup=1.3, over_products=1.25),
+    Size(256, 32, (128, 128, 128), speedup=2.2),
+    Size(32, 32, (64, 64), speedup=6.0),
+)
+
+
+def made_up_rollout(size: Size, seed: int = 0) -> Arrays:
+    """Observations, rewards and ends of episodes."""
+    generator = np.random.default_rng(seed)
+    shape = (size.num_steps, size.num_envs)
+    dones = generator.random(shape) < 0.01
+    return {
+        "observations": generator.normal(size=(size.num_steps + 1, size.num_envs, size.num_obs)).astype(np.float32),
+        "rewards": generator.normal(size=shape).astype(np.float32),
+        "dones": dones,
+        "time_outs": dones & (generator.random(shape) < 0.5),
+        "num_actions": np.array(size.num_actions),
+    }
+
+
+def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[], None], float]:
+    """Our update on the same rollout, with donated buffers as in training; and the seconds it took to compile."""
+    arrays = {name: jnp.asarray(array) for name, array in {**made_up, **acted}.items()}
+    rollout = Rollout(
+        observations={"policy": arrays["observations"][:-1]},
+        actions=arrays["actions"],
+        log_probs=arrays["log_probs"],
+        distribution_params=(arrays["mean"], arrays["std"]),
+        rewards=arrays["rewards"],
+        dones=arrays["dones"],
+        time_outs=arrays["time_outs"],
+        carry=(),
+        last_observations={"policy": arrays["observations"][-1]},
+    )
+    spec = Spec({"policy": (size.num_obs,)}, num_envs=size.num_envs, num_actions=size.num_actions)
+    algorithm = ppo(RunnerConfig.from_dict(size.train_cfg()), spec)
+    states, key = [jax.jit(algorithm.init)(jax.random.key(0))], jax.random.key(1)
+    start = time.perf_counter()
+    compiled = jax.jit(algorithm.update, donate_argnums=0).lower(states[0], rollout, key).compile()
+    compile_seconds = time.perf_counter() - start
+
+    def update() -> None:
+        state, _ = compiled(states.pop(), rollout, key)
+        states.append(jax.block_until_ready(state))
+
+    return update, compile_seconds
+
+
+def matrix_products(size: Size) -> Callable[[], None]:
+    """The matrix products of an update and nothing else, over mini-batches that are already cut.
+
+    A layer takes ``h W`` forward, ``h^T g`` for the gradient of its kernel and, if it is not the first, ``g W^T`` for
+    that of its input.
+    """
+    generator = np.random.default_rng(0)
+    outputs = (size.num_actions, 1)
+    networks = [
+        [
+            jnp.asarray(generator.normal(size=(fan_in, fan_out)) / np.sqrt(fan_in), jnp.float32)
+            for fan_in, fan_out in zip((size.num_obs, *size.hidden_dims), (*size.hidden_dims, output), strict=True)
+        ]
+        for output in outputs
+    ]
+    shape = (size.num_mini_batches, size.mini_batch_size, size.num_obs)
+    batches = jnp.asarray(generator.normal(size=shape), jnp.float32)
+
+    def gradients(kernels: list[Array], h: Array) -> list[Array]:
+        inputs = []
+        for kernel in kernels:
+            inputs.append(h)
+            h = h @ kernel
+        kernel_gradients = []
+        for index in reversed(range(len(kernels))):
+            kernel_gradients.append(inputs[index].T @ h)
+            h = h @ kernels[index].T if index > 0 else h
+        return kernel_gradients[::-1]
+
+    def learn(networks: list[list[Array]], batch: Array) -> tuple[list[list[Array]], None]:
+        # Without some use of the results XLA would leave the products out; to add them is next to nothing.
+        changes = [gradients(kernels, batch) for kernels in networks]
+        return jax.tree.map(lambda kernel, change: kernel + 1e-12 * change, networks, changes), None
+
+    @jax.jit
+    def products(networks: list[list[Array]], batches: Array) -> list[list[Array]]:
+        return jax.lax.scan(lambda x, _: jax.lax.scan(learn, x, batches), networks, None, size.num_epochs)[0]
+
+    return lambda: jax.block_until_ready(products(networks, batches)) and None
+
+
+def in_turns(functions: dict[str, Callable[[], None]], rounds: int, pause: float) -> dict[str, list[float]]:
+    """Seconds that each function took in each round, after two rounds that do not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for index in range(rounds + 2):
+        for name, function in functions.items():
+            time.sleep(pause)  # PyTorch's threads spin for a while after their work
+            start = time.perf_counter()
+            function()
+            if index >= 2:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def measure(size: Size, rounds: int, pause: float) -> dict[str, Any]:
+    """Medians and their ratios for a size."""
+    made_up = made_up_rollout(size)
+    theirs, acted = reference_update(size.train_cfg(), made_up)
+    ours, compile_seconds = our_update(size, made_up, acted)
+    seconds = in_turns({"rsl_rl": theirs, "rsl_jax": ours, "products": matrix_products(size)}, rounds, pause)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "size": asdict(size),
+        "median_seconds": medians,
+        "quartiles_seconds": {name: statistics.quantiles(values, n=4) for name, values in seconds.items()},
+        "speedup": medians["rsl_rl"] / medians["rsl_jax"],
+        "over_products": medians["rsl_jax"] / medians["products"],
+        "compile_seconds": compile_seconds,
+    }
+
+
+def as_table(results: list[dict[str, Any]]) -> Table:
+    """What a person reads."""
+    table = Table(title="One PPO update, medians")
+    for column in ("envs x steps, hidden", "RSL-RL", "rsl_jax", "products", "speed-up", "over products", "compile"):
+        table.add_column(column, justify="left" if column.startswith("envs") else "right")
+    for size, result in zip(SIZES, results, strict=False):
+        medians = {name: f"{1000 * value:.1f} ms" for name, value in result["median_seconds"].items()}
+        table.add_row(
+            size.name,
+            medians["rsl_rl"],
+            medians["rsl_jax"],
+            medians["products"],
+            f"{result['speedup']:.2f} (aim {size.speedup})",
+            f"{result['over_products']:.2f}" + (f" (aim {size.over_products})" if size.over_products else ""),
+            f"{result['compile_seconds']:.1f} s",
+        )
+    return table
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What the figures depend on."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"threads": threads, "processor": processor(), "python": platform.python_version(), "versions": versions}
+
+
+def processor() -> str:
+    """Its name, where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def limit_threads(threads: int) -> None:
+    """Keep both libraries to the same cores; JAX counts them when its backend starts."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    torch.set_num_threads(threads)
+
+
+def main(rounds: int = 15, threads: int = 2, pause: float = 0.1, output: Path = RESULTS) -> None:
+    """Measure all sizes.
+
+    Args:
+        rounds: turns of each.
+        threads: processor cores to use.
+        pause: seconds of rest before each update.
+        output: JSON file to write.
+    """
+    limit_threads(threads)
+    results = [measure(size, rounds, pause) for size in SIZES]
+    console = Console()
+    console.width = max(console.width, 110)
+    console.print(as_table(results))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps({"machine": machine(threads), "results": results}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
