@@ -1,0 +1,67 @@
+"""The command line ``rsl-jax``. Each command is a module with ``run(args)``, imported when it is called for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from rsl_jax.cli.output import CommandError, explain, print_error, print_overview, use_short_warnings
+
+COMMANDS = {
+    "train": "train a policy: rsl-jax train playground/CartpoleBalance",
+    "play": "run a trained policy, print its returns, film it",
+    "export": "write a trained policy as ONNX and as a JAX artefact",
+    "plot": "draw learning curves of one or more runs",
+    "envs": "list the environments that can be trained here",
+}
+"""Commands and what they do."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        args: the command and its arguments; those of the process if None.
+
+    Returns:
+        the exit status: 0 when all went well, 2 for a mistake in the request, 1 for other failures, 128 + n when
+        stopped by signal n.
+    """
+    command, *rest = [*(sys.argv[1:] if args is None else args)] or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print_overview(COMMANDS)
+        return 0
+    if command in ("-V", "--version"):
+        from rsl_jax import __version__
+
+        print(f"rsl-jax {__version__}")
+        return 0
+    if command not in COMMANDS:
+        from rsl_jax.registry import nearest
+
+        print_error(f"There is no command '{command}'. There are: {', '.join(COMMANDS)}.{nearest(command, COMMANDS)}")
+        return 2
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # module.path:factory means modules of the current directory too, as with python -m
+    return _run(command, rest)
+
+
+def _run(command: str, args: Sequence[str]) -> int:
+    try:
+        with use_short_warnings():
+            return importlib.import_module(f"rsl_jax.cli.{command}").run(args)
+    except CommandError as error:
+        print_error(str(error))
+        return error.status
+    except SystemExit as end:  # the parser has said what there was to say
+        return end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        print_error("Stopped.")
+        return 130
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        print_error(message)
+        return 1

@@ -1,0 +1,93 @@
+"""What commands say: errors without tracebacks, short warnings, tables of facts."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+PACKAGE = Path(__file__).resolve().parent.parent
+_EXPLAINED = (ValueError, TypeError, OSError, ImportError, ArithmeticError, RuntimeError)
+
+
+class CommandError(Exception):
+    """A request that cannot be met; its message is all that the user needs to see.
+
+    Attributes:
+        status: the exit status.
+    """
+
+    def __init__(self, message: str, *, status: int = 2):
+        super().__init__(message)
+        self.status = status
+
+
+def explain(error: Exception) -> str | None:
+    """The message of an error that rsl_jax raised itself; None where the traceback says more.
+
+    Our own errors say what was given, what is allowed and what to do. Anything raised deeper down, in a user's
+    environment or in a library, needs its traceback.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_here = bool(frames) and PACKAGE in Path(frames[-1].filename).resolve().parents
+    if not raised_here or not isinstance(error, _EXPLAINED):
+        return None
+    notes = [note for note in getattr(error, "__notes__", ()) if "JAX_TRACEBACK_FILTERING" not in note]
+    return "\n".join([str(error), *notes])
+
+
+def print_error(message: str) -> None:
+    """Show an error."""
+    panel = Panel(Text(message), title="error", title_align="left", border_style="red", expand=False)
+    Console(stderr=True).print(panel)
+
+
+@contextlib.contextmanager
+def use_short_warnings() -> Iterator[None]:
+    """Show warnings as one line of text, without the line of code that they come from."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        Console(stderr=True).print(Text.assemble(("warning: ", "bold yellow"), str(message)))
+
+    shown = warnings.showwarning
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
+
+
+def number(value: float, *, decimals: int) -> str:
+    """A number for people."""
+    return f"{value:,.{decimals}f}"
+
+
+def print_facts(title: str, facts: Mapping[str, object]) -> None:
+    """Show what is named by what, a line each; lines are not wrapped, so that paths can be copied."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(Text(title, style="bold"))
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        console.print(Text.assemble("  ", (f"{name:<{width}}", "cyan"), "  ", str(value)))
+
+
+def print_overview(commands: Mapping[str, str]) -> None:
+    """Show what ``rsl-jax`` can do."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold cyan", no_wrap=True)
+    grid.add_column()
+    for name, what in commands.items():
+        grid.add_row(name, Text(what))
+    console = Console()
+    console.print(Text("usage: rsl-jax COMMAND [...]\n"))
+    console.print(Text("RSL-RL in functional JAX: PPO for robots as one compiled program.\n"))
+    console.print(Panel(grid, title="commands", title_align="left", border_style="bright_black"))
+    console.print(Text("rsl-jax COMMAND --help tells more; rsl-jax train ENV --help shows every key of the config."))

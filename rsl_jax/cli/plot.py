@@ -1,0 +1,45 @@
+"""``rsl-jax plot``: learning curves as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from rsl_jax.cli.options import parse
+from rsl_jax.cli.output import CommandError
+from rsl_jax.logging.plot import XAxis, plot
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw learning curves.
+
+    Each log folder is one line: a run, or a folder of runs drawn as their mean with its 95 % band. Runs of RSL-RL can
+    be drawn too.
+
+    Attributes:
+        log_dirs: folders of runs, each on its own or with a name for the legend, NAME=DIR. Equal names are one group.
+        out: the picture; its ending says what kind, .png, .svg or .pdf.
+        tag: the scalar to draw.
+        x: what the curves are drawn over.
+        title: above the picture.
+    """
+
+    log_dirs: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME=]LOGDIR ...")]]
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("learning_curves.png")
+    tag: str = "Train/mean_reward"
+    x: XAxis = "iteration"
+    title: str = ""
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command."""
+    command = parse(Plot, args, prog="rsl-jax plot")
+    if not command.log_dirs:
+        raise CommandError("Give the log folder of at least one run: rsl-jax plot LOGDIR ...")
+    print(plot(command.log_dirs, command.out, tag=command.tag, x=command.x, title=command.title))
+    return 0

@@ -1,0 +1,82 @@
+"""Finding runs and their checkpoints on disk."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from rsl_jax.cli.output import CommandError
+from rsl_jax.cli.settings import RUN_FILE, RunSettings, read_settings
+from rsl_jax.config import RunnerConfig
+
+LOGS = Path("logs")
+
+
+def folder_name(env: str) -> Path:
+    """Folder of an environment's runs below ``logs``."""
+    return Path(*[part.replace(":", ".") for part in env.split("/") if part not in ("", ".", "..")])
+
+
+def new_log_dir(env: str, run_name: str | None) -> Path:
+    """Make a folder ``logs/<env>/<date and time>[_<run_name>]`` that did not exist before."""
+    stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{run_name}" if run_name else "")
+    parent, count = LOGS / folder_name(env), 0
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = parent / (f"{stem}-{count}" if count else stem)
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:  # several runs were started in the same second
+            count += 1
+
+
+def newest_run(env: str) -> Path:
+    """The run of an environment below ``logs`` that was started last and has a checkpoint.
+
+    Raises:
+        CommandError: if there is none.
+    """
+    from rsl_jax.checkpoint import latest_checkpoint
+
+    parent = LOGS / folder_name(env)
+    runs = [path for path in parent.glob("*") if path.is_dir() and latest_checkpoint(path)]
+    if not runs:
+        raise CommandError(f"There is no run with a checkpoint in '{parent}' to resume. Give one: --resume PATH.")
+    return max(runs, key=lambda path: path.name)
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The checkpoint that a path means: itself, or the newest one in a log folder.
+
+    Raises:
+        CommandError: if there is none.
+    """
+    from rsl_jax.checkpoint import latest_checkpoint
+
+    path = Path(path)
+    if (path / "metadata").exists():
+        return path
+    found = latest_checkpoint(path) if path.is_dir() else None
+    if found is None:
+        parent = path if path.is_dir() else path.parent
+        beside = sorted(child.name for child in parent.glob("model_*") if (child / "metadata").exists())
+        there = f" There are: {', '.join(beside)}." if beside else ""
+        what = "holds no checkpoint (model_...)" if path.is_dir() else "does not exist"
+        raise CommandError(f"'{path}' {what}.{there} Give a checkpoint or the log folder of a run.")
+    return found
+
+
+def settings_of(checkpoint: Path) -> RunSettings:
+    """How the run of a checkpoint was made, as far as the files beside and within it say."""
+    beside = checkpoint.parent / RUN_FILE
+    if beside.exists():
+        return read_settings(beside)
+    from rsl_jax.checkpoint import read_metadata
+
+    metadata = read_metadata(checkpoint)
+    return RunSettings(
+        runner=RunnerConfig.from_dict(metadata["config"]),
+        num_envs=metadata["environment"]["num_envs"],
+        source=str(checkpoint),
+    )

@@ -1,0 +1,21 @@
+"""What tests of the command line share: classes of a user's own, and errors without their frame."""
+
+
+def said(capsys):
+    """What was written to standard error, as one line without the frame around it."""
+    return " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+class Model:
+    """Stands for a model; is never built."""
+
+    def __init__(self, width=4, scale=(1.0, 1.0)):
+        self.width, self.scale = width, scale
+
+
+def point_mass(num_envs, max_episode_length=20):
+    """The point mass with a time limit of one's choice."""
+    from rsl_jax.env import vectorize
+    from tests.environments import PointMass
+
+    return vectorize(PointMass(), num_envs, max_episode_length=max_episode_length)

@@ -1,0 +1,89 @@
+"""Playing episodes and filming them, on an environment that is known by heart."""
+
+import numpy as np
+import pytest
+
+from rsl_jax.cli.episodes import play_episodes
+from rsl_jax.cli.output import CommandError
+from rsl_jax.cli.video import filming, frame_rate
+
+
+class Clockwork:
+    """Environment k ends its episodes every ``lengths[k]`` steps and gives k + 1 at each; the last one by time-out."""
+
+    def __init__(self, *lengths, drawn=True):
+        self.num_envs, self._lengths, self._steps, self.pictures = len(lengths), np.array(lengths), 0, 0
+        if drawn:
+            self.render = self._render
+
+    def get_observations(self):
+        return {"policy": np.zeros((self.num_envs, 1))}
+
+    def step(self, actions):
+        self._steps += 1
+        dones = self._steps % self._lengths == 0
+        time_outs = dones & (np.arange(self.num_envs) == self.num_envs - 1)
+        return self.get_observations(), np.arange(self.num_envs) + 1.0, dones, {"time_outs": time_outs}
+
+    def _render(self):
+        self.pictures += 1
+        return np.full((32, 48, 3), 20 * self.pictures % 256, np.uint8)
+
+
+def act(observations):
+    return np.zeros_like(observations["policy"])
+
+
+def test_every_environment_plays_the_same_number_of_episodes():
+    played = play_episodes(Clockwork(2, 5), act, per_env=2, max_steps=100)
+    assert sorted(zip(played.returns, played.lengths, strict=True)) == [(2.0, 2), (2.0, 2), (10.0, 5), (10.0, 5)]
+    assert (played.time_outs, played.unfinished) == (2, 0)
+
+
+def test_what_is_not_finished_is_counted_apart():
+    played = play_episodes(Clockwork(2, 50), act, per_env=1, max_steps=10)
+    assert (played.returns, played.lengths, played.unfinished) == ([2.0], [2], 1)
+
+
+@pytest.mark.parametrize(("step_dt", "every", "rate"), [(0.02, 1, 50), (0.01, 2, 50), (0.004, 5, 50), (0.05, 1, 20)])
+def test_films_run_in_real_time(step_dt, every, rate):
+    assert frame_rate(step_dt) == (every, pytest.approx(rate))
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_a_film_shows_every_step(suffix, tmp_path):
+    imageio = pytest.importorskip("imageio.v3")
+    if suffix == ".mp4":
+        pytest.importorskip("imageio_ffmpeg")
+    path = tmp_path / "films" / f"film{suffix}"
+    with filming(Clockwork(3), path) as film:
+        for _ in range(4):
+            film()
+    frames = imageio.imread(path, index=None)
+    assert frames.shape == (5, 32, 48, 3)
+    np.testing.assert_allclose(frames[:, 0, 0, 0], 20 * np.arange(1, 6), atol=8)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_film_that_is_cut_short_leaves_nothing(tmp_path):
+    pytest.importorskip("imageio")
+
+    def play():
+        with filming(Clockwork(3), tmp_path / "film.gif"):
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        play()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "says"),
+    [
+        (Clockwork(3, drawn=False), "film.mp4", r"cannot be filmed: It has no method render\(\)"),
+        (Clockwork(3), "film.avi", r"Films are .mp4 or .gif"),
+    ],
+)
+def test_what_cannot_be_filmed_is_said_before_playing(env, name, says, tmp_path):
+    with pytest.raises(CommandError, match=says), filming(env, tmp_path / name):
+        pytest.fail("must not get here")
