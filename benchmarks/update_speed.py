@@ -1,21 +1,17 @@
 """How long an update takes: ours, RSL-RL's, and the bare matrix products that any update of these networks needs.
 
-Run ``python -m benchmarks.update_speed`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. The
+Run ``python benchmarks/update_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. The
 three take turns, so that whatever slows the machine down for a while slows all of them; what counts is the ratio of
 medians.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,16 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 import tyro
-from rich.console import Console
-from rich.table import Table
+from reference_rsl_rl import Arrays, reference_update
+from reporting import show_table, write_json
 
-from benchmarks.reference_rsl_rl import Arrays, reference_update
 from rsl_jax.algorithms import ppo
 from rsl_jax.config import RunnerConfig
 from rsl_jax.types import Array, Rollout, Spec
-
-RESULTS = Path(__file__).parent / "results" / "update_speed.json"
-PACKAGES = ("rsl-jax", "jax", "jaxlib", "rsl-rl-lib", "torch", "numpy")
 
 
 @dataclass(frozen=True)
@@ -207,38 +199,18 @@ def measure(size: Size, rounds: int, pause: float) -> dict[str, Any]:
     }
 
 
-def as_table(results: list[dict[str, Any]]) -> Table:
-    """What a person reads."""
-    table = Table(title="One PPO update, medians")
-    for column in ("envs x steps, hidden", "RSL-RL", "rsl_jax", "products", "speed-up", "over products", "compile"):
-        table.add_column(column, justify="left" if column.startswith("envs") else "right")
-    for size, result in zip(SIZES, results, strict=False):
-        medians = {name: f"{1000 * value:.1f} ms" for name, value in result["median_seconds"].items()}
-        table.add_row(
-            size.name,
-            medians["rsl_rl"],
-            medians["rsl_jax"],
-            medians["products"],
-            f"{result['speedup']:.2f} (aim {size.speedup})",
-            f"{result['over_products']:.2f}" + (f" (aim {size.over_products})" if size.over_products else ""),
-            f"{result['compile_seconds']:.1f} s",
-        )
+COLUMNS = ("envs x steps, hidden", "RSL-RL", "rsl_jax", "products", "speed-up", "over products", "compile")
+
+
+def rows(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """What a person reads, under :data:`COLUMNS`."""
+    table = []
+    for size, result in zip(SIZES, results, strict=True):
+        medians = [f"{1000 * result['median_seconds'][name]:.1f} ms" for name in ("rsl_rl", "rsl_jax", "products")]
+        speedup = f"{result['speedup']:.2f} (aim {size.speedup})"
+        over = f"{result['over_products']:.2f}" + (f" (aim {size.over_products})" if size.over_products else "")
+        table.append((size.name, *medians, speedup, over, f"{result['compile_seconds']:.1f} s"))
     return table
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """What the figures depend on."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"threads": threads, "processor": processor(), "python": platform.python_version(), "versions": versions}
-
-
-def processor() -> str:
-    """Its name, where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def limit_threads(threads: int) -> None:
@@ -248,22 +220,20 @@ def limit_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def main(rounds: int = 15, threads: int = 2, pause: float = 0.1, output: Path = RESULTS) -> None:
+def main(rounds: int = 15, threads: int = 2, pause: float = 0.1, write: bool = True) -> None:
     """Measure all sizes.
 
     Args:
         rounds: turns of each.
         threads: processor cores to use.
         pause: seconds of rest before each update.
-        output: JSON file to write.
+        write: whether to write ``results/update_speed.json``.
     """
     limit_threads(threads)
     results = [measure(size, rounds, pause) for size in SIZES]
-    console = Console()
-    console.width = max(console.width, 110)
-    console.print(as_table(results))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps({"machine": machine(threads), "results": results}, indent=2) + "\n", encoding="utf-8")
+    show_table("One PPO update, medians", COLUMNS, rows(results))
+    if write:
+        write_json("update_speed", {"results": results})
 
 
 if __name__ == "__main__":
