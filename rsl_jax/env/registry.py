@@ -132,11 +132,11 @@ def _from_factory(name: str, num_envs: int, options: dict[str, Any]) -> Env[Any]
 
 def _call(make: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
     """Call ``make``, unless it does not know an option."""
-    parameters = inspect.signature(make).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    parameters = inspect.signature(make).parameters.values()
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for option in options:
-        if option not in parameters and not takes_any:
-            allowed = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
+        if option not in named and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            allowed = [each for each in named if each not in ("name", "num_envs")]
             hint = f"Allowed: {', '.join(allowed) or 'none'}.{nearest(option, allowed)}"
             raise ValueError(f"Unknown option '{option}' of '{name}'. {hint}")
     return make(*args, **options)

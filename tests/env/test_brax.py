@@ -79,23 +79,28 @@ def test_an_action_is_repeated_until_the_episode_ends():
         BraxSingleEnv(Fake(), action_repeat=0)
 
 
+def quickly(function):
+    """Compile a simulator in half the time, to a program that is run but a few times."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
 @pytest.fixture(scope="module")
-def cartpole():
-    """Playground's cart-pole: environment, compiled reset, compiled step."""
+def pendulum():
+    """Playground's pendulum: environment, compiled reset, compiled step."""
     pytest.importorskip("mujoco_playground")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        env = make_env("playground/CartpoleBalance", num_envs=N, max_episode_length=4)
-    return env, jax.jit(env.reset), jax.jit(env.step)
+        env = make_env("playground/PendulumSwingup", num_envs=N, max_episode_length=4)
+    return env, quickly(env.reset), quickly(env.step)
 
 
-def test_playground(cartpole):
-    env, reset, step = cartpole
-    assert (env.num_actions, env.step_dt, env.max_episode_length) == (1, 0.01, 4)
-    assert env.cfg["name"] == "playground/CartpoleBalance"
+def test_playground(pendulum):
+    env, reset, step = pendulum
+    assert (env.num_actions, env.step_dt, env.max_episode_length) == (1, 0.02, 4)
+    assert env.cfg["name"] == "playground/PendulumSwingup"
     assert env.cfg["impl"] == "jax"
     state, observations = reset(jax.random.key(0))
-    assert observations["policy"].shape == (N, 5)
+    assert observations["policy"].shape == (N, 3)
     # One is as late as can be; one has broken down, which is how this task terminates.
     state = state.replace(episode_length=jnp.array([0, 3, 3]))
     data = state.env.data
@@ -103,7 +108,6 @@ def test_playground(cartpole):
     following, timestep = step(broken, jnp.ones((N, 1)))
     assert timestep.dones.tolist() == [False, True, True]
     assert timestep.time_outs.tolist() == [False, True, False]
-    assert set(timestep.log) >= {"reward/upright", "reward/centered"}
     assert jnp.isnan(timestep.final_observations["policy"][2]).any()
     for leaf in jax.tree.leaves((following.env.data, timestep.observations)):
         assert jnp.isfinite(leaf).all()  # nothing of the broken state is left
@@ -113,8 +117,8 @@ def test_playground(cartpole):
     assert step._cache_size() == 1
 
 
-def test_playground_draws_itself(cartpole):
-    env, reset, _ = cartpole
+def test_playground_draws_itself(pendulum):
+    env, reset, _ = pendulum
     state, _ = reset(jax.random.key(0))
     try:
         picture = env.render(state)
@@ -138,6 +142,9 @@ def test_playground_options():
     )
     assert (env.max_episode_length, env.step_dt) == (25, 0.02)
     assert env.cfg["vision_config"]["use_shadows"] is True
+    state, _ = jax.eval_shape(env.reset, jax.random.key(0))
+    _, timestep = jax.eval_shape(env.step, state, jnp.zeros((2, 1)))
+    assert set(timestep.log) >= {"reward/upright", "reward/centered"}
 
 
 def test_brax():
@@ -147,13 +154,13 @@ def test_brax():
         env = make_env("brax/inverted_pendulum", num_envs=N, auto_reset="cached")
         assert env.max_episode_length == 1000
         assert env.cfg["backend"] == "spring"
-        state, first = jax.jit(env.reset)(jax.random.key(0))
+        state, first = quickly(env.reset)(jax.random.key(0))
         # The pole of the second has fallen over, the third is out of time.
         pipeline = state.env.pipeline_state
         state = state.replace(
             env=state.env.replace(pipeline_state=fallen(pipeline)), episode_length=jnp.array([0, 0, 999])
         )
-        _, timestep = jax.jit(env.step)(state, jnp.zeros((N, 1)))
+        _, timestep = quickly(env.step)(state, jnp.zeros((N, 1)))
     assert timestep.dones.tolist() == [False, True, True]
     assert timestep.time_outs.tolist() == [False, False, True]
     np.testing.assert_array_equal(timestep.observations["policy"][1:], first["policy"][1:])
@@ -168,8 +175,8 @@ def fallen(pipeline):
     return pipeline.replace(x_i=x_i, x=pipeline.x.replace(rot=pipeline.x.rot.at[1, 1].set(turned)))
 
 
-def test_every_brax_environment_can_be_made():
+def test_brax_without_springs():
     pytest.importorskip("brax")
-    for name in ("swimmer", "halfcheetah"):
-        env = make_env(f"brax/{name}", num_envs=1, action_repeat=2)
-        assert env.max_episode_length == 500
+    env = make_env("brax/swimmer", num_envs=1, action_repeat=2)  # whose drag needs a hand under today's JAX
+    assert env.cfg["backend"] == "generalized"
+    assert env.max_episode_length == 500
