@@ -122,7 +122,7 @@ def record_iteration(algorithm: PPO, case: Case, generator: np.random.Generator)
     Returns:
         by name: what went in (``observations/GROUP [T + 1, N, D]``, ``rewards``, ``dones``, ``time_outs`` ``[T, N]``,
         ``permutation``), what was stored (``actions [T, N, A]``, ``log_probs``, ``values`` ``[T, N]``,
-        ``distribution/0`` and ``/1``, ``bootstrapped_rewards``), ``returns`` and ``advantages`` ``[T, N]``, of each
+        ``distribution/0`` and ``/1``), ``returns`` and ``advantages`` ``[T, N]``, of each
         mini-batch ``losses/surrogate``, ``/value``, ``/entropy``, ``kl``, ``learning_rate``, ``norm/MODEL`` ``[M]``, of
         the first one the vectors ``gradient/MODEL`` and ``clipped/MODEL`` ``[P]``; after the update ``after/MODEL``
         ``[P]`` and, where observations are normalised, ``normalizer/MODEL/NAME``.
@@ -179,7 +179,6 @@ def collect(algorithm: PPO, case: Case, rollout: Arrays) -> Arrays:
         "actions": to_array(storage.actions),
         "log_probs": to_array(storage.actions_log_prob[..., 0]),
         "values": to_array(storage.values[..., 0]),
-        "bootstrapped_rewards": to_array(storage.rewards[..., 0]),
     }
     params = {str(index): to_array(param) for index, param in enumerate(storage.distribution_params or ())}
     return arrays | prefixed("distribution", params)
