@@ -1,0 +1,354 @@
+"""How fast a whole training run is: ours, RSL-RL's and Brax's PPO, and the environment alone, on CartpoleBalance.
+
+Run ``python benchmarks/training_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. Each
+contestant lives in a process of its own (so that peak memory is its own) and waits there for its turn; one works at a
+time. Turns alternate, so that whatever slows the machine down for a while slows all of them; what counts is the ratio
+of medians.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import io
+import multiprocessing
+import os
+import resource
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import tyro
+from reporting import show_table, write_json
+
+ENV = "playground/CartpoleBalance"
+MODEL = {"class_name": "MLPModel", "hidden_dims": [128, 128, 128], "activation": "elu", "obs_normalization": True}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What every contestant does in a turn.
+
+    Attributes:
+        num_envs: environments.
+        num_steps: steps of a rollout.
+        iterations: rollouts, each with its update, of a turn.
+        num_epochs: passes over a rollout.
+        num_mini_batches: mini-batches of a pass.
+    """
+
+    num_envs: int = 256
+    num_steps: int = 32
+    iterations: int = 5
+    num_epochs: int = 5
+    num_mini_batches: int = 4
+
+    @property
+    def steps_per_turn(self) -> int:
+        """Steps of all environments together."""
+        return self.num_envs * self.num_steps * self.iterations
+
+    def train_cfg(self) -> dict[str, Any]:
+        """RSL-RL's configuration, for RSL-RL and for us."""
+        return {
+            "num_steps_per_env": self.num_steps,
+            "save_interval": 1_000_000,
+            "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
+            "actor": {**MODEL, "distribution_cfg": {"class_name": "GaussianDistribution"}},
+            "critic": MODEL,
+            "algorithm": {
+                "class_name": "PPO",
+                "num_learning_epochs": self.num_epochs,
+                "num_mini_batches": self.num_mini_batches,
+            },
+        }
+
+
+class NoMoreTurns(Exception):  # noqa: N818 (not an error)
+    """Told to a contestant that has had all its turns."""
+
+
+class Turns:
+    """A contestant's end of the line."""
+
+    def __init__(self, line: Connection):
+        self._line = line
+
+    def wait(self) -> None:
+        """Come back when it is one's turn.
+
+        Raises:
+            NoMoreTurns: if there is none any more.
+        """
+        if not self._line.recv():
+            raise NoMoreTurns
+
+    def done(self, seconds: float) -> None:
+        """End one's turn, which took so long."""
+        self._line.send(seconds)
+
+    def take(self, work: Callable[[], Any]) -> None:
+        """Do ``work`` at each turn, for as long as there are turns."""
+        while True:
+            self.wait()
+            start = time.perf_counter()
+            work()
+            self.done(time.perf_counter() - start)
+
+
+# --- the contestants: each takes a first turn in which everything is compiled ----------------------------------------
+
+
+def our_runner(size: Size, turns: Turns) -> None:
+    """rsl_jax's runner: one compiled call an iteration, metrics fetched after each."""
+    from rsl_jax import make_env
+    from rsl_jax.runners import OnPolicyRunner
+
+    turns.wait()
+    start = time.perf_counter()
+    runner = OnPolicyRunner(make_env(ENV, num_envs=size.num_envs), size.train_cfg(), console=False)
+    runner.learn(size.iterations)
+    turns.done(time.perf_counter() - start)
+    turns.take(lambda: runner.learn(size.iterations))
+
+
+def our_make_train(size: Size, turns: Turns) -> None:
+    """rsl_jax's make_train: the whole run, its initial states included, as one compiled call."""
+    import jax
+
+    from rsl_jax import make_env, make_train
+
+    turns.wait()
+    start = time.perf_counter()
+    train = jax.jit(make_train(make_env(ENV, num_envs=size.num_envs), size.train_cfg(), size.iterations))
+    keys = iter(jax.random.split(jax.random.key(0), 1000))
+    jax.block_until_ready(train(next(keys)))
+    turns.done(time.perf_counter() - start)
+    turns.take(lambda: jax.block_until_ready(train(next(keys))))
+
+
+def rsl_rl_runner(size: Size, turns: Turns, *, torch_threads: int) -> None:
+    """RSL-RL's runner, driving the same compiled environment."""
+    import torch
+    from rsl_rl.runners import OnPolicyRunner
+    from rsl_rl_env import RslRlEnv
+
+    from rsl_jax import make_env
+
+    torch.set_num_threads(torch_threads)
+    turns.wait()
+    start = time.perf_counter()
+    env = RslRlEnv(make_env(ENV, num_envs=size.num_envs), seed=0, num_steps_per_env=size.num_steps)
+    with contextlib.redirect_stdout(io.StringIO()):
+        runner = OnPolicyRunner(env, copy.deepcopy(size.train_cfg()), log_dir=None, device="cpu")
+        runner.learn(size.iterations)
+    turns.done(time.perf_counter() - start)
+    turns.take(lambda: runner.learn(size.iterations))
+
+
+def brax_ppo(size: Size, turns: Turns) -> None:
+    """Brax's PPO, with its own wrappers around the same robot, equal sizes and its own adaptive learning rate.
+
+    It trains in one call that reports after each of its "epochs", which is where it waits for its next turn.
+    """
+    import jax
+    import jax.numpy as jnp
+    from flax import linen as nn
+
+    # brax 0.14.2 calls jax.device_put_replicated, which jax 0.10 no longer has: a leading axis with an entry a device.
+    if not hasattr(jax, "device_put_replicated"):
+        jax.device_put_replicated = lambda tree, devices: jax.tree.map(lambda x: jnp.stack([x] * len(devices)), tree)
+
+    from brax.training.agents.ppo.networks import make_ppo_networks
+    from brax.training.agents.ppo.train import train
+    from mujoco_playground import wrapper
+
+    from rsl_jax import make_env
+
+    def networks(*args: Any, **kwargs: Any) -> Any:
+        sizes = tuple(MODEL["hidden_dims"])
+        return make_ppo_networks(
+            *args, policy_hidden_layer_sizes=sizes, value_hidden_layer_sizes=sizes, activation=nn.elu, **kwargs
+        )
+
+    turns.wait()
+    before = time.perf_counter()
+    env = make_env(ENV, num_envs=size.num_envs)
+
+    def next_turn(step: int, metrics: dict[str, Any]) -> None:
+        nonlocal before
+        turns.done(time.perf_counter() - before)
+        turns.wait()
+        before = time.perf_counter()
+
+    train(
+        env.single_env.env,
+        wrap_env_fn=wrapper.wrap_for_brax_training,
+        num_timesteps=size.steps_per_turn * 1000,
+        num_evals=1001,
+        run_evals=False,
+        progress_fn=next_turn,
+        episode_length=env.max_episode_length,
+        num_envs=size.num_envs,
+        unroll_length=size.num_steps,
+        batch_size=size.num_envs // size.num_mini_batches,
+        num_minibatches=size.num_mini_batches,
+        num_updates_per_batch=size.num_epochs,
+        normalize_observations=True,
+        learning_rate=1e-3,
+        learning_rate_schedule="ADAPTIVE_KL",
+        max_grad_norm=1.0,
+        discounting=0.99,
+        gae_lambda=0.95,
+        clipping_epsilon=0.2,
+        entropy_cost=0.01,
+        network_factory=networks,
+    )
+
+
+def environment_alone(size: Size, turns: Turns) -> None:
+    """The environment with random actions, scanned within one compiled call."""
+    import jax
+
+    from rsl_jax import make_env
+
+    turns.wait()
+    start = time.perf_counter()
+    env = make_env(ENV, num_envs=size.num_envs)
+
+    def step(state: Any, key: jax.Array) -> tuple[Any, Any]:
+        actions = jax.random.normal(key, (size.num_envs, env.num_actions))
+        state, timestep = env.step(state, actions)
+        return state, timestep.rewards.mean()
+
+    @jax.jit
+    def rollouts(state: Any, key: jax.Array) -> tuple[Any, Any]:
+        def rollout(state: Any, key: jax.Array) -> tuple[Any, Any]:
+            pool_key, step_key = jax.random.split(key)
+            return jax.lax.scan(step, env.begin_iteration(state, pool_key), jax.random.split(step_key, size.num_steps))
+
+        return jax.lax.scan(rollout, state, jax.random.split(key, size.iterations))
+
+    state, _ = jax.jit(env.reset)(jax.random.key(0))
+    jax.block_until_ready(rollouts(state, jax.random.key(1)))
+    turns.done(time.perf_counter() - start)
+    turns.take(lambda: jax.block_until_ready(rollouts(state, jax.random.key(2))))
+
+
+CONTESTANTS: dict[str, Callable[[Size, Turns], None]] = {
+    "rsl_jax, runner": our_runner,
+    "rsl_jax, make_train": our_make_train,
+    "RSL-RL, 1 thread": functools.partial(rsl_rl_runner, torch_threads=1),
+    "RSL-RL, 2 threads": functools.partial(rsl_rl_runner, torch_threads=2),
+    "Brax PPO": brax_ppo,
+    "environment alone": environment_alone,
+}
+RIVALS = {"RSL-RL": ("RSL-RL, 1 thread", "RSL-RL, 2 threads"), "Brax PPO": ("Brax PPO",)}
+"""Whom the others are compared with; of several settings of one, with the fastest."""
+
+
+# --- the race --------------------------------------------------------------------------------------------------------
+
+
+def contestant_process(name: str, size: Size, line: Connection) -> None:
+    """A contestant's process: its turns, then its peak memory in MiB."""
+    warnings.simplefilter("ignore")
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # each is to compile for itself
+    with contextlib.suppress(NoMoreTurns):
+        CONTESTANTS[name](size, Turns(line))
+    line.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def race(size: Size, names: list[str], rounds: int, pause: float) -> dict[str, dict[str, Any]]:
+    """Seconds of the first turn and of all others, and peak memory, by contestant."""
+    context = multiprocessing.get_context("spawn")
+    lines, processes = {}, []
+    for name in names:
+        lines[name], theirs = context.Pipe()
+        process = context.Process(target=contestant_process, args=(name, size, theirs))
+        process.start()
+        theirs.close()
+        processes.append(process)
+
+    def turn(name: str) -> float:
+        time.sleep(pause)  # PyTorch's threads spin for a while after their work
+        lines[name].send(True)
+        return lines[name].recv()
+
+    first = {name: turn(name) for name in names}
+    for name in names:
+        turn(name)  # does not count
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in names:
+            seconds[name].append(turn(name))
+    for name in names:
+        lines[name].send(False)
+    peaks = {name: lines[name].recv() for name in names}
+    for process in processes:
+        process.join()
+    return {
+        name: {"first_turn": first[name], "seconds": seconds[name], "peak_memory_mib": round(peaks[name])}
+        for name in names
+    }
+
+
+def summary(size: Size, turns: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Figures of each contestant, with ratios to each rival."""
+    medians = {name: statistics.median(result["seconds"]) for name, result in turns.items()}
+    rivals = {rival: min(medians[name] for name in settings) for rival, settings in RIVALS.items()}
+    return {
+        name: {
+            "steps_per_second": round(size.steps_per_turn / medians[name]),
+            "quartiles_seconds_per_turn": [round(x, 4) for x in statistics.quantiles(result["seconds"], n=4)],
+            "times_faster_than": {rival: round(best / medians[name], 2) for rival, best in rivals.items()},
+            "compile_seconds": round(result["first_turn"] - medians[name], 1),
+            "peak_memory_mib": result["peak_memory_mib"],
+        }
+        for name, result in turns.items()
+    }
+
+
+def main(rounds: int = 9, iterations: int = 5, num_envs: int = 256, pause: float = 0.5) -> None:
+    """Measure all contestants.
+
+    Args:
+        rounds: turns of each that count.
+        iterations: iterations of a turn.
+        num_envs: environments.
+        pause: seconds of rest before each turn.
+    """
+    size = Size(num_envs=num_envs, iterations=iterations)
+    figures = summary(size, race(size, list(CONTESTANTS), rounds, pause))
+    rows = [
+        (
+            name,
+            f"{f['steps_per_second']:,}",
+            *(f"{f['times_faster_than'][rival]:.2f}" for rival in RIVALS),
+            f"{f['compile_seconds']:.0f} s",
+            f"{f['peak_memory_mib']:,} MiB",
+        )
+        for name, f in figures.items()
+    ]
+    title = f"Training on {ENV}, {size.num_envs} envs x {size.num_steps} steps, medians of {rounds} turns"
+    show_table(title, ("", "steps/s", *(f"x {rival}" for rival in RIVALS), "start and compile", "peak memory"), rows)
+    write_json(
+        "training_speed",
+        {
+            "env": ENV,
+            "num_envs": size.num_envs,
+            "iterations_per_turn": size.iterations,
+            "rounds": rounds,
+            "config": size.train_cfg(),
+            "contestants": figures,
+        },
+    )
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
