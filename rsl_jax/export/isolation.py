@@ -5,8 +5,8 @@ traces for the first time meanwhile would stay in JAX's caches and fail whenever
 rule for primitive ... not found"). Importing it, moreover, seeds the global random generators, and its logging installs
 a handler.
 
-A subprocess would isolate it, but it has to import jax2onnx for every export (about 13 s, against 0.1 to 0.3 s for all
-but the first export of a process), and models with functions inside do not survive the journey. So the caches are
+A subprocess would isolate it, but it has to import jax2onnx for every export (some 15 s, against 0.3 s for all but the
+first export of a process), and models with functions inside do not survive the journey. So the caches are
 separated instead: metadata of XLA operations is part of JAX's tracing state, hence of the keys of its caches, and what
 is traced under this mark is found by nobody else. (``jax.make_user_context`` is made for that, but adds to the keys of
 all caches when it is called, so that everything would be compiled again after the first export.)

@@ -31,7 +31,7 @@ def export_onnx(
 
     The file is compared with the model in onnxruntime, at batch sizes 1 and 3, before it is written. Training goes on
     afterwards as if nothing had happened: nothing is compiled again and no random generator moves. The first export of
-    a process takes some ten seconds longer than the others.
+    a process takes some fifteen seconds longer than the others.
 
     Args:
         model: the policy's model, see :func:`rsl_jax.export.plain_policy`.

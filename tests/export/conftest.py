@@ -38,7 +38,7 @@ def first_export(tmp_path_factory):
 
 
 @pytest.fixture
-def x64():
+def x64_everywhere():
     """JAX set to 64 bits, for the whole process."""
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)

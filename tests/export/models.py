@@ -52,6 +52,12 @@ def observations_of(model: Any, batch: int, seed: int = 3) -> dict[str, np.ndarr
     }
 
 
+def actions_of(model: Any, variables: Any, observations: Mapping[str, np.ndarray]) -> jax.Array:
+    """The model's own deterministic actions, in the type of its parameters."""
+    in_force = {group: jnp.asarray(values, jnp.zeros(()).dtype) for group, values in observations.items()}
+    return model.apply(variables, in_force, (), method="mode")[0]
+
+
 class Deployable(nn.Module):
     """What an export needs of a model, with an image beside the vectors and memory as the subclass likes it."""
 

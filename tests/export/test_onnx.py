@@ -25,6 +25,7 @@ from .models import (
     GRULike,
     OwnMemory,
     TwoLayerLSTM,
+    actions_of,
     deployable,
     mlp_model,
     observations_of,
@@ -42,7 +43,7 @@ def assert_same(model, variables, path, batch_sizes=(1, 3, 17)):
     session = session_of(path)
     observations = observations_of(model, max(batch_sizes))
     obs = np.concatenate([observations[group] for group in model.obs_groups], -1)
-    expected = model.apply(variables, observations, (), method="mode")[0]
+    expected = actions_of(model, variables, observations)
     scale = max(1.0, float(np.max(np.abs(expected))))
     for batch in batch_sizes:
         (actions,) = session.run(["actions"], {"obs": obs[:batch]})
@@ -124,7 +125,8 @@ def test_models_of_a_user(kind, groups, tmp_path):
         states = dict(zip(states, new_states, strict=True))
 
 
-def test_float64_parameters_and_x64(x64, tmp_path):
+@pytest.mark.usefixtures("x64_everywhere")
+def test_float64_parameters_and_x64(tmp_path):
     model = mlp_model(obs_normalization=True)
     variables = variables_of(model)
     assert jax.tree.leaves(variables["params"])[0].dtype == np.float64
