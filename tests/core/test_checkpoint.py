@@ -19,6 +19,8 @@ def test_arrays_without_elements_are_no_obstacle(tmp_path):
 
 
 def test_an_array_that_was_empty_when_saved_is_missed_when_it_no_longer_is(tmp_path):
-    save_checkpoint(tmp_path / "model_0", {"weight": jnp.ones(2)}, {"contacts": jnp.zeros((4, 0)), "x": jnp.ones(1)}, {})
+    save_checkpoint(
+        tmp_path / "model_0", {"weight": jnp.ones(2)}, {"contacts": jnp.zeros((4, 0)), "x": jnp.ones(1)}, {}
+    )
     with pytest.raises(ValueError, match="contacts: missing in the checkpoint"):
         restore({"contacts": jnp.zeros((4, 2)), "x": jnp.ones(1)}, read_checkpoint(tmp_path / "model_0").loop)

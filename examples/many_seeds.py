@@ -1,0 +1,97 @@
+"""Sixteen training runs in one compiled program, and a sweep of the learning rate as easily.
+
+The cells (``# %%``) run in VS Code, PyCharm or Jupyter (by jupytext), and the file as a script in the root of the
+repository: ``python examples/many_seeds.py``.
+"""
+
+# %% A training run is a pure function from a random key to the trained state and the metrics
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import scipy.stats
+
+import rsl_jax
+from rsl_jax.training import make_train
+
+NUM_ITERATIONS = 200
+PICTURE = Path("docs/images/many_seeds.png")
+
+MODEL = {"class_name": "MLPModel", "hidden_dims": [64, 64], "activation": "tanh", "obs_normalization": True}
+CONFIG = {
+    "num_steps_per_env": 25,
+    "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
+    "algorithm": {
+        "class_name": "PPO",
+        "learning_rate": 3e-3,
+        "schedule": "fixed",
+        "use_clipped_value_loss": False,  # returns are in the hundreds: steps of 0.2 would never get there
+        "num_learning_epochs": 4,
+        "num_mini_batches": 4,
+        "entropy_coef": 0.0,
+        "gamma": 0.95,
+    },
+    "actor": {**MODEL, "distribution_cfg": {"class_name": "GaussianDistribution"}},
+    "critic": MODEL,
+}
+
+env = rsl_jax.make_env("gymnax/Pendulum-v1", num_envs=32)
+train = make_train(env, CONFIG, NUM_ITERATIONS)
+steps = np.arange(1, NUM_ITERATIONS + 1) * env.num_envs * CONFIG["num_steps_per_env"]
+
+# %% Sixteen seeds: vectorise the function over keys
+NUM_SEEDS = 16
+start = time.perf_counter()
+states, metrics = jax.block_until_ready(jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), NUM_SEEDS)))
+rewards = np.asarray(metrics["Train/mean_reward"])  # [seeds, iterations]
+print(
+    f"{NUM_SEEDS} seeds x {steps[-1]:,} steps in {time.perf_counter() - start:.0f} s, compilation included: final mean "
+    f"return {rewards[:, -1].mean():.0f}, worst seed {rewards[:, -1].min():.0f}"
+)
+
+# %% The trained states carry the seeds' axis in front; the best policy is a slice of them
+best = int(rewards[:, -1].argmax())
+best_state = jax.tree.map(lambda leaf: leaf[best], states)
+print(f"best seed: {best}, with {rewards[best, -1]:.0f}")
+
+# %% A sweep: vectorise it over any float of the algorithm section (and over seeds once more)
+RATES, SWEEP_SEEDS = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2], 8
+sweep = jax.vmap(  # over learning rates, outside ...
+    jax.vmap(lambda key, rate: train(key, learning_rate=rate), in_axes=(0, None)),  # ... and over seeds, inside
+    in_axes=(None, 0),
+)
+start = time.perf_counter()
+_, swept = jax.block_until_ready(jax.jit(sweep)(jax.random.split(jax.random.key(1), SWEEP_SEEDS), jnp.asarray(RATES)))
+swept_rewards = np.asarray(swept["Train/mean_reward"])  # [rates, seeds, iterations]
+print(f"{len(RATES)} learning rates x {SWEEP_SEEDS} seeds in {time.perf_counter() - start:.0f} s:")
+for rate, returns in zip(RATES, swept_rewards[:, :, -1].mean(1), strict=True):
+    print(f"  learning rate {rate:.0e}: final mean return {returns:7.0f}")
+
+
+# %% Plot both
+def plot_band(axes, curves, *, color, label):
+    """The mean of curves ``[runs, iterations]`` and its 95 % confidence band (Student's t)."""
+    mean = curves.mean(0)
+    half_width = scipy.stats.t.ppf(0.975, len(curves) - 1) * curves.std(0, ddof=1) / np.sqrt(len(curves))
+    axes.fill_between(steps, mean - half_width, mean + half_width, color=color, alpha=0.25, linewidth=0)
+    axes.plot(steps, mean, color=color, label=label)
+
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
+left.plot(steps, rewards.T, color="0.75", linewidth=0.7, label=[f"each of {NUM_SEEDS} seeds", *["_"] * (NUM_SEEDS - 1)])
+plot_band(left, rewards, color="tab:blue", label="mean and its 95 % band")
+left.set(title=f"{NUM_SEEDS} seeds in one program", ylabel="mean return of the last 100 episodes")
+for color, rate, curves in zip(plt.cm.viridis(np.linspace(0, 0.9, len(RATES))), RATES, swept_rewards, strict=True):
+    plot_band(right, curves, color=color, label=f"learning rate {rate:g}")
+right.set(title=f"A sweep in one program ({SWEEP_SEEDS} seeds each)")
+for axes in (left, right):
+    axes.set(xlabel="environment steps of a run")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False)
+figure.suptitle("PPO on gymnax/Pendulum-v1")
+PICTURE.parent.mkdir(parents=True, exist_ok=True)
+figure.savefig(PICTURE, dpi=120)
+print(f"picture: {PICTURE}")

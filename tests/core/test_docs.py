@@ -1,0 +1,133 @@
+"""The documentation says what the code does.
+
+The tables of docs/configuration.md are made from the dataclasses: ``python -m tests.core.test_docs`` writes them anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import types
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rsl_jax.config import SECTIONS, RunnerConfig
+from tests.core.test_architecture import LAYERS
+
+DOCS = Path(__file__).parents[2] / "docs"
+CONFIGURATION = DOCS / "configuration.md"
+TABLE = re.compile(r"<!-- keys of (\w+) -->\n(.*?)\n\n", re.DOTALL)
+DATACLASSES = {
+    cls.__name__: cls for cls in (RunnerConfig, *(cls for section in SECTIONS.values() for cls in section.values()))
+}
+
+
+def meanings(cls: type) -> dict[str, str]:
+    """What the docstring says of each attribute."""
+    text = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
+    written = {name: re.sub(r"\s+", " ", meaning).replace("``", "`") for name, meaning in entries}
+    return {"class_name": "its name, or the import path of one's own", **written}
+
+
+def type_text(hint: typing.Any) -> str:
+    """A type as somebody who writes YAML thinks of it."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return ", ".join(f"`{choice}`" for choice in arguments)
+    if origin in (typing.Union, types.UnionType):
+        if any(dataclasses.is_dataclass(argument) for argument in arguments):
+            return "section or null" if type(None) in arguments else "section"
+        return f"{type_text(arguments[0])} or null"
+    if origin is tuple:
+        size = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
+        return f"list of {size}{arguments[0].__name__}"
+    if origin is not None:
+        return "mapping"
+    return "name or section" if hint is typing.Any else hint.__name__
+
+
+def default_text(default: typing.Any) -> str:
+    """A default as YAML writes it; of a section only what makes it up."""
+    if dataclasses.is_dataclass(default):
+        distribution = getattr(default, "distribution_cfg", None)
+        return f"`{default.class_name}`" + (f" with `{distribution.class_name}`" if distribution else "")
+    if isinstance(default, float):
+        return f"`{default:g}`"
+    if isinstance(default, tuple):
+        return f"`[{', '.join(f'{item:g}' for item in default)}]`"
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
+
+
+def table(cls: type) -> str:
+    """The Markdown table of a dataclass's keys."""
+    hints, means, defaults = typing.get_type_hints(cls), meanings(cls), cls()
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(cls):
+        if field.name == "extra":
+            continue
+        default = default_text(getattr(defaults, field.name))
+        rows.append(
+            f"| `{field.name}` | {type_text(hints[field.name])} | {default} | {means[field.name].rstrip('.')} |"
+        )
+    return "\n".join(rows)
+
+
+def with_current_tables(text: str) -> str:
+    """The page with its tables as they must be."""
+    return TABLE.sub(lambda match: f"<!-- keys of {match[1]} -->\n{table(DATACLASSES[match[1]])}\n\n", text)
+
+
+def test_every_section_has_its_table():
+    assert {name for name, _ in TABLE.findall(CONFIGURATION.read_text())} == set(DATACLASSES)
+
+
+@pytest.mark.parametrize("name", sorted(DATACLASSES))
+def test_tables_are_current(name):
+    written = dict(TABLE.findall(CONFIGURATION.read_text()))
+    assert written[name] == table(DATACLASSES[name]), "run: python -m tests.core.test_docs"
+
+
+def test_complete_example_holds_the_defaults():
+    blocks = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", CONFIGURATION.read_text(), re.DOTALL)]
+    runners = [block["runner"] for block in blocks if "runner" in block]
+    complete = [runner for runner in runners if {"algorithm", "actor", "critic"} <= set(runner)]
+    assert len(complete) == 1
+    assert RunnerConfig.from_dict(complete[0]) == RunnerConfig()
+    missing = _key_paths(RunnerConfig().to_dict()) - _key_paths(complete[0])
+    assert not missing, f"the complete example lacks {sorted(missing)}"
+    for runner in runners:
+        RunnerConfig.from_dict(runner)
+
+
+def _key_paths(section: dict, prefix: str = "") -> set[str]:
+    paths = set()
+    for key, value in section.items():
+        paths.add(prefix + key)
+        if isinstance(value, dict) and key != "obs_groups":
+            paths |= _key_paths(value, f"{prefix}{key}.")
+    return paths
+
+
+def test_layers_are_those_that_imports_are_held_to():
+    block = re.search(r"## Layers.*?```\n(.*?)```", (DOCS / "architecture.md").read_text(), re.DOTALL)
+    assert block, "docs/architecture.md has no section 'Layers' with a block"
+    written = [set(re.split(r"\s{2,}", line)[0].replace("/", " ").split()) for line in block[1].strip().splitlines()]
+    assert written == [layer - {"__main__"} for layer in LAYERS]
+
+
+def test_index_lists_every_page_and_links_lead_somewhere():
+    pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+    assert pages <= set(re.findall(r"\]\((\w+\.md)\)", (DOCS / "index.md").read_text()))
+    for page in DOCS.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            assert "://" in target or (DOCS / target).exists(), f"{page.name} links to {target}, which does not exist"
+
+
+if __name__ == "__main__":
+    CONFIGURATION.write_text(with_current_tables(CONFIGURATION.read_text()))
