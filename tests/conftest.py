@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 
 import jax
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Compile a program once for all tests: many build the same small run anew, in more than one process."""
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    jax.config.update("jax_compilation_cache_dir", str(shared / "compilations"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture

@@ -97,8 +97,7 @@ def check_batch_sizes(*, num_envs: int, num_steps_per_env: int, num_mini_batches
     if recurrent and num_envs % num_mini_batches:
         raise ValueError(
             f"A recurrent model learns from whole environments: num_envs ({num_envs}) must be divisible by "
-            f"num_mini_batches "
-            f"({num_mini_batches}). Choose another of the two."
+            f"num_mini_batches ({num_mini_batches}). Change one of the two."
         )
     if num_envs * num_steps_per_env < num_mini_batches:
         raise ValueError(

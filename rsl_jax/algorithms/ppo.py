@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from rsl_jax import ops
-from rsl_jax.algorithms.batches import Batch, mini_batches
+from rsl_jax.algorithms.batches import Batch, check_batch_sizes, mini_batches
 from rsl_jax.algorithms.optimizers import apply_gradients, resolve_optimizer
 from rsl_jax.config import PPOConfig, RunnerConfig
 from rsl_jax.models import build_model, resolve_obs_groups
@@ -83,6 +83,12 @@ class PPO:
                 "PPO samples its actions, so the 'actor' section needs a 'distribution_cfg', for example "
                 "{'class_name': 'GaussianDistribution'}."
             )
+        check_batch_sizes(
+            num_envs=spec.num_envs,
+            num_steps_per_env=cfg.num_steps_per_env,
+            num_mini_batches=cfg.algorithm.num_mini_batches,
+            recurrent=bool(jax.tree.leaves((actor.initial_carry(1), critic.initial_carry(1)))),
+        )
         return cls(cfg.algorithm, actor, critic, resolve_optimizer(cfg.algorithm.optimizer), **kwargs)
 
     def algorithm(self) -> Algorithm:

@@ -181,11 +181,19 @@ class OnPolicyRunner:
         """The policy as it is now, to act with: ``actions = policy(observations)``."""
         return InferencePolicy(self.algorithm, self.state, self.env, self.device if device is None else device)
 
-    def export_policy_to_jit(self, path: str | Path, filename: str = "policy.jax") -> Path:
-        """Write the policy as one file that needs only JAX to run, on CPU or CUDA."""
+    def export_policy_to_jit(
+        self, path: str | Path, filename: str = "policy.jax", metadata: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Write the policy as one file that needs only JAX to run, on CPU or CUDA.
+
+        Args:
+            path: folder to write to.
+            filename: name of the file.
+            metadata: what the robot should know, as for :meth:`export_policy_to_onnx`.
+        """
         from rsl_jax.export import export_jax
 
-        return export_jax(*self._policy_model(), Path(path) / filename)
+        return export_jax(*self._policy_model(), Path(path) / filename, metadata=metadata)
 
     def export_policy_to_onnx(
         self,

@@ -223,3 +223,8 @@ def test_unknown_observation_group_is_refused(env):
     cfg = {**small_config().to_dict(), "obs_groups": {"actor": ["polcy"]}}
     with pytest.raises(ValueError, match=r"'polcy'.*Did you mean 'policy'"):
         OnPolicyRunner(env, cfg)
+
+
+def test_more_mini_batches_than_samples_are_refused(env):
+    with pytest.raises(ValueError, match=r"16 environments x 8 steps are fewer samples than num_mini_batches \(200\)"):
+        OnPolicyRunner(env, small_config(num_mini_batches=200))
