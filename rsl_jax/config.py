@@ -173,8 +173,8 @@ class RunnerConfig:
             raise TypeError(f"The training config is a dict or a RunnerConfig; got {type(train_cfg).__name__}.")
         if "policy" in train_cfg and "actor" not in train_cfg:
             raise ValueError(
-                "This config has a 'policy' section, as RSL-RL had before version 5. Write its network as two sections: "
-                "'actor' (with a 'distribution_cfg') and 'critic', each with a 'class_name' such as 'MLPModel'."
+                "This config has a 'policy' section, as RSL-RL had before version 5. Write its network as two "
+                "sections, 'actor' (with a 'distribution_cfg') and 'critic', each with a 'class_name' like 'MLPModel'."
             )
         known = {f.name for f in dataclasses.fields(cls)} - {"extra"}
         own = {key: value for key, value in train_cfg.items() if key in known}
