@@ -205,6 +205,10 @@ SECTIONS: Mapping[str, Mapping[str, type]] = {
 """What ``class_name`` may be in each section, and the dataclass that then holds it."""
 
 
+SWITCHED_OFF: Mapping[str, tuple[str, ...]] = {"PPOConfig": ("rnd_cfg", "symmetry_cfg", "share_cnn_encoders")}
+"""RSL-RL's keys of features that are not here yet; configs often hold them switched off, which is accepted."""
+
+
 def structural_fields(config: Any) -> set[str]:
     """Names of the fields that shape the program; the other ones are floats that may be traced."""
     hints = typing.get_type_hints(type(config))
@@ -212,6 +216,7 @@ def structural_fields(config: Any) -> set[str]:
 
 
 def _build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Config:
+    section = _without_switched_off(cls, section, where)
     hints = typing.get_type_hints(cls)
     unknown = [key for key in section if key not in hints]
     if unknown:
@@ -220,6 +225,14 @@ def _build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Conf
             f"{nearest(unknown[0], hints)}"
         )
     return cls(**{key: _value(hints[key], value, key, f"{where}.{key}".lstrip(".")) for key, value in section.items()})
+
+
+def _without_switched_off(cls: type, section: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    absent = SWITCHED_OFF.get(cls.__name__, ())
+    for key in absent:
+        if section.get(key):
+            raise ValueError(f"{where}.{key} asks for what rsl_jax cannot do yet. Remove it, or set it to null or false.")
+    return {key: value for key, value in section.items() if key not in absent}
 
 
 def _value(hint: Any, value: Any, key: str, where: str) -> Any:

@@ -268,6 +268,10 @@ class OnPolicyRunner:
     def _load_loop(self, checkpoint: Checkpoint) -> None:
         if checkpoint.loop is None:
             return
+        if not isinstance(self.env, Env):  # what lives outside JAX cannot be put back; only chance goes on
+            key = restore(self.loop_state.key, checkpoint.loop["key"], what="random key")
+            self.loop_state = dataclasses.replace(self.loop_state, key=key)
+            return
         try:
             self.loop_state = restore(self.loop_state, checkpoint.loop, what="environments' state")
         except ValueError as error:

@@ -118,3 +118,10 @@ def test_only_floats_may_be_traced():
     structural = structural_fields(PPOConfig())
     assert {"num_mini_batches", "schedule", "optimizer", "use_clipped_value_loss"} <= structural
     assert not structural & {"learning_rate", "clip_param", "entropy_coef", "gamma", "lam", "desired_kl"}
+
+
+def test_features_that_are_not_here_yet_may_be_switched_off():
+    off = {"class_name": "PPO", "rnd_cfg": None, "symmetry_cfg": None, "share_cnn_encoders": False}
+    assert RunnerConfig.from_dict({"algorithm": off}).algorithm == PPOConfig()
+    with pytest.raises(ValueError, match=r"algorithm.rnd_cfg asks for what rsl_jax cannot do yet"):
+        RunnerConfig.from_dict({"algorithm": {**off, "rnd_cfg": {"weight": 1.0}}})
