@@ -231,7 +231,7 @@ def _without_switched_off(cls: type, section: Mapping[str, Any], where: str) -> 
     absent = SWITCHED_OFF.get(cls.__name__, ())
     for key in absent:
         if section.get(key):
-            raise ValueError(f"{where}.{key} asks for what rsl_jax cannot do yet. Remove it, or set it to null or false.")
+            raise ValueError(f"{where}.{key} asks for what rsl_jax cannot do yet. Remove it, or set it to null.")
     return {key: value for key, value in section.items() if key not in absent}
 
 
