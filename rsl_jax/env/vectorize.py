@@ -177,8 +177,8 @@ class VectorizedEnv(Env[VectorState]):
     def _restart(self, dones: Array, current: Any, pool: Any, key: Key) -> Any:
         """Replace ``current`` by a start where done.
 
-        Selecting at every step is as fast as skipping it under a ``cond`` where nobody is done: XLA fuses the selection
-        into the step, whereas a conditional keeps it from updating the carry in place. Only a full reset is worth one.
+        Selecting at every step was measured to be no slower than a ``cond`` that skips it where nobody is done (cart-pole,
+        256 environments, CPU), and is the same under ``vmap``. Only a full reset is worth a ``cond``.
         """
         if self.auto_reset == "full":
             return jax.lax.cond(
