@@ -177,8 +177,8 @@ class VectorizedEnv(Env[VectorState]):
     def _restart(self, dones: Array, current: Any, pool: Any, key: Key) -> Any:
         """Replace ``current`` by a start where done.
 
-        Selecting at every step was measured to be no slower than a ``cond`` that skips it where nobody is done (cart-pole,
-        256 environments, CPU), and is the same under ``vmap``. Only a full reset is worth a ``cond``.
+        Selecting at every step was measured to be no slower than a ``cond`` that skips it where nobody is done (256
+        cart-poles, CPU), and is the same under ``vmap``. Only a full reset is worth a ``cond``.
         """
         if self.auto_reset == "full":
             return jax.lax.cond(
