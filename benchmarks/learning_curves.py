@@ -96,8 +96,10 @@ TASKS = {
     "pendulum": Task(
         "PendulumSwingup (playground)",
         "playground/PendulumSwingup",
-        50,
+        150,
+        num_envs=128,
         env_options={"config_overrides": {"action_repeat": 4}},
+        algorithm={"gamma": 0.97},
     ),
     "reacher": Task(
         "reacher (brax)", "brax/reacher", 50, env_options={"max_episode_length": 200}, algorithm={"gamma": 0.95}
