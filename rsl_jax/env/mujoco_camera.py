@@ -13,7 +13,7 @@ from rsl_jax.env.extras import is_headless
 _NO_OPENGL = (
     "MuJoCo found no OpenGL to draw with ({error}). On a machine without a display it draws through EGL: "
     "`apt-get install libegl1` (or a graphics driver) provides it. With `apt-get install libosmesa6` it draws on the "
-    "CPU, if MUJOCO_GL=osmesa is set before Python starts."
+    "CPU, if MUJOCO_GL=osmesa is set."
 )
 
 
@@ -73,7 +73,9 @@ class MujocoCamera:
 
 
 def _gl_context(mujoco: Any) -> Any:
-    """The class of OpenGL context to draw in: MuJoCo's choice, but EGL where it would look for a display in vain."""
-    if is_headless() and not os.environ.get("MUJOCO_GL"):
-        return importlib.import_module("mujoco.egl").GLContext
-    return mujoco.GLContext
+    """The class of OpenGL context to draw in: MUJOCO_GL's, else EGL where MuJoCo would look for a display in vain.
+
+    MuJoCo itself reads MUJOCO_GL only once, when it is imported, which may be long before anybody thinks of pictures.
+    """
+    wanted = os.environ.get("MUJOCO_GL", "").strip().lower() or ("egl" if is_headless() else "")
+    return importlib.import_module(f"mujoco.{wanted}").GLContext if wanted in ("egl", "osmesa") else mujoco.GLContext

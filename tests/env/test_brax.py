@@ -10,6 +10,7 @@ from flax import struct
 
 from rsl_jax.env import make_env, vectorize
 from rsl_jax.env.brax import BraxSingleEnv
+from rsl_jax.env.mujoco_camera import MujocoCamera
 
 N = 3
 
@@ -117,7 +118,7 @@ def test_playground(pendulum):
     assert step._cache_size() == 1
 
 
-def test_playground_draws_itself(pendulum):
+def test_playground_draws_itself(pendulum, monkeypatch):
     env, reset, _ = pendulum
     state, _ = reset(jax.random.key(0))
     try:
@@ -129,6 +130,10 @@ def test_playground_draws_itself(pendulum):
     assert picture.std() > 1
     moved = state.replace(env=state.env.replace(data=state.env.data.replace(qpos=state.env.data.qpos.at[0].add(0.5))))
     assert (env.render(moved) != picture).any()
+    # gymnasium says EGL when it draws, long after MuJoCo was imported without it.
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    another = MujocoCamera(env.single_env.env.mj_model)
+    np.testing.assert_array_equal(another.draw(qpos=state.env.data.qpos[0], qvel=state.env.data.qvel[0]), picture)
 
 
 def test_playground_options():
