@@ -46,6 +46,7 @@ class Task:
         env_options: options of the environment.
         algorithm: what differs from the common ``algorithm`` section.
         init_std: initial standard deviation of the actions.
+        highest: no return can be higher; None where there is no such limit.
     """
 
     title: str
@@ -55,6 +56,7 @@ class Task:
     env_options: Mapping[str, Any] = field(default_factory=dict)
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     init_std: float = 1.0
+    highest: float | None = None
 
     def config(self) -> dict[str, Any]:
         """RSL-RL's dict, for both libraries."""
@@ -91,7 +93,12 @@ class Task:
 
 TASKS = {
     "cartpole": Task(
-        "CartpoleBalance (playground)", "playground/CartpoleBalance", 100, num_envs=128, algorithm={"gamma": 0.98}
+        "CartpoleBalance (playground)",
+        "playground/CartpoleBalance",
+        100,
+        num_envs=128,
+        algorithm={"gamma": 0.98},
+        highest=1000.0,
     ),
     "pendulum": Task(
         "PendulumSwingup (playground)",
@@ -100,6 +107,7 @@ TASKS = {
         num_envs=128,
         env_options={"config_overrides": {"action_repeat": 4}},
         algorithm={"gamma": 0.97},
+        highest=1000.0,
     ),
     "reacher": Task(
         "reacher (brax)", "brax/reacher", 50, env_options={"max_episode_length": 200}, algorithm={"gamma": 0.95}
@@ -233,6 +241,8 @@ def band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def compare(curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Figures of one task; ``curves`` by library, each ``[seeds, iterations]``."""
+    from scipy.stats import ttest_ind
+
     bands = {library: band(stack) for library, stack in curves.items()}
     (ours, our_width), (theirs, their_width) = bands["rsl_jax"], bands["rsl_rl"]
     overlap = np.abs(ours - theirs) <= our_width + their_width
@@ -241,7 +251,9 @@ def compare(curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "seeds": {library: len(stack) for library, stack in curves.items()},
         "final_mean": {library: float(mean[-1]) for library, (mean, _) in bands.items()},
         "final_ci95": {library: float(width[-1]) for library, (_, width) in bands.items()},
+        "final_returns": {library: stack[:, -1].round(2).tolist() for library, stack in curves.items()},
         "final_bands_overlap": bool(overlap[-1]),
+        "final_welch_p": float(ttest_ind(*(stack[:, -1] for stack in curves.values()), equal_var=False).pvalue),
         "overlap_fraction": float(overlap[known].mean()),
         "mean": {library: mean.round(3).tolist() for library, (mean, _) in bands.items()},
         "ci95": {library: width.round(3).tolist() for library, (_, width) in bands.items()},
@@ -275,7 +287,16 @@ def report(curves: Mapping[str, Mapping[str, np.ndarray]], time_out_bootstrap: s
         }
         for name, stacks in curves.items()
     }
-    columns = ("task", "steps", "seeds", "rsl_jax", "RSL-RL 5.5.1", "final bands overlap", "bands overlap during")
+    columns = (
+        "task",
+        "steps",
+        "seeds",
+        "rsl_jax",
+        "RSL-RL 5.5.1",
+        "bands overlap at the end",
+        "... of iterations",
+        "p",
+    )
     rows = [
         (
             TASKS[name].title,
@@ -283,7 +304,8 @@ def report(curves: Mapping[str, Mapping[str, np.ndarray]], time_out_bootstrap: s
             " / ".join(str(n) for n in r["seeds"].values()),
             *(f"{r['final_mean'][lib]:.1f} ± {r['final_ci95'][lib]:.1f}" for lib in LIBRARIES),
             "yes" if r["final_bands_overlap"] else "no",
-            f"{100 * r['overlap_fraction']:.0f} % of iterations",
+            f"{100 * r['overlap_fraction']:.0f} %",
+            f"{r['final_welch_p']:.2f}",
         )
         for name, r in results.items()
     ]
@@ -314,6 +336,8 @@ def draw(curves: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         axis.set_xlim(0, steps[-1])
+        if task.highest is not None:
+            axis.set_ylim(0, min(1.02 * task.highest, axis.get_ylim()[1]))
     axes[0, 0].set_ylabel("mean return of the last 100 episodes")
     axes[0, 0].legend(frameon=False, loc="upper left", fontsize=9)
     figure.tight_layout()
