@@ -1,0 +1,25 @@
+"""Configuration: RSL-RL's keys and defaults as a tree of frozen dataclasses.
+
+:meth:`RunnerConfig.from_dict` reads the very dict (or YAML) that RSL-RL 5.5.1 takes and never changes it. Keys that are
+not in RSL-RL are marked so. Floats of an algorithm may be traced by JAX, which is how hyper-parameters are swept.
+"""
+
+from rsl_jax.config.algorithms import AlgorithmConfig, PPOConfig
+from rsl_jax.config.base import CustomConfig
+from rsl_jax.config.distributions import DistributionConfig, GaussianDistributionConfig
+from rsl_jax.config.models import MLPModelConfig, ModelConfig
+from rsl_jax.config.reading import SECTIONS, structural_fields
+from rsl_jax.config.runner import RunnerConfig
+
+__all__ = [
+    "SECTIONS",
+    "AlgorithmConfig",
+    "CustomConfig",
+    "DistributionConfig",
+    "GaussianDistributionConfig",
+    "MLPModelConfig",
+    "ModelConfig",
+    "PPOConfig",
+    "RunnerConfig",
+    "structural_fields",
+]
