@@ -7,7 +7,7 @@ not in RSL-RL are marked so. Floats of an algorithm may be traced by JAX, which 
 from rsl_jax.config.algorithms import AlgorithmConfig, PPOConfig
 from rsl_jax.config.base import CustomConfig
 from rsl_jax.config.distributions import DistributionConfig, GaussianDistributionConfig
-from rsl_jax.config.models import MLPModelConfig, ModelConfig
+from rsl_jax.config.models import MLPModelConfig, ModelConfig, RNNModelConfig
 from rsl_jax.config.reading import SECTIONS, structural_fields
 from rsl_jax.config.runner import RunnerConfig
 
@@ -20,6 +20,7 @@ __all__ = [
     "MLPModelConfig",
     "ModelConfig",
     "PPOConfig",
+    "RNNModelConfig",
     "RunnerConfig",
     "structural_fields",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Union
 
-from rsl_jax.config.base import CustomConfig
+from rsl_jax.config.base import CustomConfig, require_at_least
 from rsl_jax.config.distributions import DistributionConfig
 
 
@@ -28,7 +28,31 @@ class MLPModelConfig:
     distribution_cfg: DistributionConfig | None = None
 
 
-ModelConfig = Union[MLPModelConfig, CustomConfig]  # noqa: UP007
+@dataclass(frozen=True)
+class RNNModelConfig(MLPModelConfig):
+    """Recurrent model: an RNN in front of the MLP.
 
-MODEL_CONFIGS: Mapping[str, type] = {"MLPModel": MLPModelConfig}
+    Attributes:
+        hidden_dims: sizes of the MLP's hidden layers; -1 means the size of its input.
+        activation: name of the MLP's activation.
+        obs_normalization: whether to normalise observations by their running moments.
+        distribution_cfg: distribution over the output; None makes it deterministic.
+        rnn_type: lstm or gru.
+        rnn_hidden_dim: size of each hidden state.
+        rnn_num_layers: how many recurrent layers.
+    """
+
+    class_name: str = "RNNModel"
+    rnn_type: str = "lstm"
+    rnn_hidden_dim: int = 256
+    rnn_num_layers: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot mean anything."""
+        require_at_least(1, rnn_hidden_dim=self.rnn_hidden_dim, rnn_num_layers=self.rnn_num_layers)
+
+
+ModelConfig = Union[MLPModelConfig, RNNModelConfig, CustomConfig]  # noqa: UP007
+
+MODEL_CONFIGS: Mapping[str, type] = {"MLPModel": MLPModelConfig, "RNNModel": RNNModelConfig}
 """By ``class_name``."""

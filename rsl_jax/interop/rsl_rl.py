@@ -39,6 +39,11 @@ def _mlp_layer(match: re.Match[str]) -> str:
     return f"params/mlp/layer_{int(match['index']) // 2}"
 
 
+def _recurrent_layer(match: re.Match[str]) -> tuple[str, ...]:
+    side, part = {"ih": "input", "hh": "hidden"}[match["side"]], {"weight": "kernel", "bias": "bias"}[match["part"]]
+    return (f"params/rnn/layer_{match['index']}/{side}_{part}",)
+
+
 def _distribution(match: re.Match[str]) -> tuple[str, ...]:
     # What is configured not to learn is a constant with us; RSL-RL keeps it among the parameters.
     return tuple(f"{collection}/distribution/{match['name']}" for collection in ("params", "constants"))
@@ -51,6 +56,8 @@ def _normalizer(match: re.Match[str]) -> tuple[str, ...]:
 RULES: tuple[Rule, ...] = (
     Rule(r"mlp\.(?P<index>\d+)\.weight", lambda match: (f"{_mlp_layer(match)}/kernel",), np.transpose),
     Rule(r"mlp\.(?P<index>\d+)\.bias", lambda match: (f"{_mlp_layer(match)}/bias",)),
+    # Gates stand side by side in the same order: r, z, n of a GRU, i, f, g, o of an LSTM.
+    Rule(r"rnn\.rnn\.(?P<part>weight|bias)_(?P<side>ih|hh)_l(?P<index>\d+)", _recurrent_layer, np.transpose),
     Rule(r"distribution\.(?P<name>std|log_std)_param", _distribution),
     Rule(r"obs_normalizer\._(?P<moment>mean|var)", _normalizer, lambda array: array[0]),
     Rule(r"obs_normalizer\.(?P<moment>count)", _normalizer),

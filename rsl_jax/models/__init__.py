@@ -2,10 +2,12 @@
 
 from rsl_jax.models.build import MODELS, build_distribution, build_model, resolve_obs_groups, section_arguments
 from rsl_jax.models.mlp_model import MLPModel
+from rsl_jax.models.rnn_model import RNNModel
 
 __all__ = [
     "MODELS",
     "MLPModel",
+    "RNNModel",
     "build_distribution",
     "build_model",
     "resolve_obs_groups",

@@ -9,15 +9,18 @@ from rsl_jax.modules.normalization import (
     normalize,
     update_normalizer,
 )
+from rsl_jax.modules.rnn import RNN, resolve_cell
 
 __all__ = [
     "ACTIVATIONS",
     "MLP",
+    "RNN",
     "NormalizerState",
     "default_dtype",
     "denormalize",
     "init_normalizer",
     "normalize",
     "resolve_activation",
+    "resolve_cell",
     "update_normalizer",
 ]

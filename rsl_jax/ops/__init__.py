@@ -3,6 +3,7 @@
 from rsl_jax.ops.gradients import adapt_learning_rate, clip_by_global_norm
 from rsl_jax.ops.losses import clipped_value_loss, surrogate_loss, value_loss
 from rsl_jax.ops.parallel import mean_over_devices, standardize, sum_over_devices
+from rsl_jax.ops.resets import reset_carry
 from rsl_jax.ops.returns import generalized_advantage_estimation
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "clipped_value_loss",
     "generalized_advantage_estimation",
     "mean_over_devices",
+    "reset_carry",
     "standardize",
     "sum_over_devices",
     "surrogate_loss",

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from rsl_jax.env.arrays import like, to_jax, to_jax_observations
+from rsl_jax.ops import reset_carry
 from rsl_jax.runners.devices import place, resolve_device
-from rsl_jax.training.iteration import reset_carry
 from rsl_jax.types import Algorithm, TrainState
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rsl_jax.env.base import Env
-from rsl_jax.ops import mean_over_devices, sum_over_devices
+from rsl_jax.ops import mean_over_devices, reset_carry, sum_over_devices
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.training.episodes import EpisodeStatistics, episode_metrics, init_episodes, record_episodes
 from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TimeStep, TrainState
@@ -117,15 +117,6 @@ def make_rollout(
         last_observations=last_observations,
         final_observations=timestep.final_observations,
     )
-
-
-def reset_carry(carry: Carry, dones: Array) -> Carry:
-    """Hidden states ``[N, ...]``, zero where an episode ended."""
-
-    def reset(x: Array) -> Array:
-        return jnp.where(jnp.reshape(dones, (-1,) + (1,) * (x.ndim - 1)), jnp.zeros_like(x), x)
-
-    return jax.tree.map(reset, carry)
 
 
 def learn(

@@ -14,6 +14,7 @@ import numpy as np
 from rsl_jax.config import RunnerConfig
 from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.env.base import Env, VecEnv
+from rsl_jax.ops import reset_carry
 from rsl_jax.training.iteration import (
     LoopState,
     environment_tags,
@@ -22,7 +23,6 @@ from rsl_jax.training.iteration import (
     learn,
     make_iteration,
     make_rollout,
-    reset_carry,
     spec_of,
 )
 from rsl_jax.types import Algorithm, Key, Spec, TimeStep, TrainState
