@@ -122,7 +122,7 @@ def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[],
     compile_seconds = time.perf_counter() - start
 
     def update() -> None:
-        state, _ = compiled(states.pop(), rollout, key)
+        state, _, _ = compiled(states.pop(), rollout, key)
         states.append(jax.block_until_ready(state))
 
     return update, compile_seconds

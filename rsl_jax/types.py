@@ -56,12 +56,12 @@ class Step(NamedTuple):
 
     Attributes:
         actions: sampled actions ``[N, A]``.
-        log_probs: their log-probabilities ``[N]``.
-        distribution_params: the distribution they came from, leaves ``[N, A]``.
+        log_probs: their log-probabilities ``[N]``; None where the algorithm does not learn from them.
+        distribution_params: the distribution they came from, leaves ``[N, A]``; ``()`` where there is none.
     """
 
     actions: Array
-    log_probs: Array
+    log_probs: Array | None
     distribution_params: DistributionParams
 
 
@@ -94,25 +94,27 @@ class Rollout:
     Attributes:
         observations: seen before each action, leaves ``[T, N, ...]``.
         actions: ``[T, N, A]``.
-        log_probs: log-probabilities of the actions when they were taken, ``[T, N]``.
-        distribution_params: the distributions they came from, leaves ``[T, N, A]``.
+        log_probs: log-probabilities of the actions when they were taken, ``[T, N]``, or None.
+        distribution_params: the distributions they came from, leaves ``[T, N, A]``; ``()`` where there are none.
         rewards: of the environment, ``[T, N]``.
         dones: whether the episode ended with the step, bool ``[T, N]``.
         time_outs: whether it ended only because time was up, bool ``[T, N]``.
         carry: hidden states before the first step, leaves ``[N, ...]``.
         last_observations: seen after the last step, leaves ``[N, ...]``.
+        last_carry: hidden states after the last step, zero where an episode ended with it; leaves ``[N, ...]``.
         final_observations: seen at the end of each step before any reset, leaves ``[T, N, ...]``, or None.
     """
 
     observations: Observations
     actions: Array
-    log_probs: Array
+    log_probs: Array | None
     distribution_params: DistributionParams
     rewards: Array
     dones: Array
     time_outs: Array
     carry: Carry
     last_observations: Observations
+    last_carry: Carry = ()
     final_observations: Observations | None = None
 
 
@@ -147,7 +149,8 @@ class Algorithm(NamedTuple):
         prepare: ``(state, rollout) -> (state, rollout, rewards)``, what must happen between collecting and learning;
             the rewards ``[T, N]`` are summed over episodes and logged under their tags (``"Train/mean_reward"``
             always).
-        update: ``(state, rollout, key) -> (state, metrics)``, one iteration of learning.
+        update: ``(state, rollout, key) -> (state, carry, metrics)``, one iteration of learning, and the hidden states
+            with which collecting goes on: ``rollout.last_carry`` unless learning renews them.
         policy: ``(state, carry, observations) -> (actions [N, A], carry)``, deterministic, for play and export.
         policy_model: ``(state) -> (model, variables)`` of the policy, for export.
         reward_tags: tags of the rewards that ``prepare`` gives.
@@ -157,7 +160,7 @@ class Algorithm(NamedTuple):
     initial_carry: Callable[[int], Carry]
     act: Callable[[TrainState, Carry, Observations, Key], tuple[Carry, Step]]
     prepare: Callable[[TrainState, Rollout], tuple[TrainState, Rollout, dict[str, Array]]]
-    update: Callable[[TrainState, Rollout, Key], tuple[TrainState, Metrics]]
+    update: Callable[[TrainState, Rollout, Key], tuple[TrainState, Carry, Metrics]]
     policy: Callable[[TrainState, Carry, Observations], tuple[Array, Carry]]
     policy_model: Callable[[TrainState], tuple[Any, dict[str, Any]]]
     reward_tags: tuple[str, ...] = ("Train/mean_reward",)

@@ -17,6 +17,14 @@ import optax
 from rsl_jax import ops
 from rsl_jax.algorithms.batches import Batch, check_batch_sizes, mini_batches
 from rsl_jax.algorithms.optimizers import apply_gradients, resolve_optimizer
+from rsl_jax.algorithms.variables import (
+    carry_of,
+    init_models,
+    initial_carry,
+    update_statistics,
+    variables_of,
+    with_carry,
+)
 from rsl_jax.config import PPOConfig, RunnerConfig
 from rsl_jax.models import build_model, resolve_obs_groups
 from rsl_jax.modules import default_dtype
@@ -100,22 +108,22 @@ class PPO:
             prepare=self.prepare,
             update=self.update,
             policy=self.policy,
-            policy_model=lambda state: (self.actor, _variables(state, "actor")),
+            policy_model=lambda state: (self.actor, variables_of(state, "actor")),
         )
+
+    @property
+    def models(self) -> dict[str, Any]:
+        """Actor and critic by name."""
+        return {"actor": self.actor, "critic": self.critic}
 
     # --- state ------------------------------------------------------------------------------------------------------
 
     def init(self, key: Key) -> TrainState:
         """Parameters as PyTorch would draw them, and everything else untouched."""
-        models = {"actor": self.actor, "critic": self.critic}
-        variables = {
-            name: init_variables(model, model_key)
-            for (name, model), model_key in zip(models.items(), jax.random.split(key, len(models)), strict=True)
-        }
-        params = {name: v.pop("params") for name, v in variables.items()}
+        params, statistics = init_models(self.models, key)
         return TrainState(
             params=params,
-            statistics=variables,
+            statistics=statistics,
             opt_state=self.optimizer.init(params),
             learning_rate=jnp.asarray(self.cfg.learning_rate, default_dtype()),
             extensions={},
@@ -124,8 +132,7 @@ class PPO:
 
     def initial_carry(self, num_envs: int) -> Carry:
         """Hidden states of actor and critic at the start of an episode."""
-        carry = {"actor": self.actor.initial_carry(num_envs), "critic": self.critic.initial_carry(num_envs)}
-        return carry if jax.tree.leaves(carry) else ()
+        return initial_carry(self.models, num_envs)
 
     # --- collecting -------------------------------------------------------------------------------------------------
 
@@ -136,12 +143,12 @@ class PPO:
         distribution = self.actor.distribution
         actions = distribution.sample(params, key)
         step = Step(actions, distribution.log_prob(params, actions), params)
-        return ({"actor": actor_carry, "critic": critic_carry} if carry else ()), step
+        return with_carry(carry, actor=actor_carry, critic=critic_carry), step
 
     def policy(self, state: TrainState, carry: Carry, observations: Observations) -> tuple[Array, Carry]:
         """The deterministic action and the next hidden states."""
         actions, actor_carry = self._step(self.actor, "actor", state, carry, observations, method="mode")
-        return actions, ({**carry, "actor": actor_carry} if carry else ())
+        return actions, with_carry(carry, actor=actor_carry)
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
         """Nothing happens between collecting and learning; the environment's reward is what is reported."""
@@ -149,7 +156,7 @@ class PPO:
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
-    def update(self, state: TrainState, rollout: Rollout, key: Key) -> tuple[TrainState, Metrics]:
+    def update(self, state: TrainState, rollout: Rollout, key: Key) -> tuple[TrainState, Carry, Metrics]:
         """One iteration: returns, optimisation over all mini-batches, then the normalisers."""
         batches = mini_batches(
             self.batch(state, rollout), key, num_mini_batches=self.cfg.num_mini_batches, permute=self.permute
@@ -158,11 +165,14 @@ class PPO:
             lambda learner, _: jax.lax.scan(self.learn, learner, batches), state, None, self.cfg.num_learning_epochs
         )
         metrics = self._metrics(learned, logs)
-        learned = self.update_statistics(learned, rollout.observations)
-        return dataclasses.replace(keep_if_finite(learned, state, metrics), iteration=state.iteration + 1), metrics
+        # Last, so that an unchanged policy has a ratio of exactly 1.
+        learned = update_statistics(self.models, learned, rollout.observations, axis_name=self.axis_name)
+        learned = dataclasses.replace(keep_if_finite(learned, state, metrics), iteration=state.iteration + 1)
+        return learned, rollout.last_carry, metrics
 
     def batch(self, state: TrainState, rollout: Rollout) -> Batch:
         """Values, returns and advantages of a rollout."""
+        assert rollout.log_probs is not None, "PPO learns from a rollout of its own act, which gives log-probabilities"
         cfg = self.cfg
         values, last_values = self.values(state, rollout)
         rewards = rollout.rewards + cfg.gamma * self.time_out_values(state, rollout, values)
@@ -189,8 +199,8 @@ class PPO:
             lambda x, last: jnp.concatenate([x, last[None]]), rollout.observations, rollout.last_observations
         )
         dones = jnp.concatenate([rollout.dones, jnp.zeros_like(rollout.dones[:1])])
-        carry = _carry_of(rollout.carry, "critic")
-        values = self.critic.apply(_variables(state, "critic"), observations, carry, dones, method="unroll")[..., 0]
+        carry = carry_of(rollout.carry, "critic")
+        values = self.critic.apply(variables_of(state, "critic"), observations, carry, dones, method="unroll")[..., 0]
         return values[:-1], values[-1]
 
     def time_out_values(self, state: TrainState, rollout: Rollout, values: Array) -> Array:
@@ -200,10 +210,10 @@ class PPO:
 
         def final_values() -> Array:
             following = self.critic.apply(
-                _variables(state, "critic"),
+                variables_of(state, "critic"),
                 rollout.observations,
                 rollout.final_observations,
-                _carry_of(rollout.carry, "critic"),
+                carry_of(rollout.carry, "critic"),
                 rollout.dones,
                 method="unroll_ahead",
             )[..., 0]
@@ -231,10 +241,10 @@ class PPO:
         """PPO's loss of a mini-batch and what it consists of."""
         cfg, distribution = self.cfg, self.actor.distribution
         outputs = {}
-        for name, model in (("actor", self.actor), ("critic", self.critic)):
+        for name, model in self.models.items():
             model = model.clone(dtype=jnp.bfloat16) if cfg.use_mixed_precision else model
             variables = {"params": params[name], **statistics[name]}
-            carry = _carry_of(batch.carry, name)
+            carry = carry_of(batch.carry, name)
             outputs[name] = model.apply(variables, batch.observations, carry, batch.dones, method="unroll")
         policy, values = outputs["actor"], outputs["critic"][..., 0]
 
@@ -253,20 +263,6 @@ class PPO:
             "std": jnp.mean(distribution.std(policy)),
         }
         return surrogate + cfg.value_loss_coef * value - cfg.entropy_coef * entropy, logs
-
-    def update_statistics(self, state: TrainState, observations: Observations) -> TrainState:
-        """Let the normalisers learn; after the optimisation, so that an unchanged policy has a ratio of exactly 1."""
-        statistics = dict(state.statistics)
-        for name, model in (("actor", self.actor), ("critic", self.critic)):
-            _, learned = model.apply(
-                _variables(state, name),
-                observations,
-                self.axis_name,
-                method="update_normalization",
-                mutable=["normalizer"],
-            )
-            statistics[name] = {**statistics[name], **learned}
-        return dataclasses.replace(state, statistics=statistics)
 
     def _learning_rate(self, learning_rate: Array, kl: Array) -> Array:
         if self.cfg.schedule != "adaptive" or self.cfg.desired_kl is None:
@@ -288,18 +284,4 @@ class PPO:
     def _step(
         self, model: Any, name: str, state: TrainState, carry: Carry, observations: Observations, method: Any = None
     ) -> tuple[Any, Carry]:
-        return model.apply(_variables(state, name), observations, _carry_of(carry, name), method=method)
-
-
-def init_variables(model: Any, key: Key) -> dict[str, Any]:
-    """All collections of a model's variables; ``params`` is always among them."""
-    observations = {group: jnp.zeros((1, *shape), default_dtype()) for group, shape in model.obs_shapes.items()}
-    return {"params": {}, **model.init(key, observations, model.initial_carry(1))}
-
-
-def _variables(state: TrainState, name: str) -> dict[str, Any]:
-    return {"params": state.params[name], **state.statistics[name]}
-
-
-def _carry_of(carry: Carry, name: str) -> Carry:
-    return carry[name] if carry else ()
+        return model.apply(variables_of(state, name), observations, carry_of(carry, name), method=method)

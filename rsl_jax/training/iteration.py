@@ -96,15 +96,17 @@ def collect(
     start = (loop.env_state, loop.observations, loop.carry)
     steps: tuple[Observations, Step, TimeStep]
     (env_state, last, carry), steps = jax.lax.scan(act_and_step, start, jax.random.split(key, num_steps))
-    rollout = make_rollout(loop.carry, *steps, last_observations=last)
+    rollout = make_rollout(*steps, carry=loop.carry, last_observations=last, last_carry=carry)
     log = {name: jnp.mean(values) for name, values in steps[-1].log.items()}
     return dataclasses.replace(loop, env_state=env_state, observations=last, carry=carry), rollout, log
 
 
-def make_rollout(
-    carry: Carry, observations: Observations, step: Step, timestep: TimeStep, *, last_observations: Observations
-) -> Rollout:
-    """What ``T`` steps left behind, from what was seen, done and answered in each; leaves ``[T, N, ...]``."""
+def make_rollout(observations: Observations, step: Step, timestep: TimeStep, **around: Any) -> Rollout:
+    """What ``T`` steps left behind, from what was seen, done and answered in each; leaves ``[T, N, ...]``.
+
+    ``around`` are what was there before the first step and after the last: ``carry``, ``last_observations``,
+    ``last_carry``.
+    """
     return Rollout(
         observations=observations,
         actions=step.actions,
@@ -113,23 +115,22 @@ def make_rollout(
         rewards=timestep.rewards,
         dones=timestep.dones,
         time_outs=timestep.time_outs,
-        carry=carry,
-        last_observations=last_observations,
         final_observations=timestep.final_observations,
+        **around,
     )
 
 
 def learn(
     algorithm: Algorithm,
     state: TrainState,
-    episodes: EpisodeStatistics,
+    loop: LoopState,
     rollout: Rollout,
     key: Key,
     *,
     max_episode_length: int | Array | None = None,
     check_for_nan: bool = True,
     axis_name: str | None = None,
-) -> tuple[TrainState, EpisodeStatistics, Metrics]:
+) -> tuple[TrainState, LoopState, Metrics]:
     """Learn from a rollout, whoever collected it.
 
     A rollout with NaN or infinity changes no parameter; the metrics then say what was not finite.
@@ -137,7 +138,7 @@ def learn(
     Args:
         algorithm: what learns.
         state: its state.
-        episodes: statistics of episodes before the rollout.
+        loop: the loop's state after the rollout, with the statistics of episodes before it.
         rollout: what was collected.
         key: random key of the update.
         max_episode_length: time limit of the environments in steps, one or ``[N]``.
@@ -145,11 +146,11 @@ def learn(
         axis_name: mesh axis over which the environments are spread, or None.
 
     Returns:
-        the new state, statistics of episodes after the rollout, and the metrics.
+        the new state, the loop's with the hidden states to go on from and the episodes counted, and the metrics.
     """
     prepared, rollout, rewards = algorithm.prepare(state, rollout)
-    learned, metrics = algorithm.update(prepared, rollout, key)
-    episodes, lengths = record_episodes(episodes, rewards, rollout.dones)
+    learned, carry, metrics = algorithm.update(prepared, rollout, key)
+    episodes, lengths = record_episodes(loop.episodes, rewards, rollout.dones)
     metrics |= episode_metrics(episodes, axis_name=axis_name)
     if max_episode_length is not None:
         late = rollout.dones & ~rollout.time_outs & (lengths >= max_episode_length)
@@ -161,7 +162,7 @@ def learn(
         iteration = learned.iteration
         learned = dataclasses.replace(keep_if_finite(learned, state, reports), iteration=iteration)
         metrics |= reports
-    return learned, episodes, metrics
+    return learned, dataclasses.replace(loop, carry=carry, episodes=episodes), metrics
 
 
 def make_iteration(
@@ -184,10 +185,10 @@ def make_iteration(
         key, env_key, act_key, update_key = jax.random.split(loop.key, 4)
         loop = dataclasses.replace(loop, key=key, env_state=env.begin_iteration(loop.env_state, env_key))
         loop, rollout, log = collect(algorithm, env, state, loop, act_key, num_steps=num_steps)
-        state, episodes, metrics = learn(
+        state, loop, metrics = learn(
             algorithm,
             state,
-            loop.episodes,
+            loop,
             rollout,
             update_key,
             max_episode_length=env.max_episode_length,
@@ -195,7 +196,7 @@ def make_iteration(
             axis_name=axis_name,
         )
         metrics |= mean_over_devices(environment_tags(log), axis_name)
-        return state, dataclasses.replace(loop, episodes=episodes), metrics
+        return state, loop, metrics
 
     return iteration
 

@@ -109,8 +109,8 @@ class HostLoop:
         self._split = jax.jit(lambda key: jax.random.split(key, 4))
         self._limit = _limit(env)
         self._learn = jax.jit(
-            lambda state, episodes, steps, key, limit: _learn_from_steps(
-                algorithm, state, episodes, steps, key, limit, check_for_nan=cfg.check_for_nan
+            lambda state, loop, steps, key, limit: _learn_from_steps(
+                algorithm, state, loop, steps, key, limit, check_for_nan=cfg.check_for_nan
             ),
             donate_argnums=(0, 1),
         )
@@ -128,10 +128,11 @@ class HostLoop:
             self.env.begin_iteration(env_key)
         carry, steps, logs = self._collect(state, loop.carry, act_key)
         collected = time.perf_counter()
-        state, episodes, metrics = self._learn(state, loop.episodes, (*steps, loop.carry), update_key, self._limit)
+        steps = (*steps, loop.carry)
+        loop = LoopState(env_state=(), observations=(), carry=carry, episodes=loop.episodes, key=key)
+        state, loop, metrics = self._learn(state, loop, steps, update_key, self._limit)
         fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
         fetched |= environment_tags(_mean_logs(logs))
-        loop = LoopState(env_state=(), observations=(), carry=carry, episodes=episodes, key=key)
         return Outcome(state, loop, fetched, collected - start, time.perf_counter() - collected)
 
     def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
@@ -188,13 +189,20 @@ def _timestep(observations: Any, rewards: Any, dones: Any, extras: Mapping[str, 
 
 
 def _learn_from_steps(
-    algorithm: Algorithm, state: TrainState, episodes: Any, steps: tuple, key: Key, limit: Any, *, check_for_nan: bool
+    algorithm: Algorithm, state: TrainState, loop: LoopState, steps: tuple, key: Key, limit: Any, *, check_for_nan: bool
 ) -> tuple:
     acted, answered, carry = steps
     observations, step = jax.tree.map(lambda *xs: jnp.stack(xs), *acted)
     timestep = jax.tree.map(lambda *xs: jnp.stack(xs), *answered)
-    rollout = make_rollout(carry, observations, step, timestep, last_observations=answered[-1].observations)
-    return learn(algorithm, state, episodes, rollout, key, max_episode_length=limit, check_for_nan=check_for_nan)
+    rollout = make_rollout(
+        observations,
+        step,
+        timestep,
+        carry=carry,
+        last_observations=answered[-1].observations,
+        last_carry=loop.carry,
+    )
+    return learn(algorithm, state, loop, rollout, key, max_episode_length=limit, check_for_nan=check_for_nan)
 
 
 def _limit(env: VecEnv) -> Any:

@@ -210,7 +210,7 @@ def replay_iteration(
     step = evaluate(ppo, state, rollout)
     rollout = dataclasses.replace(rollout, log_probs=step.log_probs, distribution_params=step.distribution_params)
     state = dataclasses.replace(state, opt_state=state.opt_state._replace(fresh=jnp.array(True)))
-    updated, metrics = ppo.update(state, rollout, jax.random.key(0))
+    updated, _, metrics = ppo.update(state, rollout, jax.random.key(0))
     return Replay(step, ppo.batch(state, rollout), updated, metrics)
 
 

@@ -1,0 +1,63 @@
+"""Models by name and their variables in a :class:`TrainState`, as every algorithm handles them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rsl_jax.modules import default_dtype
+from rsl_jax.types import Carry, Key, Observations, TrainState
+
+Models = Mapping[str, Any]
+"""Linen modules with the methods of :class:`rsl_jax.models.MLPModel`, by name."""
+
+
+def init_models(models: Models, key: Key) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters of all models, as PyTorch would draw them, and what they learn without gradients; each by name."""
+    keys = jax.random.split(key, len(models))
+    variables = {name: init_variables(model, k) for (name, model), k in zip(models.items(), keys, strict=True)}
+    return {name: collections.pop("params") for name, collections in variables.items()}, variables
+
+
+def init_variables(model: Any, key: Key) -> dict[str, Any]:
+    """All collections of a model's variables; ``params`` is always among them."""
+    observations = {group: jnp.zeros((1, *shape), default_dtype()) for group, shape in model.obs_shapes.items()}
+    return {"params": {}, **model.init(key, observations, model.initial_carry(1))}
+
+
+def variables_of(state: TrainState, name: str) -> dict[str, Any]:
+    """All collections of a model's variables."""
+    return {"params": state.params[name], **state.statistics[name]}
+
+
+def initial_carry(models: Models, num_envs: int) -> Carry:
+    """Hidden states of all models at the start of an episode, by name; ``()`` where none has any."""
+    carry = {name: model.initial_carry(num_envs) for name, model in models.items()}
+    return carry if jax.tree.leaves(carry) else ()
+
+
+def carry_of(carry: Carry, name: str) -> Carry:
+    """A model's part of the hidden states."""
+    return carry[name] if carry else ()
+
+
+def with_carry(carry: Carry, **parts: Carry) -> Carry:
+    """The hidden states with other ones for the models named."""
+    return {**carry, **parts} if carry else ()
+
+
+def update_statistics(
+    models: Models, state: TrainState, observations: Observations, *, axis_name: str | None = None
+) -> TrainState:
+    """Let the normalisers of the models learn from observations with leaves ``[T, N, ...]``."""
+    statistics = dict(state.statistics)
+    for name, model in models.items():
+        _, learned = model.apply(
+            variables_of(state, name), observations, axis_name, method="update_normalization", mutable=["normalizer"]
+        )
+        statistics[name] = {**statistics[name], **learned}
+    return dataclasses.replace(state, statistics=statistics)
