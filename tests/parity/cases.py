@@ -81,6 +81,12 @@ def train_cfg(
     return copy.deepcopy(cfg)
 
 
+def rnn(kind: str, layers: int, **changes: Any) -> dict[str, Any]:
+    """A small recurrent model, as a change to ``train_cfg``'s."""
+    sizes = {"rnn_type": kind, "rnn_hidden_dim": 6, "rnn_num_layers": layers, "hidden_dims": [8]}
+    return {"class_name": "RNNModel", **sizes, **changes}
+
+
 SYMMETRIC = {"actor": ["policy"], "critic": ["policy"]}
 ASYMMETRIC = {"actor": ["policy"], "critic": ["policy", "privileged"]}
 
@@ -142,6 +148,21 @@ CASES: dict[str, Case] = {
             done_probability=0.5,
             time_out_probability=0.8,
         ),
+        # Recurrent: blocks of two environments, episodes that end inside the rollout, and hidden states that the second
+        # rollout takes over from the first.
+        Case("gru", train_cfg({"desired_kl": 0.008}, actor=rnn("gru", 1), critic=rnn("gru", 1))),
+        Case(
+            "lstm_two_layers_normalized",
+            train_cfg(
+                {"normalize_advantage_per_mini_batch": True},
+                actor=rnn("lstm", 2, obs_normalization=True),
+                critic=rnn("lstm", 2, obs_normalization=True),
+                obs_groups=ASYMMETRIC,
+            ),
+            done_probability=0.3,
+        ),
+        Case("gru_two_layers_actor_only", train_cfg({"num_mini_batches": 2}, actor=rnn("gru", 2))),
+        Case("lstm_critic_only", train_cfg({"use_clipped_value_loss": False}, critic=rnn("lstm", 1))),
     )
 }
 

@@ -26,6 +26,20 @@ def check_actions(case: Case, recorded: Arrays, dtype: str, replays: list[Replay
             assert_close(param, expected, dtype, f"{prefix}: distribution parameter {index}")
 
 
+def check_hidden_states(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """Hidden states before each step, of recurrent models only."""
+    for prefix, rollout, replay in pairs(recorded, replays):
+        expected = section(rollout, "hidden")
+        ours = {
+            f"{model}/{index}": np.stack(states, axis=1)
+            for model, layers in dict(replay.hidden).items()
+            for index, states in enumerate(zip(*layers, strict=True))
+        }
+        assert set(ours) == set(expected), f"{prefix}: hidden states {set(ours)}, the reference has {set(expected)}"
+        for name, states in expected.items():
+            assert_close(ours[name], states, dtype, f"{prefix}: hidden states {name}")
+
+
 def check_returns(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
     """Forward pass of the critic, time-outs, returns and advantages."""
     for prefix, rollout, replay in pairs(recorded, replays):
@@ -97,6 +111,7 @@ def norm_of(tree: Any) -> np.floating:
 
 CHECKS: tuple[Check, ...] = (
     check_actions,
+    check_hidden_states,
     check_returns,
     check_losses,
     check_learning_rates,

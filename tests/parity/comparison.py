@@ -18,7 +18,8 @@ from rsl_jax.algorithms import PPO
 from rsl_jax.algorithms.batches import Batch
 from rsl_jax.config import RunnerConfig
 from rsl_jax.interop import params_from_state_dict
-from rsl_jax.types import Array, Metrics, Rollout, Spec, Step, TrainState
+from rsl_jax.ops import reset_carry
+from rsl_jax.types import Array, Carry, Metrics, Rollout, Spec, Step, TrainState
 
 from .cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, Case
 
@@ -132,8 +133,8 @@ def initial_state(ppo: PPO, recorded: Arrays) -> TrainState:
     return TrainState(params, statistics, opt_state, learning_rate=rate, extensions={}, iteration=iteration)
 
 
-def our_rollout(recorded: Arrays) -> Rollout:
-    """The reference's rollout in our words."""
+def our_rollout(recorded: Arrays, carry: Carry) -> Rollout:
+    """The reference's rollout in our words, and the hidden states that we begin it with."""
     observations = section(recorded, "observations")
     params = section(recorded, "distribution")
     return Rollout(
@@ -144,7 +145,7 @@ def our_rollout(recorded: Arrays) -> Rollout:
         rewards=jnp.asarray(recorded["rewards"]),
         dones=jnp.asarray(recorded["dones"]),
         time_outs=jnp.asarray(recorded["time_outs"]),
-        carry=(),
+        carry=carry,
         last_observations={name: jnp.asarray(array[-1]) for name, array in observations.items()},
     )
 
@@ -154,12 +155,16 @@ class Replay(NamedTuple):
 
     Attributes:
         step: log-probabilities and distribution parameters of the recorded actions, leaves ``[T, N, ...]``.
+        hidden: hidden states before each step, leaves ``[T, N, H]``.
+        carry: hidden states after the last step, leaves ``[N, H]``.
         batch: what the update learns from, leaves ``[T, N, ...]``.
         state: after the update.
         metrics: of the update.
     """
 
     step: Step
+    hidden: Carry
+    carry: Carry
     batch: Batch
     state: TrainState
     metrics: Metrics
@@ -174,12 +179,14 @@ def replay(case: Case, recorded: Arrays) -> list[Replay]:
     """All recorded iterations of a case, each from the state that our previous one left; arrays of numpy."""
     iteration = compiled_iteration(structure_of(case), jnp.zeros(()).dtype == jnp.float32)
     numbers = {name: jnp.asarray(case.train_cfg["algorithm"][name]) for name in TRACED}
-    state = initial_state(build(case), recorded)
+    ppo = build(case)
+    state, carry = initial_state(ppo, recorded), ppo.initial_carry(NUM_ENVS)
     replays = []
     for index in range(NUM_ROLLOUTS):
         rollout = section(recorded, f"rollout_{index}")
-        result = iteration(numbers, state, our_rollout(rollout), jnp.asarray(rollout["permutation"]))
-        state = result.state
+        permutation = jnp.asarray(rollout.get("permutation", np.arange(0)))  # nothing to permute where recurrent
+        result = iteration(numbers, state, our_rollout(rollout, carry), permutation)
+        state, carry = result.state, result.carry
         replays.append(jax.tree.map(np.asarray, result))
     return replays
 
@@ -207,24 +214,28 @@ def replay_iteration(
     cfg = json.loads(structure)
     case = Case("", {**cfg, "algorithm": {**cfg["algorithm"], **numbers}})
     ppo = build(case, permute=lambda key, size: permutation)
-    step = evaluate(ppo, state, rollout)
+    carry, hidden, step = evaluate(ppo, state, rollout)
     rollout = dataclasses.replace(rollout, log_probs=step.log_probs, distribution_params=step.distribution_params)
     state = dataclasses.replace(state, opt_state=state.opt_state._replace(fresh=jnp.array(True)))
     updated, _, metrics = ppo.update(state, rollout, jax.random.key(0))
-    return Replay(step, ppo.batch(state, rollout), updated, metrics)
+    return Replay(step, hidden, carry, ppo.batch(state, rollout), updated, metrics)
 
 
-def evaluate(ppo: PPO, state: TrainState, rollout: Rollout) -> Step:
-    """What ``act`` would have stored, had it drawn the recorded actions."""
-    distribution = ppo.actor.distribution
-    variables = {"params": state.params["actor"], **state.statistics["actor"]}
+def evaluate(ppo: PPO, state: TrainState, rollout: Rollout) -> tuple[Carry, Carry, Step]:
+    """What ``act`` would have left behind, had it drawn the recorded actions.
 
-    def act(_: None, step: tuple[Any, Array]) -> tuple[None, Step]:
-        observations, actions = step
-        params, _ = ppo.actor.apply(variables, observations, ())
-        return None, Step(actions, distribution.log_prob(params, actions), params)
+    Returns:
+        hidden states after the last step and before each step, and what would have been stored.
+    """
 
-    return jax.lax.scan(act, None, (rollout.observations, rollout.actions))[1]
+    def act(carry: Carry, step: tuple[Any, Array, Array]) -> tuple[Carry, tuple[Carry, Step]]:
+        observations, actions, dones = step
+        after, acted = ppo.act(state, carry, observations, jax.random.key(0))
+        log_probs = ppo.actor.distribution.log_prob(acted.distribution_params, actions)
+        return reset_carry(after, dones), (carry, acted._replace(actions=actions, log_probs=log_probs))
+
+    carry, (hidden, steps) = jax.lax.scan(act, rollout.carry, (rollout.observations, rollout.actions, rollout.dones))
+    return carry, hidden, steps
 
 
 def unpack(vector: np.ndarray, model: str, recorded: Arrays, params: Any) -> Any:

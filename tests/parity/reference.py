@@ -121,11 +121,12 @@ def record_iteration(algorithm: PPO, case: Case, generator: np.random.Generator)
 
     Returns:
         by name: what went in (``observations/GROUP [T + 1, N, D]``, ``rewards``, ``dones``, ``time_outs`` ``[T, N]``,
-        ``permutation``), what was stored (``actions [T, N, A]``, ``log_probs``, ``values`` ``[T, N]``,
-        ``distribution/0`` and ``/1``), ``returns`` and ``advantages`` ``[T, N]``, of each
-        mini-batch ``losses/surrogate``, ``/value``, ``/entropy``, ``kl``, ``learning_rate``, ``norm/MODEL`` ``[M]``, of
-        the first one the vectors ``gradient/MODEL`` and ``clipped/MODEL`` ``[P]``; after the update ``after/MODEL``
-        ``[P]`` and, where observations are normalised, ``normalizer/MODEL/NAME``.
+        and ``permutation`` where samples are shuffled), what was stored (``actions [T, N, A]``, ``log_probs``,
+        ``values`` ``[T, N]``, ``distribution/0`` and ``/1``; of recurrent models the hidden states before each step,
+        ``hidden/MODEL/0`` and, of an LSTM, ``/1`` ``[T, layers, N, H]``), ``returns`` and ``advantages`` ``[T, N]``, of
+        each mini-batch ``losses/surrogate``, ``/value``, ``/entropy``, ``kl``, ``learning_rate``, ``norm/MODEL``
+        ``[M]``, of the first one the vectors ``gradient/MODEL`` and ``clipped/MODEL`` ``[P]``; after the update
+        ``after/MODEL`` ``[P]`` and, where observations are normalised, ``normalizer/MODEL/NAME``.
     """
     arrays = synthetic_rollout(case, generator)
     arrays |= collect(algorithm, case, arrays)
@@ -135,6 +136,8 @@ def record_iteration(algorithm: PPO, case: Case, generator: np.random.Generator)
     with recording(algorithm, generator) as recorder:
         losses = algorithm.update()
     arrays |= recorder.arrays()
+    recurrent = any(getattr(algorithm, name).is_recurrent for name in MODELS)
+    assert recurrent != ("permutation" in arrays), "samples are shuffled where no model is recurrent, and only there"
     check_means(losses, arrays)
     for name in MODELS:
         model = getattr(algorithm, name)
@@ -181,7 +184,11 @@ def collect(algorithm: PPO, case: Case, rollout: Arrays) -> Arrays:
         "values": to_array(storage.values[..., 0]),
     }
     params = {str(index): to_array(param) for index, param in enumerate(storage.distribution_params or ())}
-    return arrays | prefixed("distribution", params)
+    hidden_states = zip(MODELS, (storage.saved_hidden_state_a, storage.saved_hidden_state_c), strict=True)
+    hidden = {
+        f"{name}/{index}": to_array(state) for name, states in hidden_states for index, state in enumerate(states or ())
+    }
+    return arrays | prefixed("distribution", params) | prefixed("hidden", hidden)
 
 
 def state_dicts(algorithm: PPO) -> Arrays:
@@ -218,8 +225,8 @@ class Recorder:
         dtype = torch.zeros(()).numpy().dtype
         arrays = {name: np.array([row[name] for row in self.scalars], dtype) for name in self.scalars[0]}
         arrays |= {f"norm/{name}": np.array(norms, dtype) for name, norms in self.norms.items()}
-        assert self.permutation is not None, "PPO.update drew no permutation; is the policy recurrent?"
-        return arrays | self.gradients | {"permutation": self.permutation}
+        permutation = {} if self.permutation is None else {"permutation": self.permutation}
+        return arrays | self.gradients | permutation
 
 
 @contextlib.contextmanager

@@ -49,10 +49,19 @@ def models(**changes: Any) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({**options, **changes})
 
 
+def recurrent_models() -> st.SearchStrategy[dict[str, Any]]:
+    """The same behind an RNN."""
+    return models(
+        class_name=st.just("RNNModel"),
+        rnn_type=st.sampled_from(["gru", "lstm"]),
+        rnn_hidden_dim=st.integers(2, 5),
+        rnn_num_layers=st.integers(1, 2),
+    )
+
+
 ALGORITHMS = st.fixed_dictionaries(
     {
         "num_learning_epochs": st.integers(1, 3),
-        "num_mini_batches": st.integers(1, 5),
         "optimizer": st.sampled_from(OPTIMIZERS),
         "schedule": st.sampled_from(["adaptive", "fixed"]),
         "use_clipped_value_loss": st.booleans(),
@@ -75,32 +84,50 @@ DISTRIBUTIONS = st.fixed_dictionaries(
         "learn_std": st.booleans(),
     }
 )
-CONFIGURATIONS = st.builds(
-    train_cfg,
-    algorithm=ALGORITHMS,
-    actor=models(),
-    critic=models(),
-    distribution=DISTRIBUTIONS,
-    obs_groups=st.sampled_from([SYMMETRIC, ASYMMETRIC]),
-)
-RANDOM_CASES = st.builds(
-    Case,
-    name=st.just("random"),
-    train_cfg=CONFIGURATIONS,
-    seed=st.integers(0, 2**31),
-    done_probability=st.floats(0.0, 0.6),
-    time_out_probability=st.none() | st.floats(0.0, 1.0),
-)
+MINI_BATCHES = {"feed-forward": st.integers(1, 5), "recurrent": st.sampled_from([1, 2, 4])}
+MODELS = {"feed-forward": models(), "recurrent": models() | recurrent_models()}
 
 
-@settings(
-    max_examples=int(EXAMPLES or 4),
-    derandomize=EXAMPLES is None,
-    deadline=None,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],  # to shrink a failure would compile a program for each attempt
-    suppress_health_check=list(HealthCheck),
-)
-@given(case=RANDOM_CASES)
+def random_cases(kind: str) -> st.SearchStrategy[Case]:
+    """Cases whose models are of a kind; a recurrent model's mini-batches divide the number of environments."""
+    algorithm = st.builds(lambda cfg, num: {**cfg, "num_mini_batches": num}, ALGORITHMS, MINI_BATCHES[kind])
+    cfg = st.builds(
+        train_cfg,
+        algorithm=algorithm,
+        actor=MODELS[kind],
+        critic=MODELS[kind],
+        distribution=DISTRIBUTIONS,
+        obs_groups=st.sampled_from([SYMMETRIC, ASYMMETRIC]),
+    )
+    return st.builds(
+        Case,
+        name=st.just(f"random {kind}"),
+        train_cfg=cfg,
+        seed=st.integers(0, 2**31),
+        done_probability=st.floats(0.0, 0.6),
+        time_out_probability=st.none() | st.floats(0.0, 1.0),
+    )
+
+
+def examples(number: int) -> settings:
+    """As many as wanted, or ``number`` that are always the same."""
+    return settings(
+        max_examples=int(EXAMPLES or number),
+        derandomize=EXAMPLES is None,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],  # to shrink a failure would compile a program for each attempt
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@examples(4)
+@given(case=random_cases("feed-forward"))
 def test_random_configurations(case: Case) -> None:
+    assert_agrees_live(case)
+
+
+@examples(2)
+@given(case=random_cases("recurrent"))
+def test_random_recurrent_configurations(case: Case) -> None:
     assert_agrees_live(case)
