@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Union
+from typing import Literal, Union
 
 from rsl_jax.config.base import CustomConfig, require_at_least
 from rsl_jax.config.distributions import DistributionConfig
@@ -52,7 +52,60 @@ class RNNModelConfig(MLPModelConfig):
         require_at_least(1, rnn_hidden_dim=self.rnn_hidden_dim, rnn_num_layers=self.rnn_num_layers)
 
 
-ModelConfig = Union[MLPModelConfig, RNNModelConfig, CustomConfig]  # noqa: UP007
+@dataclass(frozen=True)
+class CNNConfig:
+    """Convolutional encoder of an image group. Where a key takes a list, it has an entry a layer.
 
-MODEL_CONFIGS: Mapping[str, type] = {"MLPModel": MLPModelConfig, "RNNModel": RNNModelConfig}
+    Attributes:
+        output_channels: channels of each layer; there are as many layers as entries.
+        kernel_size: height and width of the kernels.
+        stride: step of the kernels.
+        dilation: distance between the pixels that a kernel looks at.
+        padding: what stands around the images so that, without strides, they keep their size; none lets them shrink.
+        norm: what normalises the output of a convolution.
+        activation: name of the activation.
+        max_pool: whether a 3x3 max pool of stride 2 follows the activation.
+        global_pool: what the last layer's pixels become, channel by channel.
+        flatten: whether the output becomes a vector, in the order C, H, W; the MLP needs one.
+    """
+
+    output_channels: tuple[int, ...]
+    kernel_size: int | tuple[int, ...]
+    stride: int | tuple[int, ...] = 1
+    dilation: int | tuple[int, ...] = 1
+    padding: Literal["none", "zeros", "reflect", "replicate", "circular"] = "none"
+    norm: Literal["none", "batch", "layer"] | tuple[Literal["none", "batch", "layer"], ...] = "none"
+    activation: str = "elu"
+    max_pool: bool | tuple[bool, ...] = False
+    global_pool: Literal["none", "max", "avg"] = "none"
+    flatten: bool = True
+
+
+EncoderConfigs = CNNConfig | Mapping[str, CNNConfig] | None
+"""One encoder for all image groups, or one by group."""
+
+
+@dataclass(frozen=True)
+class CNNModelConfig(MLPModelConfig):
+    """Convolutional model: images through encoders, then beside the 1-D observations through an MLP.
+
+    Attributes:
+        hidden_dims: sizes of the hidden layers; -1 means the size of the input.
+        activation: name of the MLP's activation.
+        obs_normalization: whether to normalise 1-D observations by their running moments.
+        distribution_cfg: distribution over the output; None makes it deterministic.
+        cnn_cfg: the encoder of all image groups, or a mapping from their names to encoders.
+    """
+
+    class_name: str = "CNNModel"
+    cnn_cfg: EncoderConfigs = None
+
+
+ModelConfig = Union[MLPModelConfig, RNNModelConfig, CNNModelConfig, CustomConfig]  # noqa: UP007
+
+MODEL_CONFIGS: Mapping[str, type] = {
+    "MLPModel": MLPModelConfig,
+    "RNNModel": RNNModelConfig,
+    "CNNModel": CNNModelConfig,
+}
 """By ``class_name``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import inspect
 import types
@@ -12,7 +13,7 @@ from typing import Any, Literal, TypeVar, Union
 from rsl_jax.config.algorithms import ALGORITHM_CONFIGS
 from rsl_jax.config.base import CustomConfig
 from rsl_jax.config.distributions import DISTRIBUTION_CONFIGS
-from rsl_jax.config.models import MODEL_CONFIGS
+from rsl_jax.config.models import MODEL_CONFIGS, EncoderConfigs
 from rsl_jax.registry import nearest, resolve_callable
 
 Config = TypeVar("Config")
@@ -50,6 +51,10 @@ def build_section(cls: type[Config], section: Mapping[str, Any], *, where: str) 
             f"Unknown key '{unknown[0]}' in {where or 'the config'}. Allowed: {', '.join(sorted(hints))}."
             f"{nearest(unknown[0], hints)}"
         )
+    parameters = inspect.signature(cls).parameters.values()
+    missing = [p.name for p in parameters if p.default is p.empty and p.name not in section]
+    if missing:
+        raise ValueError(f"{where} needs the key '{missing[0]}'.")
     return cls(**{key: _value(hints[key], value, key, f"{where}.{key}".lstrip(".")) for key, value in section.items()})
 
 
@@ -82,10 +87,9 @@ def _section(section: Any, key: str, where: str) -> Any:
         name = next(name for name, cls in SECTIONS[key].items() if cls is target)
         return build_section(target, {"class_name": name, **kwargs}, where=where)
     _check_arguments(target, kwargs, where)
-    if "distribution_cfg" in kwargs:
-        kwargs["distribution_cfg"] = _value(
-            Any, kwargs["distribution_cfg"], "distribution_cfg", f"{where}.distribution_cfg"
-        )
+    for name, hint in (("distribution_cfg", Any), ("cnn_cfg", EncoderConfigs)):
+        if name in kwargs:
+            kwargs[name] = _value(hint, kwargs[name], name, f"{where}.{name}")
     return CustomConfig(section["class_name"], kwargs)
 
 
@@ -107,8 +111,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        rest = [argument for argument in arguments if argument is not type(None)]
-        return _convert(rest[0], value, where) if len(rest) == 1 else value
+        return _convert(_alternative([a for a in arguments if a is not type(None)], value), value, where)
     if origin is Literal:
         if value not in arguments:
             hint_text = nearest(str(value), arguments)
@@ -120,9 +123,28 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if arguments[-1] is not Ellipsis and len(value) != len(arguments):
             raise ValueError(f"{where} has {len(arguments)} entries; got {value!r}.")
         return tuple(_convert(arguments[0], item, where) for item in value)
+    if origin is collections.abc.Mapping and isinstance(value, Mapping):
+        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint) and not dataclasses.is_dataclass(value):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{where} is a section of keys and values; got {value!r}.")
+        return build_section(typing.cast(type, hint), value, where=where)
     if hint in (int, float, bool, str):
         return _scalar(hint, value, where)
     return value
+
+
+def _alternative(hints: list[Any], value: Any) -> Any:
+    """The type among several that a value is meant for: a list, a mapping of sections, or one of those."""
+    is_list = isinstance(value, (list, tuple))
+    is_nested = (
+        isinstance(value, Mapping) and len(value) > 0 and all(isinstance(item, Mapping) for item in value.values())
+    )
+    for hint in hints:
+        origin = typing.get_origin(hint)
+        if (origin is tuple, origin is collections.abc.Mapping) == (is_list, is_nested):
+            return hint
+    return hints[0]
 
 
 def _scalar(hint: type, value: Any, where: str) -> Any:

@@ -9,12 +9,13 @@ from typing import Any
 
 from rsl_jax.config import CustomConfig, ModelConfig
 from rsl_jax.distributions import DISTRIBUTIONS, Distribution
+from rsl_jax.models.cnn_model import CNNModel
 from rsl_jax.models.mlp_model import MLPModel
 from rsl_jax.models.rnn_model import RNNModel
 from rsl_jax.registry import nearest, resolve_callable
 from rsl_jax.types import Spec
 
-MODELS: Mapping[str, Any] = {"MLPModel": MLPModel, "RNNModel": RNNModel}
+MODELS: Mapping[str, Any] = {"MLPModel": MLPModel, "RNNModel": RNNModel, "CNNModel": CNNModel}
 
 
 def build_model(

@@ -1,6 +1,7 @@
 """Formulas on arrays; nothing here knows what a model or an algorithm is."""
 
 from rsl_jax.ops.gradients import adapt_learning_rate, clip_by_global_norm
+from rsl_jax.ops.images import convolution, max_pool, pad_images
 from rsl_jax.ops.losses import clipped_value_loss, surrogate_loss, value_loss
 from rsl_jax.ops.parallel import mean_over_devices, standardize, sum_over_devices
 from rsl_jax.ops.resets import reset_carry
@@ -10,8 +11,11 @@ __all__ = [
     "adapt_learning_rate",
     "clip_by_global_norm",
     "clipped_value_loss",
+    "convolution",
     "generalized_advantage_estimation",
+    "max_pool",
     "mean_over_devices",
+    "pad_images",
     "reset_carry",
     "standardize",
     "sum_over_devices",

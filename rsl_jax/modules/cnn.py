@@ -1,0 +1,275 @@
+"""Convolutional encoders with PyTorch's default initialisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rsl_jax import ops
+from rsl_jax.config import CNNConfig
+from rsl_jax.modules.activations import resolve_activation
+from rsl_jax.modules.mlp import default_dtype, uniform_within
+from rsl_jax.types import Array, Observations
+
+TRAINING = ("batch_statistics",)
+"""Collections that only training changes: ``model.apply(..., mutable=TRAINING)`` is PyTorch's training mode, in which a
+batch is normalised by its own moments and moves the running ones; without it the running ones are used as they are."""
+
+
+GLOBAL_POOLS: Mapping[str, Callable[..., Array]] = {"max": jnp.max, "avg": jnp.mean}
+"""By RSL-RL's names."""
+
+
+class Layer(NamedTuple):
+    """A layer of an encoder as it is for images of a certain size.
+
+    Attributes:
+        channels: of the output.
+        kernel_size: height and width of the kernel.
+        stride: step of the kernel.
+        dilation: distance between the pixels that the kernel looks at.
+        padding: pixels on each side, vertically and horizontally.
+        norm: none, batch or layer.
+        max_pool: whether a max pool ends it.
+        size: height and width of the convolution's output.
+    """
+
+    channels: int
+    kernel_size: int
+    stride: int
+    dilation: int
+    padding: tuple[int, ...]
+    norm: str
+    max_pool: bool
+    size: tuple[int, ...]
+
+    @property
+    def pooled_size(self) -> tuple[int, ...]:
+        """Height and width of the layer's output."""
+        return tuple(math.ceil(n / 2) for n in self.size) if self.max_pool else self.size
+
+
+def plan_layers(cfg: CNNConfig, size: tuple[int, ...]) -> tuple[Layer, ...]:
+    """Work out the layers of an encoder for images of height and width ``size``.
+
+    Raises:
+        ValueError: for a list of another length than there are layers, and where nothing is left of the image.
+    """
+    if not cfg.output_channels:
+        raise ValueError("output_channels is empty; it needs an entry for each layer, for example [16, 32].")
+    layers: list[Layer] = []
+    for index, channels in enumerate(cfg.output_channels):
+        kernel_size, stride, dilation = (_entry(cfg, key, index) for key in ("kernel_size", "stride", "dilation"))
+        reach = dilation * (kernel_size - 1) + 1
+        padding = (0, 0) if cfg.padding == "none" else tuple(_padding(n, stride, reach) for n in size)
+        after = tuple((n + 2 * p - reach) // stride + 1 for n, p in zip(size, padding, strict=True))
+        layer = Layer(
+            channels=channels,
+            kernel_size=kernel_size,
+            stride=stride,
+            dilation=dilation,
+            padding=padding,
+            norm=_entry(cfg, "norm", index),
+            max_pool=_entry(cfg, "max_pool", index),
+            size=after,
+        )
+        _check_layer(cfg, layer, index, size)
+        layers.append(layer)
+        size = layer.pooled_size
+    return tuple(layers)
+
+
+def _entry(cfg: CNNConfig, key: str, index: int) -> Any:
+    value = getattr(cfg, key)
+    if not isinstance(value, tuple):
+        return value
+    if len(value) != len(cfg.output_channels):
+        raise ValueError(
+            f"{key} has {len(value)} entries, output_channels has {len(cfg.output_channels)}; give one for each layer, "
+            "or a single value for all."
+        )
+    return value[index]
+
+
+def _padding(size: int, stride: int, reach: int) -> int:
+    return math.ceil((stride * (size // stride) - size - stride + reach) / 2)
+
+
+def _check_layer(cfg: CNNConfig, layer: Layer, index: int, size: tuple[int, ...]) -> None:
+    if min(layer.channels, layer.kernel_size, layer.stride, layer.dilation) < 1:
+        raise ValueError(
+            f"layer {index} has {layer.channels} channels, kernel_size {layer.kernel_size}, stride {layer.stride} and "
+            f"dilation {layer.dilation}; each must be at least 1."
+        )
+    given = f"layer {index} (kernel_size {layer.kernel_size}, stride {layer.stride}, dilation {layer.dilation})"
+    if min(layer.padding) < 0:
+        raise ValueError(
+            f"{given} would need a negative padding on its {size[0]} x {size[1]} input; choose a kernel_size of at "
+            "least the stride, or padding 'none'."
+        )
+    if min(layer.size) < 1:
+        raise ValueError(
+            f"{given} leaves nothing of its {size[0]} x {size[1]} input. Use smaller kernels or strides, fewer layers, "
+            "a padding, or larger images."
+        )
+    # A reflection does not repeat the border itself, so it can reach one pixel less far than the image.
+    limit = min(size) - (cfg.padding == "reflect")
+    if cfg.padding in ("reflect", "circular") and max(layer.padding) > limit:
+        raise ValueError(
+            f"{given} would pad its {size[0]} x {size[1]} input by {max(layer.padding)} pixels, but padding "
+            f"'{cfg.padding}' has only {limit} to take them from. Use a smaller kernel or padding 'zeros'."
+        )
+
+
+class CNN(nn.Module):
+    """Convolutions, each with its normalisation, activation and pooling.
+
+    Its parts are numbered as in RSL-RL, where everything in a row counts: convolutions, normalisations, activations,
+    and poolings.
+
+    Attributes:
+        cfg: what it consists of.
+        dtype: type to compute in, or None for that of the parameters.
+    """
+
+    cfg: CNNConfig
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, images: Array) -> Array:
+        """``[..., C, H, W]`` to ``[..., D]``, or to ``[..., C', H', W']`` where it does not flatten."""
+        leading, shape = images.shape[:-3], images.shape[-3:]
+        # Channels last inside, which is what matrix products and XLA's convolutions like best.
+        x = jnp.transpose(jnp.reshape(images, (-1, *shape)), (0, 2, 3, 1))
+        activation, place = resolve_activation(self.cfg.activation), 0
+        for layer in plan_layers(self.cfg, shape[1:]):
+            x = ops.pad_images(x, layer.padding, self.cfg.padding)
+            x = Convolution(layer, dtype=self.dtype, name=f"layer_{place}")(x)
+            place += 1
+            if layer.norm != "none":
+                x = NORMS[layer.norm](name=f"layer_{place}")(x)
+                place += 1
+            x = activation(x)
+            place += 1
+            if layer.max_pool:
+                x = ops.max_pool(x)
+                place += 1
+        if self.cfg.global_pool != "none":
+            x = GLOBAL_POOLS[self.cfg.global_pool](x, axis=(1, 2), keepdims=True)
+        x = jnp.transpose(x, (0, 3, 1, 2))
+        return jnp.reshape(x, (*leading, -1) if self.cfg.flatten else (*leading, *x.shape[1:]))
+
+
+class Convolution(nn.Module):
+    """A convolution, drawn uniformly in ``±1/sqrt(fan_in)`` as PyTorch draws it.
+
+    Attributes:
+        layer: its sizes.
+        dtype: type to compute in, or None for that of the parameters.
+    """
+
+    layer: Layer
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """``[B, H, W, C]``, padded, to ``[B, H', W', channels]``."""
+        size, channels = self.layer.kernel_size, self.layer.channels
+        init = uniform_within(1 / math.sqrt(size * size * x.shape[-1]))
+        kernel = self.param("kernel", init, (size, size, x.shape[-1], channels), default_dtype())
+        bias = self.param("bias", init, (channels,), default_dtype())
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = ops.convolution(x, kernel, stride=self.layer.stride, dilation=self.layer.dilation)
+        return y + jnp.reshape(bias, (1, 1, 1, -1))
+
+
+class BatchNorm(nn.Module):
+    """Normalises each channel by its moments: those of the batch in training, else the running ones (:data:`TRAINING`).
+
+    Source: Ioffe & Szegedy, "Batch normalization: accelerating deep network training" (2015), with PyTorch's choices.
+
+    Attributes:
+        momentum: weight of a batch in the running moments.
+        eps: added to the variance.
+    """
+
+    momentum: float = 0.1
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """``[B, H, W, C]`` to the same shape and type; computed in full precision."""
+        dtype, shape = default_dtype(), (x.shape[-1],)
+        scale, bias = self.param("scale", nn.initializers.ones, shape, dtype), self._zeros("bias", shape)
+        mean = self.variable(*TRAINING, "mean", jnp.zeros, shape, dtype)
+        var = self.variable(*TRAINING, "var", jnp.ones, shape, dtype)
+        full = x.astype(dtype)
+        if not self.is_mutable_collection(*TRAINING):
+            return affine(full, mean.value, var.value, scale, bias, self.eps).astype(x.dtype)
+        batch_mean, batch_var = jnp.mean(full, (0, 1, 2)), jnp.var(full, (0, 1, 2))
+        if not self.is_initializing():
+            samples = full.size // full.shape[-1]
+            unbiased = batch_var * (samples / max(samples - 1, 1))
+            mean.value = mean.value + self.momentum * (batch_mean - mean.value)
+            var.value = var.value + self.momentum * (unbiased - var.value)
+        return affine(full, batch_mean, batch_var, scale, bias, self.eps).astype(x.dtype)
+
+    def _zeros(self, name: str, shape: tuple[int, ...]) -> Array:
+        return self.param(name, nn.initializers.zeros, shape, default_dtype())
+
+
+class LayerNorm(nn.Module):
+    """Normalises each image by the moments of all its channels and pixels; scale and bias are by channel and pixel.
+
+    Source: Ba et al., "Layer normalization" (2016), with PyTorch's choices.
+
+    Attributes:
+        eps: added to the variance.
+    """
+
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """``[B, H, W, C]`` to the same shape and type; computed in full precision."""
+        dtype, shape = default_dtype(), x.shape[1:]
+        scale = self.param("scale", nn.initializers.ones, shape, dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, dtype)
+        full = x.astype(dtype)
+        mean, var = (moment(full, (1, 2, 3), keepdims=True) for moment in (jnp.mean, jnp.var))
+        return affine(full, mean, var, scale, bias, self.eps).astype(x.dtype)
+
+
+NORMS: Mapping[str, type[nn.Module]] = {"batch": BatchNorm, "layer": LayerNorm}
+"""By RSL-RL's names."""
+
+
+def affine(x: Array, mean: Array, var: Array, scale: Array, bias: Array, eps: float) -> Array:
+    """``(x - mean) / sqrt(var + eps) * scale + bias``, the last axes aligned."""
+
+    def aligned(y: Array) -> Array:
+        return jnp.reshape(y, (1,) * (x.ndim - y.ndim) + y.shape)
+
+    return (x - aligned(mean)) * aligned(scale) * jax.lax.rsqrt(aligned(var) + eps) + aligned(bias)
+
+
+class Encoders(nn.Module):
+    """An encoder for each image group.
+
+    Attributes:
+        cfgs: encoders by group, in the order of their outputs.
+        dtype: type to compute in, or None for that of the parameters.
+    """
+
+    cfgs: Mapping[str, CNNConfig]
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, observations: Observations) -> list[Array]:
+        """Images ``[..., C, H, W]`` to a vector ``[..., D]`` a group."""
+        return [CNN(cfg, self.dtype, name=group)(observations[group]) for group, cfg in self.cfgs.items()]
