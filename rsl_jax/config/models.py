@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Union
+from typing import Any, Literal, Union
 
 from rsl_jax.config.base import CustomConfig, require_at_least
 from rsl_jax.config.distributions import DistributionConfig
@@ -61,7 +61,8 @@ class CNNConfig:
         kernel_size: height and width of the kernels.
         stride: step of the kernels.
         dilation: distance between the pixels that a kernel looks at.
-        padding: what stands around the images so that, without strides, they keep their size; none lets them shrink.
+        padding: what stands around the images, enough of it for an output of 1/stride of their size; none lets them
+            shrink by the kernel.
         norm: what normalises the output of a convolution.
         activation: name of the activation.
         max_pool: whether a 3x3 max pool of stride 2 follows the activation.
@@ -79,6 +80,26 @@ class CNNConfig:
     max_pool: bool | tuple[bool, ...] = False
     global_pool: Literal["none", "max", "avg"] = "none"
     flatten: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot mean anything, and lists of another length than there are layers."""
+        if not self.output_channels:
+            raise ValueError("output_channels is empty; it needs an entry for each layer, for example [16, 32].")
+        for key in ("kernel_size", "stride", "dilation", "norm", "max_pool"):
+            value = getattr(self, key)
+            if isinstance(value, tuple) and len(value) != len(self.output_channels):
+                raise ValueError(
+                    f"{key} has {len(value)} entries, output_channels has {len(self.output_channels)}; give one for "
+                    "each layer, or a single value for all."
+                )
+        for layer in range(len(self.output_channels)):
+            numbers = {key: self.at(layer, key) for key in ("output_channels", "kernel_size", "stride", "dilation")}
+            require_at_least(1, **numbers)
+
+    def at(self, layer: int, key: str) -> Any:
+        """What a key says of a layer."""
+        value = getattr(self, key)
+        return value[layer] if isinstance(value, tuple) else value
 
 
 EncoderConfigs = CNNConfig | Mapping[str, CNNConfig] | None

@@ -44,6 +44,16 @@ def _recurrent_layer(match: re.Match[str]) -> tuple[str, ...]:
     return (f"params/rnn/layer_{match['index']}/{side}_{part}",)
 
 
+def _encoder(collection: str, *names: str) -> Callable[[re.Match[str]], tuple[str, ...]]:
+    # Convolutions and normalisations are numbered in a row; what stands at a number has one of the names.
+    return lambda match: tuple(f"{collection}/cnns/{match['group']}/layer_{match['index']}/{name}" for name in names)
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    """Kernels ``[D, C, H, W]`` to ``[H, W, C, D]``, pixels ``[C, H, W]`` to ``[H, W, C]``; a vector stays one."""
+    return np.transpose(array, {1: (0,), 3: (1, 2, 0), 4: (2, 3, 1, 0)}[array.ndim])
+
+
 def _distribution(match: re.Match[str]) -> tuple[str, ...]:
     # What is configured not to learn is a constant with us; RSL-RL keeps it among the parameters.
     return tuple(f"{collection}/distribution/{match['name']}" for collection in ("params", "constants"))
@@ -53,11 +63,18 @@ def _normalizer(match: re.Match[str]) -> tuple[str, ...]:
     return (f"normalizer/obs/{match['moment']}",)
 
 
+ENCODER = r"cnns\.(?P<group>[^.]+)\.(?P<index>\d+)\."
+
 RULES: tuple[Rule, ...] = (
     Rule(r"mlp\.(?P<index>\d+)\.weight", lambda match: (f"{_mlp_layer(match)}/kernel",), np.transpose),
     Rule(r"mlp\.(?P<index>\d+)\.bias", lambda match: (f"{_mlp_layer(match)}/bias",)),
     # Gates stand side by side in the same order: r, z, n of a GRU, i, f, g, o of an LSTM.
     Rule(r"rnn\.rnn\.(?P<part>weight|bias)_(?P<side>ih|hh)_l(?P<index>\d+)", _recurrent_layer, np.transpose),
+    Rule(ENCODER + "weight", _encoder("params", "kernel", "scale"), _channels_last),
+    Rule(ENCODER + "bias", _encoder("params", "bias"), _channels_last),
+    Rule(ENCODER + "running_mean", _encoder("batch_statistics", "mean")),
+    Rule(ENCODER + "running_var", _encoder("batch_statistics", "var")),
+    Rule(ENCODER + "num_batches_tracked", lambda match: ()),
     Rule(r"distribution\.(?P<name>std|log_std)_param", _distribution),
     Rule(r"obs_normalizer\._(?P<moment>mean|var)", _normalizer, lambda array: array[0]),
     Rule(r"obs_normalizer\.(?P<moment>count)", _normalizer),
@@ -97,7 +114,7 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
             "This state dict does not fit the model. "
             + (f"The model has no place for {_listed(unused)}. " if unused else "")
             + (f"The state dict does not have {_listed(missing)}. " if missing else "")
-            + "Compare hidden_dims, obs_normalization and distribution_cfg of the two configs."
+            + "Compare hidden_dims, obs_normalization, cnn_cfg and distribution_cfg of the two configs."
         )
     return jax.tree_util.tree_map_with_path(lambda path, _: found[_path(path)], like)
 

@@ -58,25 +58,22 @@ def plan_layers(cfg: CNNConfig, size: tuple[int, ...]) -> tuple[Layer, ...]:
     """Work out the layers of an encoder for images of height and width ``size``.
 
     Raises:
-        ValueError: for a list of another length than there are layers, and where nothing is left of the image.
+        ValueError: where nothing is left of the image, or a padding is impossible.
     """
-    if not cfg.output_channels:
-        raise ValueError("output_channels is empty; it needs an entry for each layer, for example [16, 32].")
-    layers: list[Layer] = []
+    layers = []
     for index, channels in enumerate(cfg.output_channels):
-        kernel_size, stride, dilation = (_entry(cfg, key, index) for key in ("kernel_size", "stride", "dilation"))
+        kernel_size, stride, dilation = (cfg.at(index, key) for key in ("kernel_size", "stride", "dilation"))
         reach = dilation * (kernel_size - 1) + 1
         padding = (0, 0) if cfg.padding == "none" else tuple(_padding(n, stride, reach) for n in size)
-        after = tuple((n + 2 * p - reach) // stride + 1 for n, p in zip(size, padding, strict=True))
         layer = Layer(
             channels=channels,
             kernel_size=kernel_size,
             stride=stride,
             dilation=dilation,
             padding=padding,
-            norm=_entry(cfg, "norm", index),
-            max_pool=_entry(cfg, "max_pool", index),
-            size=after,
+            norm=cfg.at(index, "norm"),
+            max_pool=cfg.at(index, "max_pool"),
+            size=tuple((n + 2 * p - reach) // stride + 1 for n, p in zip(size, padding, strict=True)),
         )
         _check_layer(cfg, layer, index, size)
         layers.append(layer)
@@ -84,28 +81,11 @@ def plan_layers(cfg: CNNConfig, size: tuple[int, ...]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _entry(cfg: CNNConfig, key: str, index: int) -> Any:
-    value = getattr(cfg, key)
-    if not isinstance(value, tuple):
-        return value
-    if len(value) != len(cfg.output_channels):
-        raise ValueError(
-            f"{key} has {len(value)} entries, output_channels has {len(cfg.output_channels)}; give one for each layer, "
-            "or a single value for all."
-        )
-    return value[index]
-
-
 def _padding(size: int, stride: int, reach: int) -> int:
     return math.ceil((stride * (size // stride) - size - stride + reach) / 2)
 
 
 def _check_layer(cfg: CNNConfig, layer: Layer, index: int, size: tuple[int, ...]) -> None:
-    if min(layer.channels, layer.kernel_size, layer.stride, layer.dilation) < 1:
-        raise ValueError(
-            f"layer {index} has {layer.channels} channels, kernel_size {layer.kernel_size}, stride {layer.stride} and "
-            f"dilation {layer.dilation}; each must be at least 1."
-        )
     given = f"layer {index} (kernel_size {layer.kernel_size}, stride {layer.stride}, dilation {layer.dilation})"
     if min(layer.padding) < 0:
         raise ValueError(

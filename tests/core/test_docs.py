@@ -16,14 +16,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsl_jax.config import SECTIONS, RunnerConfig
+from rsl_jax import config
+from rsl_jax.config import RunnerConfig
 from tests.core.test_architecture import LAYERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION = DOCS / "configuration.md"
 TABLE = re.compile(r"<!-- keys of (\w+) -->\n(.*?)\n\n", re.DOTALL)
 DATACLASSES = {
-    cls.__name__: cls for cls in (RunnerConfig, *(cls for section in SECTIONS.values() for cls in section.values()))
+    name: getattr(config, name)
+    for name in config.__all__
+    if dataclasses.is_dataclass(getattr(config, name)) and name != "CustomConfig"
 }
 
 
@@ -41,12 +44,14 @@ def type_text(hint: typing.Any) -> str:
     if origin is typing.Literal:
         return ", ".join(f"`{choice}`" for choice in arguments)
     if origin in (typing.Union, types.UnionType):
-        if any(dataclasses.is_dataclass(argument) for argument in arguments):
-            return "section or null" if type(None) in arguments else "section"
-        return f"{type_text(arguments[0])} or null"
+        rest = [argument for argument in arguments if argument is not type(None)]
+        is_section = any(dataclasses.is_dataclass(argument) for argument in rest)
+        texts = ["section"] if is_section else [type_text(argument) for argument in rest]
+        return " or ".join(texts + ["null"] * (type(None) in arguments))
     if origin is tuple:
         size = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
-        return f"list of {size}{arguments[0].__name__}"
+        is_choice = typing.get_origin(arguments[0]) is typing.Literal
+        return "list of them" if is_choice else f"list of {size}{arguments[0].__name__}"
     if origin is not None:
         return "mapping"
     return "name or section" if hint is typing.Any else hint.__name__
@@ -64,17 +69,22 @@ def default_text(default: typing.Any) -> str:
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
+def default_of(field: dataclasses.Field) -> str:
+    """The default of a key, if it has one."""
+    if field.default_factory is not dataclasses.MISSING:
+        return default_text(field.default_factory())
+    return "required" if field.default is dataclasses.MISSING else default_text(field.default)
+
+
 def table(cls: type) -> str:
     """The Markdown table of a dataclass's keys."""
-    hints, means, defaults = typing.get_type_hints(cls), meanings(cls), cls()
+    hints, means = typing.get_type_hints(cls), meanings(cls)
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for field in dataclasses.fields(cls):
         if field.name == "extra":
             continue
-        default = default_text(getattr(defaults, field.name))
-        rows.append(
-            f"| `{field.name}` | {type_text(hints[field.name])} | {default} | {means[field.name].rstrip('.')} |"
-        )
+        kind, meaning = type_text(hints[field.name]), means[field.name].rstrip(".")
+        rows.append(f"| `{field.name}` | {kind} | {default_of(field)} | {meaning} |")
     return "\n".join(rows)
 
 

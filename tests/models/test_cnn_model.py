@@ -1,0 +1,207 @@
+"""The convolutional model: what it computes, how it is built, and what it refuses."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rsl_jax.config import CNNConfig, CNNModelConfig, RunnerConfig
+from rsl_jax.models import build_model
+from rsl_jax.modules import CNN, TRAINING, plan_layers
+from rsl_jax.types import Spec
+
+T, N = 4, 3
+SHAPES = {"policy": (2,), "depth": (1, 6, 7), "camera": (2, 5, 8)}
+SMALL = CNNConfig((3,), 3)
+NORMALIZED = CNNConfig((3, 4), 3, norm=("batch", "layer"), padding="zeros")
+
+
+def make(*groups, seed=0, **changes):
+    cfg = CNNModelConfig(hidden_dims=(5,), **{"cnn_cfg": SMALL, **changes})
+    model = build_model(cfg, Spec(SHAPES, 2, N), obs_set="actor", obs_groups={"actor": groups}, output_dim=2)
+    first = {group: jnp.zeros((1, *SHAPES[group])) for group in groups}
+    return model, {"params": {}, **jax.jit(model.init)(jax.random.key(seed), first, ())}
+
+
+def observe(seed=1, *leading):
+    keys = jax.random.split(jax.random.key(seed), len(SHAPES))
+    return {name: jax.random.normal(key, (*leading, *SHAPES[name])) for name, key in zip(SHAPES, keys, strict=True)}
+
+
+# --- what it computes -------------------------------------------------------------------------------------------------
+
+
+def test_vectors_come_before_images_and_pixels_in_the_order_channel_height_width():
+    model, variables = make("camera", "policy", cnn_cfg=CNNConfig((2,), 1, activation="identity"))
+    layer = variables["params"]["cnns"]["camera"]["layer_0"]
+    layer |= {"kernel": jnp.reshape(jnp.eye(2), (1, 1, 2, 2)), "bias": jnp.array([0.0, 10.0])}
+    observations = observe(1, N)
+    latent, _ = model.apply(variables, observations, (), method="latent")
+    pixels = observations["camera"] + jnp.array([0.0, 10.0])[:, None, None]
+    np.testing.assert_array_equal(latent, jnp.concatenate([observations["policy"], jnp.reshape(pixels, (N, -1))], 1))
+
+
+def test_images_alone_are_enough():
+    model, variables = make("camera")
+    assert model.apply(variables, observe(1, N), (), method="mode")[0].shape == (N, 2)
+
+
+def test_each_group_has_the_encoder_that_is_meant_for_it():
+    model, variables = make("camera", "depth", cnn_cfg={"depth": CNNConfig((4,), 2), "camera": SMALL})
+    shapes = jax.tree.map(jnp.shape, variables["params"]["cnns"])
+    assert shapes["depth"]["layer_0"]["kernel"] == (2, 2, 1, 4)
+    assert shapes["camera"]["layer_0"]["kernel"] == (3, 3, 2, 3)
+    latent, _ = model.apply(variables, observe(1, N), (), method="latent")
+    assert latent.shape == (N, 3 * 3 * 6 + 4 * 5 * 6)
+
+
+def test_kernels_start_as_pytorch_draws_them():
+    _, variables = make("camera", cnn_cfg=CNNConfig((200,), 3))
+    layer = variables["params"]["cnns"]["camera"]["layer_0"]
+    bound = 1 / np.sqrt(3 * 3 * 2)
+    for array in layer.values():
+        assert np.max(np.abs(array)) <= bound
+        assert np.std(array) == pytest.approx(bound / np.sqrt(3), rel=0.1)
+
+
+@pytest.fixture(scope="module")
+def normalized():
+    model, variables = make("depth", "policy", cnn_cfg=NORMALIZED, obs_normalization=True)
+    step = jax.jit(lambda variables, x: model.apply(variables, x, (), mutable=TRAINING))
+    unroll = jax.jit(
+        lambda variables, x: model.apply(variables, x, (), jnp.zeros((T, N), bool), method="unroll", mutable=TRAINING)
+    )
+    return model, variables, step, unroll
+
+
+def test_many_steps_equal_one_at_a_time_and_move_the_running_moments_alike(normalized):
+    _, variables, step, unroll = normalized
+    observations = observe(2, T, N)
+    outputs, moved = unroll(variables, observations)
+    for t in range(T):
+        (output, _), changed = step(variables, {name: x[t] for name, x in observations.items()})
+        variables = {**variables, **changed}
+        np.testing.assert_allclose(outputs[t], output, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(moved, {name: variables[name] for name in moved}, rtol=1e-5)
+
+
+def test_training_normalises_by_the_batch_and_play_by_the_running_moments(normalized):
+    model, variables, step, _ = normalized
+    observations = observe(3, N)
+    (trained, _), moved = step(variables, observations)
+    played, _ = model.apply(variables, observations, ())
+    assert np.max(np.abs(trained - played)) > 1e-3
+    for _ in range(200):
+        _, moved = step({**variables, **moved}, observations)
+    later, _ = model.apply({**variables, **moved}, observations, ())
+    # The running variance is the unbiased one.
+    np.testing.assert_allclose(later, trained, rtol=0.05, atol=0.02)
+
+
+def test_a_batch_alone_does_not_see_its_neighbours_at_play(normalized):
+    model, variables, _, _ = normalized
+    observations = observe(4, N)
+    together, _ = model.apply(variables, observations, (), method="mode")
+    alone, _ = model.apply(variables, {name: x[:1] for name, x in observations.items()}, (), method="mode")
+    np.testing.assert_allclose(together[:1], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_unrolls_at_play_too(normalized):
+    model, variables, _, _ = normalized
+    observations, dones = observe(5, T, N), jnp.zeros((T, N), bool)
+    outputs = model.apply(variables, observations, (), dones, method="unroll")
+    last, _ = model.apply(variables, {name: x[-1] for name, x in observations.items()}, ())
+    np.testing.assert_allclose(outputs[-1], last, rtol=1e-5, atol=1e-6)
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+
+
+def section(cnn_cfg):
+    return {"actor": {"class_name": "rsl_rl.models:CNNModel", "cnn_cfg": cnn_cfg}}
+
+
+def test_reads_one_encoder_for_all_and_goes_back_into_plain_types():
+    given = {
+        "output_channels": [8, 16],
+        "kernel_size": [5, 3],
+        "stride": 2,
+        "norm": ["batch", "none"],
+        "max_pool": True,
+    }
+    cfg = RunnerConfig.from_dict(section(given))
+    expected = CNNConfig((8, 16), (5, 3), stride=2, norm=("batch", "none"), max_pool=True)
+    assert cfg.actor == CNNModelConfig(cnn_cfg=expected)
+    assert RunnerConfig.from_dict(cfg.to_dict()) == cfg
+
+
+def test_reads_encoders_by_group():
+    small = {"output_channels": [8], "kernel_size": 3}
+    cfg = RunnerConfig.from_dict(section({"camera": small, "depth": {**small, "padding": "circular"}}))
+    assert cfg.actor.cnn_cfg == {"camera": CNNConfig((8,), 3), "depth": CNNConfig((8,), 3, padding="circular")}
+    assert RunnerConfig.from_dict(cfg.to_dict()) == cfg
+
+
+@pytest.mark.parametrize(
+    ("cnn_cfg", "error", "message"),
+    [
+        ({"kernel_size": 3}, ValueError, "actor.cnn_cfg needs the key 'output_channels'"),
+        ({"output_channels": [8], "kernel_sizes": 3}, ValueError, "Unknown key 'kernel_sizes'.*'kernel_size'"),
+        ({"output_channels": 8, "kernel_size": 3}, TypeError, "cnn_cfg.output_channels is a list; got 8"),
+        ({"output_channels": [8], "kernel_size": "3"}, TypeError, "kernel_size is of type int; got '3'"),
+        ({"output_channels": [8], "kernel_size": [3.5]}, TypeError, "kernel_size is of type int; got 3.5"),
+        ({"output_channels": [8], "kernel_size": 3, "padding": "zero"}, ValueError, "padding is one of.*'zeros'"),
+        ({"output_channels": [8], "kernel_size": 3, "norm": ["bach"]}, ValueError, "norm is one of.*'batch'"),
+        ({"camera": {"kernel_size": 3}}, ValueError, "actor.cnn_cfg.camera needs the key 'output_channels'"),
+        ([8, 16], TypeError, "actor.cnn_cfg is a section"),
+        ({"output_channels": [], "kernel_size": 3}, ValueError, "output_channels is empty"),
+        (
+            {"output_channels": [8, 8], "kernel_size": [3]},
+            ValueError,
+            "kernel_size has 1 entries, output_channels has 2",
+        ),
+        ({"output_channels": [8], "kernel_size": 3, "stride": 0}, ValueError, "stride must be at least 1; got 0"),
+    ],
+)
+def test_refuses_what_is_no_encoder(cnn_cfg, error, message):
+    with pytest.raises(error, match=message):
+        RunnerConfig.from_dict(section(cnn_cfg))
+
+
+@pytest.mark.parametrize(
+    ("groups", "changes", "message"),
+    [
+        (("policy",), {}, r"CNNModel needs an image group.*'actor' are \{'policy': \(2,\)\}.*use an MLPModel"),
+        (("camera",), {"cnn_cfg": None}, r"image groups \('camera',\) need a 'cnn_cfg', for example"),
+        (("camera",), {"obs_normalization": True}, r"only the images \('camera',\).*'norm'"),
+        (("camera",), {"cnn_cfg": {"camra": SMALL}}, r"encoders for \('camra',\).*'camra' is only among the encoders"),
+        (("camera", "depth"), {"cnn_cfg": {"camera": SMALL}}, "'depth' is only among the groups"),
+        (("camera",), {"cnn_cfg": CNNConfig((3,), 3, flatten=False)}, r"'camera' of the set 'actor'.*flatten to true"),
+        (("camera",), {"cnn_cfg": CNNConfig((3,), 6)}, r"'camera'.*\(2, 5, 8\): layer 0 \(kernel_size 6.*5 x 8 input"),
+        (("camera",), {"cnn_cfg": CNNConfig((3, 3), 3, stride=2)}, r"layer 1 .*leaves nothing of its 2 x 3 input"),
+        (("camera",), {"cnn_cfg": CNNConfig((3,), 1, stride=4, padding="zeros")}, "negative padding"),
+        (("depth",), {"cnn_cfg": CNNConfig((3,), 13, padding="reflect")}, "by 6 pixels, .*'reflect' has only 5"),
+        (("camera",), {"cnn_cfg": CNNConfig((3,), 3, activation="elo")}, "Unknown activation 'elo'.*'elu'"),
+    ],
+)
+def test_refuses_what_makes_no_model(groups, changes, message):
+    with pytest.raises(ValueError, match=message):
+        make(*groups, **changes)
+
+
+def test_refuses_groups_that_are_neither_vectors_nor_images():
+    spec = Spec({"heights": (4, 5), "camera": (1, 5, 8)}, 2, N)
+    groups = {"actor": ("camera", "heights")}
+    with pytest.raises(ValueError, match=r"'heights' of the set 'actor' has shape \(4, 5\).*images \[C, H, W\]|1-D"):
+        build_model(CNNModelConfig(cnn_cfg=SMALL), spec, obs_set="actor", obs_groups=groups, output_dim=2)
+
+
+@pytest.mark.parametrize("padding", ["none", "zeros"])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(4, 1, 1), (5, 2, 1), (3, 2, 2), (8, 4, 1)])
+def test_planned_sizes_are_the_real_ones(padding, kernel, stride, dilation):
+    cfg = CNNConfig((2, 3), (kernel, 2), stride=(stride, 2), dilation=dilation, padding=padding, max_pool=(True, False))
+    image = jax.ShapeDtypeStruct((1, 1, 37, 48), jnp.float32)
+    output, _ = jax.eval_shape(lambda x: CNN(cfg).init_with_output(jax.random.key(0), x), image)
+    height, width = plan_layers(cfg, (37, 48))[-1].pooled_size
+    assert output.shape == (1, 3 * height * width)
