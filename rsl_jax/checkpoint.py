@@ -8,6 +8,7 @@ executed, and it loads on any number and kind of devices.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import warnings
@@ -152,6 +153,19 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
         return _like(value, given[name]) if fits else value
 
     return jax.tree_util.tree_map_with_path(choose, template)
+
+
+def restore_state(template: TrainState, arrays: Mapping[str, Any], *, strict: bool = True) -> TrainState:
+    """:func:`restore` for a whole training state.
+
+    What it remembers of each environment is taken over as far as it fits; it stays the template's where there is
+    another number of them.
+    """
+    state, memory = dataclasses.replace(template, memory={}), arrays.get("memory", {})
+    state = restore(state, {name: part for name, part in arrays.items() if name != "memory"}, strict=strict)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return dataclasses.replace(state, memory=restore(template.memory, memory, strict=False))
 
 
 def _flatten(tree: Any) -> dict[str, Any]:

@@ -129,6 +129,8 @@ class TrainState:
         learning_rate: the rate in force, ``[]``.
         extensions: states of the extensions (RND, ...), by name.
         iteration: finished iterations, int32 ``[]``.
+        memory: what learning remembers of each environment from one rollout to the next, by who remembers; leaves
+            ``[N, ...]``, which follow the environments onto devices.
     """
 
     params: Mapping[str, Any]
@@ -137,6 +139,7 @@ class TrainState:
     learning_rate: Array
     extensions: Mapping[str, Any]
     iteration: Array
+    memory: Mapping[str, Any] = struct.field(default_factory=dict)
 
 
 class Algorithm(NamedTuple):
@@ -154,6 +157,7 @@ class Algorithm(NamedTuple):
         policy: ``(state, carry, observations) -> (actions [N, A], carry)``, deterministic, for play and export.
         policy_model: ``(state) -> (model, variables)`` of the policy, for export.
         reward_tags: tags of the rewards that ``prepare`` gives.
+        score_tag: the one among them that says which state is the best so far.
     """
 
     init: Callable[[Key], TrainState]
@@ -164,3 +168,4 @@ class Algorithm(NamedTuple):
     policy: Callable[[TrainState, Carry, Observations], tuple[Array, Carry]]
     policy_model: Callable[[TrainState], tuple[Any, dict[str, Any]]]
     reward_tags: tuple[str, ...] = ("Train/mean_reward",)
+    score_tag: str = "Train/mean_reward"

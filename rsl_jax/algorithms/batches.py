@@ -88,6 +88,26 @@ def _blocks_of_environments(batch: Batch, num: int) -> Batch:
     return dataclasses.replace(split_all(dataclasses.replace(batch, carry=()), 1), carry=carry)
 
 
+def augmented(batch: Batch, observations: Observations, actions: Array) -> Batch:
+    """A mini-batch whose samples were multiplied.
+
+    Args:
+        batch: the originals, ``[T', n]``.
+        observations: theirs first, then those of the copies; leaves ``[T', k n, ...]``.
+        actions: likewise, ``[T', k n, A]``.
+
+    Returns:
+        a mini-batch in which what else is known of the originals also holds for the copies; but for the distributions
+        that the actions came from, which are left as they are.
+    """
+    copies = actions.shape[1] // batch.actions.shape[1]
+    repeated: dict[str, Any] = {
+        name: jnp.tile(getattr(batch, name), (1, copies))
+        for name in ("log_probs", "values", "advantages", "returns", "dones")
+    }
+    return dataclasses.replace(batch, observations=observations, actions=actions, **repeated)
+
+
 def check_batch_sizes(*, num_envs: int, num_steps_per_env: int, num_mini_batches: int, recurrent: bool) -> None:
     """Refuse a split that leaves nothing, or cuts environments of a recurrent model apart.
 

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from rsl_jax import ops
-from rsl_jax.algorithms.batches import Batch, check_batch_sizes, mini_batches
-from rsl_jax.algorithms.optimizers import apply_gradients, resolve_optimizer
+from rsl_jax.algorithms.batches import Batch, augmented, check_batch_sizes, mini_batches
 from rsl_jax.algorithms.variables import (
     carry_of,
     init_models,
@@ -26,12 +25,18 @@ from rsl_jax.algorithms.variables import (
     with_carry,
 )
 from rsl_jax.config import PPOConfig, RunnerConfig
+from rsl_jax.extensions import Extension, build_extensions
 from rsl_jax.models import build_model, resolve_obs_groups
 from rsl_jax.modules import default_dtype
 from rsl_jax.ops.guards import keep_if_finite, non_finite
+from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
 from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TrainState
 
 Params = dict[str, Any]
+Logs = dict[str, Any]
+
+REWARD = "Train/mean_reward"
+"""Tag of the rewards that PPO learns from."""
 
 
 def ppo(
@@ -67,6 +72,7 @@ class PPO:
         actor: the policy's model.
         critic: the value function's model.
         optimizer: of both.
+        extension: all extensions as one.
         axis_name: mesh axis over which the environments are spread, or None.
         permute: ``(key, n) -> [n]``, how samples are shuffled.
     """
@@ -75,11 +81,12 @@ class PPO:
     actor: Any
     critic: Any
     optimizer: optax.GradientTransformation
+    extension: Extension
     axis_name: str | None = None
     permute: Callable[[Key, int], Array] = jax.random.permutation
 
     @classmethod
-    def build(cls, cfg: RunnerConfig, spec: Spec, **kwargs: Any) -> PPO:
+    def build(cls, cfg: RunnerConfig, spec: Spec, *, axis_name: str | None = None, **kwargs: Any) -> PPO:
         """From the config and the environment; see :func:`ppo`."""
         if not isinstance(cfg.algorithm, PPOConfig):
             raise TypeError(f"ppo needs a PPOConfig as the 'algorithm' section; got {type(cfg.algorithm).__name__}.")
@@ -91,13 +98,16 @@ class PPO:
                 "PPO samples its actions, so the 'actor' section needs a 'distribution_cfg', for example "
                 "{'class_name': 'GaussianDistribution'}."
             )
+        recurrent = bool(jax.tree.leaves((actor.initial_carry(1), critic.initial_carry(1))))
         check_batch_sizes(
             num_envs=spec.num_envs,
             num_steps_per_env=cfg.num_steps_per_env,
             num_mini_batches=cfg.algorithm.num_mini_batches,
-            recurrent=bool(jax.tree.leaves((actor.initial_carry(1), critic.initial_carry(1)))),
+            recurrent=recurrent,
         )
-        return cls(cfg.algorithm, actor, critic, resolve_optimizer(cfg.algorithm.optimizer), **kwargs)
+        optimizer = resolve_optimizer(cfg.algorithm.optimizer)
+        extension = build_extensions(cfg, spec, recurrent=recurrent, axis_name=axis_name)
+        return cls(cfg.algorithm, actor, critic, optimizer, extension, axis_name, **kwargs)
 
     def algorithm(self) -> Algorithm:
         """The record that the loops drive."""
@@ -109,6 +119,8 @@ class PPO:
             update=self.update,
             policy=self.policy,
             policy_model=lambda state: (self.actor, variables_of(state, "actor")),
+            reward_tags=(REWARD, *self.extension.reward_tags),
+            score_tag=self.extension.score_tag or REWARD,
         )
 
     @property
@@ -126,8 +138,9 @@ class PPO:
             statistics=statistics,
             opt_state=self.optimizer.init(params),
             learning_rate=jnp.asarray(self.cfg.learning_rate, default_dtype()),
-            extensions={},
+            extensions=self.extension.init(jax.random.fold_in(key, len(self.models))),
             iteration=jnp.zeros((), jnp.int32),
+            memory=self.extension.init_memory(),
         )
 
     def initial_carry(self, num_envs: int) -> Carry:
@@ -151,8 +164,10 @@ class PPO:
         return actions, with_carry(carry, actor=actor_carry)
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
-        """Nothing happens between collecting and learning; the environment's reward is what is reported."""
-        return state, rollout, {"Train/mean_reward": rollout.rewards}
+        """Let the extensions look at the rollout; what they make of its rewards is learned from and reported."""
+        extensions, memory, rollout, rewards = self.extension.prepare(state.extensions, state.memory, rollout)
+        state = dataclasses.replace(state, extensions=extensions, memory=memory)
+        return state, rollout, {REWARD: rollout.rewards, **rewards}
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
@@ -167,6 +182,8 @@ class PPO:
         metrics = self._metrics(learned, logs)
         # Last, so that an unchanged policy has a ratio of exactly 1.
         learned = update_statistics(self.models, learned, rollout.observations, axis_name=self.axis_name)
+        extensions = self.extension.update_statistics(learned.extensions, rollout.observations)
+        learned = dataclasses.replace(learned, extensions=extensions)
         learned = dataclasses.replace(keep_if_finite(learned, state, metrics), iteration=state.iteration + 1)
         return learned, rollout.last_carry, metrics
 
@@ -222,8 +239,8 @@ class PPO:
         # Most rollouts of long episodes hold no time-out at all; then the pass over the final observations is saved.
         return jax.lax.cond(jnp.any(rollout.time_outs), final_values, lambda: jnp.zeros_like(values))
 
-    def learn(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """One step of the optimiser on one mini-batch."""
+    def learn(self, state: TrainState, batch: Batch) -> tuple[TrainState, Logs]:
+        """One step of the optimiser, and of the extensions, on one mini-batch."""
         if self.cfg.normalize_advantage_per_mini_batch:
             batch = dataclasses.replace(batch, advantages=ops.standardize(batch.advantages, axis_name=self.axis_name))
         (_, logs), gradients = jax.value_and_grad(self.loss, has_aux=True)(state.params, state.statistics, batch)
@@ -234,50 +251,58 @@ class PPO:
         for name, gradient in gradients.items():
             clipped[name], logs[f"gradient_norm/{name}"] = ops.clip_by_global_norm(gradient, self.cfg.max_grad_norm)
         params, opt_state = apply_gradients(self.optimizer, clipped, state.opt_state, state.params, learning_rate)
-        logs["learning_rate"] = learning_rate
-        return dataclasses.replace(state, params=params, opt_state=opt_state, learning_rate=learning_rate), logs
+        extensions, losses = self.extension.learn(state.extensions, batch.observations)
+        logs |= {"learning_rate": learning_rate, "losses": logs["losses"] | losses}
+        state = dataclasses.replace(
+            state, params=params, opt_state=opt_state, learning_rate=learning_rate, extensions=extensions
+        )
+        return state, logs
 
-    def loss(self, params: Params, statistics: Params, batch: Batch) -> tuple[Array, Metrics]:
+    def loss(self, params: Params, statistics: Params, batch: Batch) -> tuple[Array, Logs]:
         """PPO's loss of a mini-batch and what it consists of."""
         cfg, distribution = self.cfg, self.actor.distribution
-        outputs = {}
-        for name, model in self.models.items():
+
+        def unroll(name: str, observations: Observations) -> Any:
+            model = self.models[name]
             model = model.clone(dtype=jnp.bfloat16) if cfg.use_mixed_precision else model
             variables = {"params": params[name], **statistics[name]}
-            carry = carry_of(batch.carry, name)
-            outputs[name] = model.apply(variables, batch.observations, carry, batch.dones, method="unroll")
-        policy, values = outputs["actor"], outputs["critic"][..., 0]
+            return model.apply(variables, observations, carry_of(batch.carry, name), batch.dones, method="unroll")
 
-        log_probs = distribution.log_prob(policy, batch.actions)
-        surrogate = ops.surrogate_loss(log_probs, batch.log_probs, batch.advantages, clip_param=cfg.clip_param)
+        samples = augmented(batch, *self.extension.augment(batch.observations, batch.actions))
+        policy, values = unroll("actor", samples.observations), unroll("critic", samples.observations)[..., 0]
+        log_probs = distribution.log_prob(policy, samples.actions)
+        surrogate = ops.surrogate_loss(log_probs, samples.log_probs, samples.advantages, clip_param=cfg.clip_param)
         if cfg.use_clipped_value_loss:
-            value = ops.clipped_value_loss(values, batch.values, batch.returns, clip_param=cfg.clip_param)
+            value = ops.clipped_value_loss(values, samples.values, samples.returns, clip_param=cfg.clip_param)
         else:
-            value = ops.value_loss(values, batch.returns)
-        entropy = jnp.mean(distribution.entropy(policy))
+            value = ops.value_loss(values, samples.returns)
+        added, losses = self.extension.loss(
+            lambda observations: distribution.mode(unroll("actor", observations)),
+            distribution.mode(policy),
+            batch.observations,
+        )
+        original = jax.tree.map(lambda x: x[:, : batch.values.shape[1]], policy)
+        entropy = jnp.mean(distribution.entropy(original))
         logs = {
-            "surrogate": surrogate,
-            "value": value,
-            "entropy": entropy,
-            "kl": jnp.mean(distribution.kl(batch.distribution_params, policy)),
-            "std": jnp.mean(distribution.std(policy)),
+            "losses": {"surrogate": surrogate, "value": value, "entropy": entropy, **losses},
+            "kl": jnp.mean(distribution.kl(batch.distribution_params, original)),
+            "std": jnp.mean(distribution.std(original)),
         }
-        return surrogate + cfg.value_loss_coef * value - cfg.entropy_coef * entropy, logs
+        return surrogate + cfg.value_loss_coef * value - cfg.entropy_coef * entropy + added, logs
 
     def _learning_rate(self, learning_rate: Array, kl: Array) -> Array:
         if self.cfg.schedule != "adaptive" or self.cfg.desired_kl is None:
             return learning_rate
         return ops.adapt_learning_rate(learning_rate, kl, desired_kl=self.cfg.desired_kl)
 
-    def _metrics(self, state: TrainState, logs: Metrics) -> Metrics:
-        checked = {f"loss.{name}": logs[name] for name in ("surrogate", "value", "entropy")}
+    def _metrics(self, state: TrainState, logs: Logs) -> Metrics:
+        checked = {f"loss.{name}": values for name, values in logs["losses"].items()}
         checked |= {f"gradient.{name}": logs[f"gradient_norm/{name}"] for name in state.params}
         return {
-            "Loss/value": jnp.mean(logs["value"]),
-            "Loss/surrogate": jnp.mean(logs["surrogate"]),
-            "Loss/entropy": jnp.mean(logs["entropy"]),
+            **{f"Loss/{name}": jnp.mean(values) for name, values in logs["losses"].items()},
             "Loss/learning_rate": state.learning_rate,
             "Policy/mean_std": logs["std"][-1, -1],
+            **self.extension.metrics(state.extensions),
             **non_finite(checked),
         }
 

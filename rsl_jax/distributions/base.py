@@ -23,7 +23,7 @@ class Distribution(NamedTuple):
         log_prob: ``(params, actions [..., A]) -> [...]``, summed over the actions.
         entropy: ``(params) -> [...]``, summed over the actions.
         kl: ``(old params, new params) -> KL(old || new) [...]``, summed over the actions.
-        mode: ``(network output) -> actions [..., A]``, the deterministic action (the mean, where there is one).
+        mode: ``(params) -> actions [..., A]``, the deterministic action (the mean, where there is one).
         std: ``(params) -> [..., A]``, how far samples spread; for the log.
         init_extra: ``() -> pytree`` of learnable parameters beside the network's (a standard deviation).
         learn_extra: whether those learn.
@@ -37,7 +37,7 @@ class Distribution(NamedTuple):
     log_prob: Callable[[DistributionParams, Array], Array]
     entropy: Callable[[DistributionParams], Array]
     kl: Callable[[DistributionParams, DistributionParams], Array]
-    mode: Callable[[Array], Array]
+    mode: Callable[[DistributionParams], Array]
     std: Callable[[DistributionParams], Array]
     init_extra: Callable[[], Any] = no_extra
     learn_extra: bool = True

@@ -52,7 +52,6 @@ def gaussian(
     return Distribution(
         output_dim=output_dim,
         params=params,
-        mode=lambda output: output,
         init_extra=lambda: {name: jnp.full(output_dim, start, default_dtype())},
         learn_extra=learn_std,
         **normal_functions(),
@@ -115,5 +114,6 @@ def normal_functions() -> dict[str, Any]:
         "log_prob": lambda params, actions: jnp.sum(normal(params).log_prob(actions), -1),
         "entropy": lambda params: jnp.sum(normal(params).entropy(), -1),
         "kl": lambda old, new: jnp.sum(normal_kl(old, new), -1),
+        "mode": lambda params: params[0],
         "std": lambda params: params[1],
     }

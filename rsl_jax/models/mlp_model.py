@@ -129,7 +129,7 @@ class MLPModel(nn.Module):
     def mode(self, observations: Observations, carry: Carry) -> tuple[Array, Carry]:
         """One step of the deterministic output ``[N, output_dim]``."""
         latent, carry = self.latent(observations, carry)
-        output = self._network_output(latent)
+        output = self.head(latent)
         return (self.distribution.mode(output) if self.distribution else output), carry
 
     def latent(self, observations: Observations, carry: Carry) -> tuple[Array, Carry]:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rsl_jax.checkpoint import Checkpoint, read_checkpoint, restore, save_checkpoint
+from rsl_jax.checkpoint import Checkpoint, read_checkpoint, restore, restore_state, save_checkpoint
 from rsl_jax.config import RunnerConfig
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.logging import Logger
@@ -249,7 +249,7 @@ class OnPolicyRunner:
         self.save(log_dir / f"model_{it}")
 
     def _remember_best(self, metrics: Mapping[str, float]) -> None:
-        reward = metrics.get("Train/mean_reward", np.nan)
+        reward = metrics.get(self.algorithm.score_tag, np.nan)
         if self.logger.log_dir is not None and reward > self._best_reward:
             self._best_reward = reward
             self._best_state = jax.tree.map(jnp.copy, self.state)
@@ -300,7 +300,7 @@ def _chosen_parts(
     state: TrainState, checkpoint: Checkpoint, load_cfg: Mapping[str, bool] | None, strict: bool
 ) -> TrainState:
     if load_cfg is None:
-        return restore(state, checkpoint.state, strict=strict)
+        return restore_state(state, checkpoint.state, strict=strict)
     fields = {
         "optimizer": ("opt_state", "learning_rate"),
         "iteration": ("iteration",),

@@ -148,8 +148,8 @@ def learn(
     Returns:
         the new state, the loop's with the hidden states to go on from and the episodes counted, and the metrics.
     """
-    prepared, rollout, rewards = algorithm.prepare(state, rollout)
-    learned, carry, metrics = algorithm.update(prepared, rollout, key)
+    prepared, prepared_rollout, rewards = algorithm.prepare(state, rollout)
+    learned, carry, metrics = algorithm.update(prepared, prepared_rollout, key)
     episodes, lengths = record_episodes(loop.episodes, rewards, rollout.dones)
     metrics |= episode_metrics(episodes, axis_name=axis_name)
     if max_episode_length is not None:

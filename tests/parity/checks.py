@@ -51,7 +51,8 @@ def check_losses(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]
     """Losses, KL and gradient norms of every mini-batch, and their means as they are reported."""
     for prefix, rollout, replay in pairs(recorded, replays):
         logs = replay.metrics["mini_batches"]
-        names = {f"losses/{name}": name for name in ("surrogate", "value", "entropy")}
+        logs = {**logs, **{f"losses/{name}": values for name, values in logs["losses"].items()}}
+        names = {f"losses/{name}": f"losses/{name}" for name in ("surrogate", "value", "entropy")}
         names |= {f"norm/{name}": f"gradient_norm/{name}" for name in ("actor", "critic")}
         for theirs, ours in {**names, "kl": "kl"}.items():
             norm = max(np.linalg.norm(rollout[theirs]), SMALLEST_NORMS.get(theirs, 0.0))

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rsl_jax.algorithms.optimizers import apply_gradients, resolve_optimizer
 from rsl_jax.distributions import gaussian
 from rsl_jax.modules import init_normalizer, normalize, resolve_activation, update_normalizer
 from rsl_jax.ops import clip_by_global_norm
+from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
 
 from .cases import ACTIVATIONS, MAX_NORMS, NORMALIZER_BATCHES, NORMALIZER_UNTIL, OPTIMIZERS, STD_RANGE, STD_TYPES
 from .comparison import Arrays, assert_close, load, section
