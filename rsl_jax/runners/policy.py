@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.ops import reset_carry
 from rsl_jax.runners.devices import place, resolve_device
-from rsl_jax.types import Algorithm, TrainState
+from rsl_jax.types import Algorithm, Carry, TrainState
 
 
 class InferencePolicy:
@@ -34,14 +34,14 @@ class InferencePolicy:
         self._reset = jax.jit(reset_carry)
 
     def __call__(self, observations: Mapping[str, Any]) -> Any:
-        """The deterministic actions."""
+        """The deterministic actions.
+
+        Raises:
+            ValueError: if there are hidden states, but of another number of robots than there are observations.
+        """
         inputs = to_jax_observations(observations)
-        num_envs = next(iter(inputs.values())).shape[0]
-        if self._carry is None:
-            self._carry = self._algorithm.initial_carry(num_envs)
-        elif self._env is not None and jax.tree.leaves(self._carry):
-            self.reset(to_jax(self._env.episode_length_buf) == 0)
-        actions, self._carry = self._act(self._state, self._carry, inputs)
+        carry = self._remembered(next(iter(inputs.values())).shape[0])
+        actions, self._carry = self._act(self._state, carry, inputs)
         return like(observations, actions)
 
     def reset(self, dones: Any = None) -> None:
@@ -50,3 +50,19 @@ class InferencePolicy:
             self._carry = None
         else:
             self._carry = self._reset(self._carry, to_jax(dones).astype(bool))
+
+    def _remembered(self, num_envs: int) -> Carry:
+        """Hidden states before the coming step, leaves ``[num_envs, ...]``."""
+        if self._carry is None:
+            return self._algorithm.initial_carry(num_envs)
+        if not jax.tree.leaves(self._carry):
+            return self._carry
+        size = jax.tree.leaves(self._carry)[0].shape[0]
+        if size != num_envs:
+            raise ValueError(
+                f"This recurrent policy remembers {size} robots; got observations of {num_envs}. Call reset() first to "
+                "act for others."
+            )
+        if self._env is not None and self._env.num_envs == num_envs:
+            return self._reset(self._carry, to_jax(self._env.episode_length_buf) == 0)
+        return self._carry
