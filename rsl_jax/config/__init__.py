@@ -6,7 +6,12 @@ not in RSL-RL are marked so. Floats of an algorithm may be traced by JAX, which 
 
 from rsl_jax.config.algorithms import AlgorithmConfig, PPOConfig
 from rsl_jax.config.base import CustomConfig
-from rsl_jax.config.distributions import DistributionConfig, GaussianDistributionConfig
+from rsl_jax.config.distributions import (
+    BetaDistributionConfig,
+    DistributionConfig,
+    GaussianDistributionConfig,
+    HeteroscedasticGaussianDistributionConfig,
+)
 from rsl_jax.config.models import CNNConfig, CNNModelConfig, MLPModelConfig, ModelConfig, RNNModelConfig
 from rsl_jax.config.reading import SECTIONS, structural_fields
 from rsl_jax.config.runner import RunnerConfig
@@ -14,11 +19,13 @@ from rsl_jax.config.runner import RunnerConfig
 __all__ = [
     "SECTIONS",
     "AlgorithmConfig",
+    "BetaDistributionConfig",
     "CNNConfig",
     "CNNModelConfig",
     "CustomConfig",
     "DistributionConfig",
     "GaussianDistributionConfig",
+    "HeteroscedasticGaussianDistributionConfig",
     "MLPModelConfig",
     "ModelConfig",
     "PPOConfig",

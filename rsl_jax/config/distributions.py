@@ -27,7 +27,41 @@ class GaussianDistributionConfig:
     learn_std: bool = True
 
 
-DistributionConfig = Union[GaussianDistributionConfig, CustomConfig]  # noqa: UP007 (isinstance and tyro want a Union)
+@dataclass(frozen=True)
+class HeteroscedasticGaussianDistributionConfig:
+    """Diagonal Gaussian whose standard deviations are outputs of the network.
 
-DISTRIBUTION_CONFIGS: Mapping[str, type] = {"GaussianDistribution": GaussianDistributionConfig}
+    Attributes:
+        init_std: initial standard deviation.
+        std_range: smallest and largest standard deviation.
+        std_type: whether the network gives the standard deviation itself (scalar) or its logarithm.
+    """
+
+    class_name: str = "HeteroscedasticGaussianDistribution"
+    init_std: float = 1.0
+    std_range: tuple[float, float] = (1e-6, 1e6)
+    std_type: Literal["scalar", "log"] = "scalar"
+
+
+@dataclass(frozen=True)
+class BetaDistributionConfig:
+    """Beta distribution, for actions within bounds.
+
+    Attributes:
+        action_range: smallest and largest action.
+    """
+
+    class_name: str = "BetaDistribution"
+    action_range: tuple[float, float] = (-1.0, 1.0)
+
+
+DistributionConfig = Union[  # noqa: UP007 (isinstance and tyro want a Union)
+    GaussianDistributionConfig, HeteroscedasticGaussianDistributionConfig, BetaDistributionConfig, CustomConfig
+]
+
+DISTRIBUTION_CONFIGS: Mapping[str, type] = {
+    "GaussianDistribution": GaussianDistributionConfig,
+    "HeteroscedasticGaussianDistribution": HeteroscedasticGaussianDistributionConfig,
+    "BetaDistribution": BetaDistributionConfig,
+}
 """By ``class_name``."""

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from rsl_jax.distributions.base import Distribution
+from rsl_jax.distributions.beta import beta
 from rsl_jax.distributions.gaussian import gaussian
+from rsl_jax.distributions.heteroscedastic_gaussian import heteroscedastic_gaussian
 
 DISTRIBUTIONS: Mapping[str, Callable[..., Distribution]] = {
     "GaussianDistribution": gaussian,
+    "HeteroscedasticGaussianDistribution": heteroscedastic_gaussian,
+    "BetaDistribution": beta,
 }
 
-__all__ = ["DISTRIBUTIONS", "Distribution", "gaussian"]
+__all__ = ["DISTRIBUTIONS", "Distribution", "beta", "gaussian", "heteroscedastic_gaussian"]

@@ -40,8 +40,9 @@ def adapt_learning_rate(
     Args:
         learning_rate: the rate in force, ``[]``.
         kl: how far the policy has moved, mean ``KL(old || new)``, ``[]``.
-        desired_kl: how far it should move. Beyond twice of it the rate falls by ``factor``, below half of it (and above
-            0, which is what an unchanged policy shows) it rises by ``factor``.
+        desired_kl: how far it should move. Beyond twice of it the rate falls by ``factor``. Below half of it the rate
+            rises by ``factor``, unless the policy has not moved at all, of which rounding leaves less than
+            one digit of 1.
         factor: of one change.
         minimum: floor of a falling rate.
         maximum: cap of a rising rate.
@@ -52,5 +53,5 @@ def adapt_learning_rate(
     slower = jnp.maximum(minimum, learning_rate / factor)
     faster = jnp.minimum(maximum, learning_rate * factor)
     too_far = kl > 2 * desired_kl
-    too_near = (kl < desired_kl / 2) & (kl > 0)
+    too_near = (kl < desired_kl / 2) & (kl > jnp.finfo(kl.dtype).eps)
     return jnp.where(too_far, slower, jnp.where(too_near, faster, learning_rate))

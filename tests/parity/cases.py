@@ -51,7 +51,9 @@ def train_cfg(
     obs_groups: dict[str, list[str]] | None = None,
 ) -> dict[str, Any]:
     """A complete configuration: small defaults, and what a case changes about them."""
-    gaussian = {"class_name": "GaussianDistribution", "init_std": 1.0, "std_type": "scalar", **(distribution or {})}
+    distribution = distribution or {}
+    if "class_name" not in distribution:
+        distribution = {"class_name": "GaussianDistribution", "init_std": 1.0, "std_type": "scalar", **distribution}
     model = {"class_name": "MLPModel", "hidden_dims": [16, 8], "activation": "elu", "obs_normalization": False}
     ppo = {
         "class_name": "PPO",
@@ -75,7 +77,7 @@ def train_cfg(
         "save_interval": 50,
         "obs_groups": obs_groups or SYMMETRIC,
         "algorithm": {**ppo, **(algorithm or {})},
-        "actor": {**model, "distribution_cfg": gaussian, **(actor or {})},
+        "actor": {**model, "distribution_cfg": distribution, **(actor or {})},
         "critic": {**model, **(critic or {})},
     }
     return copy.deepcopy(cfg)
@@ -89,6 +91,8 @@ def rnn(kind: str, layers: int, **changes: Any) -> dict[str, Any]:
 
 SYMMETRIC = {"actor": ["policy"], "critic": ["policy"]}
 ASYMMETRIC = {"actor": ["policy"], "critic": ["policy", "privileged"]}
+
+HETEROSCEDASTIC = "HeteroscedasticGaussianDistribution"
 
 CASES: dict[str, Case] = {
     case.name: case
@@ -138,6 +142,28 @@ CASES: dict[str, Case] = {
                 distribution={"std_range": (0.2, 0.9), "init_std": 1.0},
             ),
         ),
+        # The standard deviation starts at the end of its range, so that the optimiser moves it to both sides.
+        Case(
+            "heteroscedastic",
+            train_cfg(
+                {"entropy_coef": 0.05},
+                actor={"obs_normalization": True},
+                distribution={
+                    "class_name": HETEROSCEDASTIC,
+                    "std_type": "log",
+                    "init_std": 0.5,
+                    "std_range": (0.1, 0.5),
+                },
+            ),
+        ),
+        Case(
+            "beta",
+            train_cfg(
+                {"num_learning_epochs": 4, "entropy_coef": 0.1},
+                actor={"obs_normalization": True},
+                distribution={"class_name": "BetaDistribution", "action_range": (-2.0, 5.0)},
+            ),
+        ),
         Case(
             "hard_clipping",
             train_cfg({"num_learning_epochs": 4, "max_grad_norm": 0.05, "clip_param": 0.05, "entropy_coef": 0.1}),
@@ -165,6 +191,13 @@ CASES: dict[str, Case] = {
         Case("lstm_critic_only", train_cfg({"use_clipped_value_loss": False}, critic=rnn("lstm", 1))),
     )
 }
+
+DISTRIBUTIONS: dict[str, dict[str, Any]] = {
+    "heteroscedastic": {"class_name": HETEROSCEDASTIC, "std_range": (0.5, 2.0)},
+    "heteroscedastic_log": {"class_name": HETEROSCEDASTIC, "std_type": "log", "std_range": (0.5, 2.0)},
+    "beta": {"class_name": "BetaDistribution", "action_range": (-2.0, 5.0)},
+}
+"""Distributions whose parameters are all outputs of the network."""
 
 ACTIVATIONS = (
     "elu",

@@ -1,18 +1,21 @@
 """Writes the recordings in ``data/``: ``python -m tests.parity.generate``, with rsl-rl-lib==5.5.1 installed.
 
-The same version of it and of PyTorch gives the same numbers again, since everything random is seeded.
+Names of recordings after it write only those. The same version of it and of PyTorch gives the same numbers again,
+since everything random is seeded.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .cases import CASES
 from .reference import Arrays, record
-from .reference_ops import record_ops
+from .reference_ops import record_distributions, record_ops
 
 DATA = Path(__file__).parent / "data"
 DTYPES = ("float64", "float32")
@@ -21,37 +24,48 @@ REFERENCE_VERSION = "5.5.1"
 CLOSEST_KL = 1e-3
 """How near, relatively, the KL of a recording may come to where the adaptive rule jumps; rounding must not decide."""
 
+SMALLEST_KL = 1e-6
+"""A KL between 0 and this could be that of an unchanged policy, but for rounding."""
+
+BUILDING_BLOCKS: dict[str, Callable[[str], Arrays]] = {"ops": record_ops, "distributions": record_distributions}
+
+
+class CloseCallError(RuntimeError):
+    """A recording that rounding could turn into another one."""
+
 
 def check_margin(name: str, arrays: Arrays, desired_kl: float) -> None:
     """Refuses a recording that rounding could turn into another one.
 
     Raises:
-        RuntimeError: if a mini-batch's KL is too near to a threshold of the adaptive learning rate.
+        CloseCallError: if a mini-batch's KL is too near to a threshold of the adaptive learning rate.
     """
-    for key, kl in arrays.items():
-        if not key.endswith("/kl"):
-            continue
-        for threshold in (desired_kl / 2, desired_kl * 2):
-            margin = np.min(np.abs(kl / threshold - 1))
-            if margin < CLOSEST_KL:
-                raise RuntimeError(f"{name}: {key} is within {margin:.1e} of a threshold; give the case another seed.")
+    kl = np.concatenate([array for key, array in arrays.items() if key.endswith("/kl")])
+    margin = min(np.min(np.abs(kl / threshold - 1)) for threshold in (desired_kl / 2, desired_kl * 2))
+    if margin < CLOSEST_KL or np.any((kl > 0) & (kl < SMALLEST_KL)):
+        raise CloseCallError(f"{name}: a KL is too near to a threshold; give the case another seed.")
 
 
-def main() -> None:
-    """Write all recordings."""
+def record_case(name: str, dtype: str) -> Arrays:
+    """The recording of a case, if rounding decides nothing in it."""
+    arrays = record(CASES[name], dtype)
+    check_margin(name, arrays, CASES[name].train_cfg["algorithm"]["desired_kl"])
+    return arrays
+
+
+def main(names: Sequence[str]) -> None:
+    """Write the recordings of these names, or all."""
     version = importlib.metadata.version("rsl-rl-lib")
     if version != REFERENCE_VERSION:
         raise SystemExit(f"The recordings are of rsl-rl-lib {REFERENCE_VERSION}; {version} is installed.")
     DATA.mkdir(exist_ok=True)
     for dtype in DTYPES:
-        recordings = {name: record(case, dtype) for name, case in CASES.items()}
-        for name, arrays in recordings.items():
-            check_margin(name, arrays, CASES[name].train_cfg["algorithm"]["desired_kl"])
-        for name, arrays in {**recordings, "ops": record_ops(dtype)}.items():
+        for name in names or (*CASES, *BUILDING_BLOCKS):
+            arrays = BUILDING_BLOCKS[name](dtype) if name in BUILDING_BLOCKS else record_case(name, dtype)
             path = DATA / f"{name}_{dtype}.npz"
             np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
             print(f"{path.name}: {len(arrays)} arrays, {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

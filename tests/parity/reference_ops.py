@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from rsl_rl.modules import EmpiricalNormalization
+from rsl_rl.modules import distribution as distributions
 from rsl_rl.modules.distribution import GaussianDistribution
 from rsl_rl.utils import resolve_nn_activation, resolve_optimizer
 
-from .cases import ACTIVATIONS, MAX_NORMS, NORMALIZER_BATCHES, NORMALIZER_UNTIL, OPTIMIZERS, STD_RANGE, STD_TYPES
+from .cases import (
+    ACTIVATIONS,
+    DISTRIBUTIONS,
+    MAX_NORMS,
+    NORMALIZER_BATCHES,
+    NORMALIZER_UNTIL,
+    NUM_ACTIONS,
+    OPTIMIZERS,
+    STD_RANGE,
+    STD_TYPES,
+)
 from .reference import Arrays, default_dtype, prefixed, to_array, to_tensor, vector
 
 
@@ -126,3 +139,48 @@ def set_std(parameter: torch.nn.Parameter, std: np.ndarray, kind: str) -> None:
     """Gives a learnable standard deviation its value, or the logarithm of it."""
     with torch.no_grad():
         parameter.copy_(to_tensor(std if kind == "scalar" else np.log(std)))
+
+
+def record_distributions(dtype: str, seed: int = 0) -> Arrays:
+    """All of :data:`DISTRIBUTIONS` on the same random outputs of a network.
+
+    Returns:
+        ``output``, ``new_output`` ``[K, 2, A]``, and for each distribution ``NAME/actions [K, A]``, of which the first
+        and the last row lie on the bounds of the action range, ``/log_prob``, ``/entropy``, ``/kl``
+        ``[K]``, ``/mode``, ``/std`` ``[K, A]`` and ``/gradient [K, 2, A]``, of the sum of log-probabilities and
+        entropies with respect to the output.
+    """
+    generator = np.random.default_rng(seed)
+    shape = (12, 2, NUM_ACTIONS)
+    outputs = {name: generator.normal(scale=2.0, size=shape) for name in ("output", "new_output")}
+    unit_actions = generator.uniform(size=(shape[0], NUM_ACTIONS))
+    unit_actions[0], unit_actions[-1] = 0.0, 1.0
+    with default_dtype(dtype):
+        arrays = {name: to_array(to_tensor(array)) for name, array in outputs.items()}
+        for name, cfg in DISTRIBUTIONS.items():
+            low, high = cfg.get("action_range", (-1.0, 1.0))
+            recorded = record_distribution(cfg, actions=low + (high - low) * unit_actions, **outputs)
+            arrays |= prefixed(name, recorded)
+    return arrays
+
+
+def record_distribution(cfg: dict[str, Any], output: np.ndarray, new_output: np.ndarray, actions: np.ndarray) -> Arrays:
+    """What a distribution makes of the outputs of a network; see :func:`record_distributions`."""
+    arguments = {name: value for name, value in cfg.items() if name != "class_name"}
+    distribution = getattr(distributions, cfg["class_name"])(NUM_ACTIONS, **arguments)
+    distribution.update(to_tensor(new_output))
+    new_params = distribution.params
+    leaf = to_tensor(output).requires_grad_()
+    distribution.update(leaf)
+    log_prob, entropy = distribution.log_prob(to_tensor(actions)), distribution.entropy
+    (log_prob.sum() + entropy.sum()).backward()
+    results = {
+        "actions": to_tensor(actions),
+        "log_prob": log_prob,
+        "entropy": entropy,
+        "kl": distribution.kl_divergence(distribution.params, new_params),
+        "mode": distribution.deterministic_output(leaf),
+        "std": distribution.std,
+        "gradient": leaf.grad,
+    }
+    return {name: to_array(result) for name, result in results.items()}

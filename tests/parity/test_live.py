@@ -12,17 +12,28 @@ from typing import Any
 
 import jax
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 
-from .cases import ACTIVATIONS, ASYMMETRIC, CASES, OPTIMIZERS, STD_TYPES, SYMMETRIC, Case, train_cfg
+from .cases import (
+    ACTIVATIONS,
+    ASYMMETRIC,
+    CASES,
+    HETEROSCEDASTIC,
+    OPTIMIZERS,
+    STD_TYPES,
+    SYMMETRIC,
+    Case,
+    train_cfg,
+)
 from .checks import assert_agreement
 from .comparison import replay
 from .oracle import require_oracle
 
 require_oracle()
 
-from .reference import record  # noqa: E402 (needs what the line above looks for)
+from .generate import CloseCallError, check_margin  # noqa: E402 (needs what the line above looks for)
+from .reference import record  # noqa: E402
 
 EXAMPLES = os.environ.get("RSL_JAX_LIVE_EXAMPLES")
 
@@ -31,7 +42,16 @@ def assert_agrees_live(case: Case) -> None:
     """Record and replay in float64, where only the formulas can differ."""
     with jax.enable_x64(True):
         recorded = record(case, "float64")
+        check_margin(case.name, recorded, case.train_cfg["algorithm"]["desired_kl"])
         assert_agreement(case, recorded, "float64", replay(case, recorded))
+
+
+def assert_agrees_or_is_no_case(case: Case) -> None:
+    """For random cases: those in which rounding decides are none."""
+    try:
+        assert_agrees_live(case)
+    except CloseCallError:
+        reject()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -76,13 +96,20 @@ ALGORITHMS = st.fixed_dictionaries(
         "max_grad_norm": st.floats(0.02, 5.0),
     }
 )
-DISTRIBUTIONS = st.fixed_dictionaries(
-    {
-        "init_std": st.floats(0.5, 1.5),
-        "std_type": st.sampled_from(STD_TYPES),
-        "std_range": st.tuples(st.floats(0.01, 0.6), st.floats(0.7, 3.0)),
-        "learn_std": st.booleans(),
-    }
+STANDARD_DEVIATIONS = {
+    "init_std": st.floats(0.5, 1.5),
+    "std_type": st.sampled_from(STD_TYPES),
+    "std_range": st.tuples(st.floats(0.01, 0.6), st.floats(0.7, 3.0)),
+}
+DISTRIBUTIONS = st.one_of(
+    st.fixed_dictionaries({"learn_std": st.booleans(), **STANDARD_DEVIATIONS}),
+    st.fixed_dictionaries({"class_name": st.just(HETEROSCEDASTIC), **STANDARD_DEVIATIONS}),
+    st.fixed_dictionaries(
+        {
+            "class_name": st.just("BetaDistribution"),
+            "action_range": st.tuples(st.floats(-3.0, -0.5), st.floats(0.5, 3.0)),
+        }
+    ),
 )
 MINI_BATCHES = {"feed-forward": st.integers(1, 5), "recurrent": st.sampled_from([1, 2, 4])}
 MODELS = {"feed-forward": models(), "recurrent": models() | recurrent_models()}
@@ -124,10 +151,10 @@ def examples(number: int) -> settings:
 @examples(4)
 @given(case=random_cases("feed-forward"))
 def test_random_configurations(case: Case) -> None:
-    assert_agrees_live(case)
+    assert_agrees_or_is_no_case(case)
 
 
 @examples(2)
 @given(case=random_cases("recurrent"))
 def test_random_recurrent_configurations(case: Case) -> None:
-    assert_agrees_live(case)
+    assert_agrees_or_is_no_case(case)
