@@ -20,14 +20,16 @@ from rsl_jax.algorithms.variables import (
     carry_of,
     init_models,
     initial_carry,
+    parts_of,
     update_statistics,
     variables_of,
     with_carry,
+    with_parts,
 )
 from rsl_jax.config import PPOConfig, RunnerConfig
 from rsl_jax.extensions import Extension, build_extensions
-from rsl_jax.models import build_model, resolve_obs_groups
-from rsl_jax.modules import default_dtype
+from rsl_jax.models import ENCODERS, build_model, resolve_obs_groups, with_encoders_of
+from rsl_jax.modules import TRAINING, default_dtype
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
 from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TrainState
@@ -73,6 +75,7 @@ class PPO:
         critic: the value function's model.
         optimizer: of both.
         extension: all extensions as one.
+        shared: the actor's parts that the critic uses, too.
         axis_name: mesh axis over which the environments are spread, or None.
         permute: ``(key, n) -> [n]``, how samples are shuffled.
     """
@@ -82,6 +85,7 @@ class PPO:
     critic: Any
     optimizer: optax.GradientTransformation
     extension: Extension
+    shared: tuple[str, ...] = ()
     axis_name: str | None = None
     permute: Callable[[Key, int], Array] = jax.random.permutation
 
@@ -92,7 +96,9 @@ class PPO:
             raise TypeError(f"ppo needs a PPOConfig as the 'algorithm' section; got {type(cfg.algorithm).__name__}.")
         obs_groups = resolve_obs_groups(list(spec.observations), cfg.obs_groups, ["actor", "critic"])
         actor = build_model(cfg.actor, spec, obs_set="actor", obs_groups=obs_groups, output_dim=spec.num_actions)
-        critic = build_model(cfg.critic, spec, obs_set="critic", obs_groups=obs_groups, output_dim=1)
+        shared = (ENCODERS,) if cfg.algorithm.share_cnn_encoders else ()
+        critic_cfg = with_encoders_of(cfg.actor, cfg.critic, spec.observations, obs_groups) if shared else cfg.critic
+        critic = build_model(critic_cfg, spec, obs_set="critic", obs_groups=obs_groups, output_dim=1)
         if actor.distribution is None:
             raise ValueError(
                 "PPO samples its actions, so the 'actor' section needs a 'distribution_cfg', for example "
@@ -107,7 +113,7 @@ class PPO:
         )
         optimizer = resolve_optimizer(cfg.algorithm.optimizer)
         extension = build_extensions(cfg, spec, recurrent=recurrent, axis_name=axis_name)
-        return cls(cfg.algorithm, actor, critic, optimizer, extension, axis_name, **kwargs)
+        return cls(cfg.algorithm, actor, critic, optimizer, extension, shared, axis_name, **kwargs)
 
     def algorithm(self) -> Algorithm:
         """The record that the loops drive."""
@@ -132,7 +138,7 @@ class PPO:
 
     def init(self, key: Key) -> TrainState:
         """Parameters as PyTorch would draw them, and everything else untouched."""
-        params, statistics = init_models(self.models, key)
+        params, statistics = init_models(self.models, key, shared=self.shared)
         return TrainState(
             params=params,
             statistics=statistics,
@@ -151,8 +157,8 @@ class PPO:
 
     def act(self, state: TrainState, carry: Carry, observations: Observations, key: Key) -> tuple[Carry, Step]:
         """Sample actions. Values wait until the rollout is complete; only a recurrent critic's memory moves on here."""
-        params, actor_carry = self._step(self.actor, "actor", state, carry, observations)
-        _, critic_carry = self._step(self.critic, "critic", state, carry, observations)
+        params, actor_carry = self._apply("actor", state, observations, carry_of(carry, "actor"))
+        _, critic_carry = self._apply("critic", state, observations, carry_of(carry, "critic"))
         distribution = self.actor.distribution
         actions = distribution.sample(params, key)
         step = Step(actions, distribution.log_prob(params, actions), params)
@@ -160,7 +166,8 @@ class PPO:
 
     def policy(self, state: TrainState, carry: Carry, observations: Observations) -> tuple[Array, Carry]:
         """The deterministic action and the next hidden states."""
-        actions, actor_carry = self._step(self.actor, "actor", state, carry, observations, method="mode")
+        variables = variables_of(state, "actor")
+        actions, actor_carry = self.actor.apply(variables, observations, carry_of(carry, "actor"), method="mode")
         return actions, with_carry(carry, actor=actor_carry)
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
@@ -217,7 +224,7 @@ class PPO:
         )
         dones = jnp.concatenate([rollout.dones, jnp.zeros_like(rollout.dones[:1])])
         carry = carry_of(rollout.carry, "critic")
-        values = self.critic.apply(variables_of(state, "critic"), observations, carry, dones, method="unroll")[..., 0]
+        values = self._apply("critic", state, observations, carry, dones, method="unroll")[..., 0]
         return values[:-1], values[-1]
 
     def time_out_values(self, state: TrainState, rollout: Rollout, values: Array) -> Array:
@@ -226,14 +233,8 @@ class PPO:
             return jnp.where(rollout.time_outs, values, 0)
 
         def final_values() -> Array:
-            following = self.critic.apply(
-                variables_of(state, "critic"),
-                rollout.observations,
-                rollout.final_observations,
-                carry_of(rollout.carry, "critic"),
-                rollout.dones,
-                method="unroll_ahead",
-            )[..., 0]
+            carry, seen = carry_of(rollout.carry, "critic"), (rollout.observations, rollout.final_observations)
+            following = self._apply("critic", state, *seen, carry, rollout.dones, method="unroll_ahead")[..., 0]
             return jnp.where(rollout.time_outs, following, 0)
 
         # Most rollouts of long episodes hold no time-out at all; then the pass over the final observations is saved.
@@ -243,30 +244,32 @@ class PPO:
         """One step of the optimiser, and of the extensions, on one mini-batch."""
         if self.cfg.normalize_advantage_per_mini_batch:
             batch = dataclasses.replace(batch, advantages=ops.standardize(batch.advantages, axis_name=self.axis_name))
-        (_, logs), gradients = jax.value_and_grad(self.loss, has_aux=True)(state.params, state.statistics, batch)
-        gradients = ops.mean_over_devices(gradients, self.axis_name)
-        logs = ops.mean_over_devices(logs, self.axis_name)
+        (_, aux), gradients = jax.value_and_grad(self.loss, has_aux=True)(state.params, state.statistics, batch)
+        gradients, (logs, moved) = ops.mean_over_devices((gradients, aux), self.axis_name)
         learning_rate = self._learning_rate(state.learning_rate, logs["kl"])
-        clipped = {}
-        for name, gradient in gradients.items():
-            clipped[name], logs[f"gradient_norm/{name}"] = ops.clip_by_global_norm(gradient, self.cfg.max_grad_norm)
-        params, opt_state = apply_gradients(self.optimizer, clipped, state.opt_state, state.params, learning_rate)
+        for name in self.models:
+            # One after the other, so that what is shared is clipped with each, as in RSL-RL.
+            gradient, norm = ops.clip_by_global_norm(parts_of(gradients, name, self.shared), self.cfg.max_grad_norm)
+            gradients, logs[f"gradient_norm/{name}"] = with_parts(gradients, name, gradient, self.shared), norm
+        params, opt_state = apply_gradients(self.optimizer, gradients, state.opt_state, state.params, learning_rate)
+        statistics = {name: {**state.statistics[name], **moved[name]} for name in self.models}
         extensions, losses = self.extension.learn(state.extensions, batch.observations)
         logs |= {"learning_rate": learning_rate, "losses": logs["losses"] | losses}
-        state = dataclasses.replace(
-            state, params=params, opt_state=opt_state, learning_rate=learning_rate, extensions=extensions
-        )
-        return state, logs
+        changed = dataclasses.replace(state, params=params, opt_state=opt_state, learning_rate=learning_rate)
+        return dataclasses.replace(changed, statistics=statistics, extensions=extensions), logs
 
-    def loss(self, params: Params, statistics: Params, batch: Batch) -> tuple[Array, Logs]:
-        """PPO's loss of a mini-batch and what it consists of."""
+    def loss(self, params: Params, statistics: Params, batch: Batch) -> tuple[Array, tuple[Logs, Params]]:
+        """PPO's loss of a mini-batch; what it consists of, and the statistics that its samples moved."""
         cfg, distribution = self.cfg, self.actor.distribution
+        moved: Params = {name: {} for name in self.models}
 
         def unroll(name: str, observations: Observations) -> Any:
             model = self.models[name]
             model = model.clone(dtype=jnp.bfloat16) if cfg.use_mixed_precision else model
-            variables = {"params": params[name], **statistics[name]}
-            return model.apply(variables, observations, carry_of(batch.carry, name), batch.dones, method="unroll")
+            variables = {"params": parts_of(params, name, self.shared), **statistics[name], **moved[name]}
+            inputs = (observations, carry_of(batch.carry, name), batch.dones)
+            output, moved[name] = model.apply(variables, *inputs, method="unroll", mutable=TRAINING)
+            return output
 
         samples = augmented(batch, *self.extension.augment(batch.observations, batch.actions))
         policy, values = unroll("actor", samples.observations), unroll("critic", samples.observations)[..., 0]
@@ -288,7 +291,8 @@ class PPO:
             "kl": jnp.mean(distribution.kl(batch.distribution_params, original)),
             "std": jnp.mean(distribution.std(original)),
         }
-        return surrogate + cfg.value_loss_coef * value - cfg.entropy_coef * entropy + added, logs
+        loss = surrogate + cfg.value_loss_coef * value - cfg.entropy_coef * entropy + added
+        return loss, (logs, moved)
 
     def _learning_rate(self, learning_rate: Array, kl: Array) -> Array:
         if self.cfg.schedule != "adaptive" or self.cfg.desired_kl is None:
@@ -306,7 +310,7 @@ class PPO:
             **non_finite(checked),
         }
 
-    def _step(
-        self, model: Any, name: str, state: TrainState, carry: Carry, observations: Observations, method: Any = None
-    ) -> tuple[Any, Carry]:
-        return model.apply(variables_of(state, name), observations, carry_of(carry, name), method=method)
+    def _apply(self, name: str, state: TrainState, *inputs: Any, method: str | None = None) -> Any:
+        """Run a model as in learning, so that an unchanged policy says the same then; statistics stay as they are."""
+        variables = variables_of(state, name, self.shared)
+        return self.models[name].apply(variables, *inputs, method=method, mutable=TRAINING)[0]

@@ -15,12 +15,18 @@ from rsl_jax.types import Carry, Key, Observations, TrainState
 Models = Mapping[str, Any]
 """Linen modules with the methods of :class:`rsl_jax.models.MLPModel`, by name."""
 
+OWNER = "actor"
+"""The model that shared parts belong to: they stand in a state once, among its parameters."""
 
-def init_models(models: Models, key: Key) -> tuple[dict[str, Any], dict[str, Any]]:
+
+def init_models(models: Models, key: Key, *, shared: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters of all models, as PyTorch would draw them, and what they learn without gradients; each by name."""
     keys = jax.random.split(key, len(models))
     variables = {name: init_variables(model, k) for (name, model), k in zip(models.items(), keys, strict=True)}
-    return {name: collections.pop("params") for name, collections in variables.items()}, variables
+    params = {name: collections.pop("params") for name, collections in variables.items()}
+    for name in models:
+        params = with_parts(params, name, params[name], shared)
+    return params, variables
 
 
 def init_variables(model: Any, key: Key) -> dict[str, Any]:
@@ -29,9 +35,21 @@ def init_variables(model: Any, key: Key) -> dict[str, Any]:
     return {"params": {}, **model.init(key, observations, model.initial_carry(1))}
 
 
-def variables_of(state: TrainState, name: str) -> dict[str, Any]:
+def variables_of(state: TrainState, name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:
     """All collections of a model's variables."""
-    return {"params": state.params[name], **state.statistics[name]}
+    return {"params": parts_of(state.params, name, shared), **state.statistics[name]}
+
+
+def parts_of(tree: Mapping[str, Any], name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A model's parts of parameters (or gradients) by model, and those that the actor owns and all models share."""
+    return {**tree[name], **{part: tree[OWNER][part] for part in shared}}
+
+
+def with_parts(tree: Mapping[str, Any], name: str, parts: Mapping[str, Any], shared: tuple[str, ...] = ()) -> Any:
+    """The tree with other ``parts`` for a model, what it shares included; the inverse of :func:`parts_of`."""
+    own = {part: value for part, value in parts.items() if part not in shared}
+    tree = {**tree, name: own}
+    return {**tree, OWNER: {**tree[OWNER], **{part: parts[part] for part in shared}}}
 
 
 def initial_carry(models: Models, num_envs: int) -> Carry:

@@ -29,6 +29,8 @@ class PPOConfig:
         max_grad_norm: largest gradient norm, of actor and critic apart.
         normalize_advantage_per_mini_batch: normalise advantages in each mini-batch, not once a rollout.
         use_mixed_precision: run the networks of the update in bfloat16.
+        share_cnn_encoders: let the critic use the actor's encoders, which then learn from both losses; its own cnn_cfg
+            is ignored.
         time_out_bootstrap: what stands in for the unseen rest of an episode that ran out of time (not in RSL-RL): final
             takes the value of the final observation where the environment hands it over, current takes the value of the
             observation before, as RSL-RL does.
@@ -51,6 +53,7 @@ class PPOConfig:
     max_grad_norm: float = 1.0
     normalize_advantage_per_mini_batch: bool = False
     use_mixed_precision: bool = False
+    share_cnn_encoders: bool = False
     time_out_bootstrap: Literal["final", "current"] = "final"
     grad_reduce_bucket_mb: float = 25
 

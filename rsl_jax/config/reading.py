@@ -26,7 +26,7 @@ SECTIONS: Mapping[str, Mapping[str, type]] = {
 }
 """What ``class_name`` may be in each section, and the dataclass that then holds it."""
 
-SWITCHED_OFF: Mapping[str, tuple[str, ...]] = {"PPOConfig": ("rnd_cfg", "symmetry_cfg", "share_cnn_encoders")}
+SWITCHED_OFF: Mapping[str, tuple[str, ...]] = {"PPOConfig": ("rnd_cfg", "symmetry_cfg")}
 """RSL-RL's keys of features that are not here yet; configs often hold them switched off, which is accepted."""
 
 

@@ -97,12 +97,11 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
     Raises:
         ValueError: if the two do not fit: names the arrays that one has and the other has not, or the shapes.
     """
-    wanted = {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
+    wanted = _by_path(like)
     found: dict[str, Array] = {}
     unused = []
     for name, value in state_dict.items():
-        rule, match = _rule_of(name)
-        targets = rule.targets(match) if rule is not None and match is not None else (name,)
+        rule, targets = _rule_of(name)
         path = next((target for target in targets if target in wanted), None)
         if path is not None and rule is not None:
             found[path] = _fitted(rule.convert(_to_numpy(value)), wanted[path], name, path)
@@ -143,8 +142,10 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
                 f"The checkpoint has no '{key}', only {_listed(checkpoint)}. RSL-RL 5 writes one; a checkpoint of an "
                 "earlier version must be loaded and saved again by version 5."
             )
+        like = {"params": params[name], **statistics[name]}
+        owner = checkpoint.get("actor_state_dict", {}) if name != "actor" else {}
         try:
-            variables = params_from_state_dict(checkpoint[key], {"params": params[name], **statistics[name]})
+            variables = params_from_state_dict(_without_shared(checkpoint[key], owner, like), like)
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from error
         params[name] = variables.pop("params")
@@ -160,12 +161,24 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
     )
 
 
-def _rule_of(name: str) -> tuple[Rule | None, re.Match[str] | None]:
+def _without_shared(state_dict: Mapping[str, Any], owner: Mapping[str, Any], like: Any) -> dict[str, Any]:
+    """A state dict without the encoders that are its owner's, and have no place in the model that borrows them."""
+    wanted = _by_path(like)
+
+    def is_borrowed(name: str) -> bool:
+        known = name.startswith("cnns.") and name in owner and not wanted.keys() & set(_rule_of(name)[1])
+        return known and np.array_equal(_to_numpy(state_dict[name]), _to_numpy(owner[name]))
+
+    return {name: array for name, array in state_dict.items() if not is_borrowed(name)}
+
+
+def _rule_of(name: str) -> tuple[Rule | None, tuple[str, ...]]:
+    """The rule for a name and where it may go; without a rule only its own name."""
     for rule in RULES:
         match = re.fullmatch(rule.pattern, name)
         if match:
-            return rule, match
-    return None, None
+            return rule, rule.targets(match)
+    return None, (name,)
 
 
 def _fitted(array: np.ndarray, like: Array, name: str, path: str) -> Array:
@@ -179,6 +192,10 @@ def _fitted(array: np.ndarray, like: Array, name: str, path: str) -> Array:
 
 def _to_numpy(value: Any) -> np.ndarray:
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _by_path(tree: Any) -> dict[str, Any]:
+    return {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _path(path: Any) -> str:

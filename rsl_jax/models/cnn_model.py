@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax.core import DenyList
 
-from rsl_jax.config import CNNConfig
+from rsl_jax.config import CNNConfig, CNNModelConfig, ModelConfig
 from rsl_jax.models.mlp_model import MLPModel
 from rsl_jax.modules import TRAINING, Encoders, plan_layers, resolve_activation
 from rsl_jax.types import Array, Carry, Observations
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+ENCODERS = "cnns"
+"""Under this name the encoders stand in a model's collections of variables."""
 
 
 class CNNModel(MLPModel):
@@ -81,6 +85,28 @@ class CNNModel(MLPModel):
         """What the MLP sees, ``[..., D]``: 1-D observations first, then the images' features."""
         vectors = [self.normalized(observations)] if self.groups_1d else []
         return jnp.concatenate([*vectors, *self.cnns(observations)], axis=-1), carry
+
+
+def with_encoders_of(
+    actor: ModelConfig, critic: ModelConfig, obs_shapes: Shapes, obs_groups: Mapping[str, tuple[str, ...]]
+) -> ModelConfig:
+    """The critic's section, with the actor's encoders in place of its own.
+
+    Raises:
+        ValueError: if one of the two has no encoders, or they look at different images.
+    """
+    if not (isinstance(actor, CNNModelConfig) and isinstance(critic, CNNModelConfig)):
+        raise ValueError(
+            "share_cnn_encoders lets the critic use the actor's encoders, so both must be a CNNModel; the actor is "
+            f"{actor.class_name}, the critic {critic.class_name}. Change the one that is not, or switch sharing off."
+        )
+    seen = {name: image_groups(obs_shapes, obs_groups[name]) for name in ("actor", "critic")}
+    if set(seen["actor"]) != set(seen["critic"]):
+        raise ValueError(
+            f"share_cnn_encoders needs the same image groups for both; the actor sees {seen['actor']}, the critic "
+            f"{seen['critic']}. Change obs_groups, or switch sharing off."
+        )
+    return dataclasses.replace(critic, cnn_cfg=actor.cnn_cfg)
 
 
 def image_groups(obs_shapes: Shapes, obs_groups: tuple[str, ...]) -> tuple[str, ...]:

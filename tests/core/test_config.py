@@ -121,7 +121,7 @@ def test_only_floats_may_be_traced():
 
 
 def test_features_that_are_not_here_yet_may_be_switched_off():
-    off = {"class_name": "PPO", "rnd_cfg": None, "symmetry_cfg": None, "share_cnn_encoders": False}
+    off = {"class_name": "PPO", "rnd_cfg": None, "symmetry_cfg": None}
     assert RunnerConfig.from_dict({"algorithm": off}).algorithm == PPOConfig()
     with pytest.raises(ValueError, match=r"algorithm.rnd_cfg asks for what rsl_jax cannot do yet"):
         RunnerConfig.from_dict({"algorithm": {**off, "rnd_cfg": {"weight": 1.0}}})

@@ -14,7 +14,7 @@ NUM_STEPS = 6
 NUM_ENVS = 8
 NUM_ACTIONS = 3
 NUM_ROLLOUTS = 2
-OBSERVATION_SIZES = {"policy": 5, "privileged": 4}
+OBSERVATION_SHAPES = {"policy": (5,), "privileged": (4,), "camera": (2, 6, 5), "depth": (1, 5, 7)}
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Case:
     time_out_probability: float | None = 0.5
 
     @property
-    def observation_sizes(self) -> dict[str, int]:
-        """Size of every observation group that the case's models look at."""
+    def observation_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every observation group that the case's models look at."""
         used = {group for groups in self.train_cfg["obs_groups"].values() for group in groups}
-        return {name: size for name, size in OBSERVATION_SIZES.items() if name in used}
+        return {name: shape for name, shape in OBSERVATION_SHAPES.items() if name in used}
 
 
 def train_cfg(
@@ -87,6 +87,12 @@ def rnn(kind: str, layers: int, **changes: Any) -> dict[str, Any]:
     """A small recurrent model, as a change to ``train_cfg``'s."""
     sizes = {"rnn_type": kind, "rnn_hidden_dim": 6, "rnn_num_layers": layers, "hidden_dims": [8]}
     return {"class_name": "RNNModel", **sizes, **changes}
+
+
+def cnn(output_channels: list[int], kernel_size: Any, **changes: Any) -> dict[str, Any]:
+    """A small convolutional model with one encoder for all image groups, as a change to ``train_cfg``'s."""
+    encoder = {"output_channels": output_channels, "kernel_size": kernel_size, **changes}
+    return {"class_name": "CNNModel", "hidden_dims": [8], "cnn_cfg": encoder}
 
 
 SYMMETRIC = {"actor": ["policy"], "critic": ["policy"]}
@@ -189,6 +195,43 @@ CASES: dict[str, Case] = {
         ),
         Case("gru_two_layers_actor_only", train_cfg({"num_mini_batches": 2}, actor=rnn("gru", 2))),
         Case("lstm_critic_only", train_cfg({"use_clipped_value_loss": False}, critic=rnn("lstm", 1))),
+        # Images: running moments, of the update and of returns that are normalised step by step.
+        Case(
+            "cnn_batch_norm",
+            train_cfg(
+                {"optimizer": "sgd", "learning_rate": 0.02},
+                actor={
+                    **cnn([3, 4], [3, 2], padding="zeros", norm="batch", max_pool=[True, False]),
+                    "obs_normalization": True,
+                },
+                critic=cnn([3], 3, stride=2, padding="replicate", norm="batch", global_pool="avg"),
+                obs_groups={"actor": ["camera", "policy"], "critic": ["camera"]},
+            ),
+        ),
+        # The norm that both share is well below that of either, so that what is shared is clipped twice.
+        Case(
+            "cnn_shared_encoders",
+            train_cfg(
+                {"share_cnn_encoders": True, "max_grad_norm": 0.3, "optimizer": "sgd", "learning_rate": 0.02},
+                actor=cnn([3, 4], 3, padding="reflect", norm=["layer", "none"], stride=[1, 2], activation="tanh"),
+                critic={"class_name": "CNNModel", "hidden_dims": [6]},
+                obs_groups={"actor": ["policy", "camera"], "critic": ["privileged", "camera"]},
+            ),
+        ),
+        Case(
+            "cnn_encoder_by_group",
+            train_cfg(
+                {"num_learning_epochs": 4, "desired_kl": 0.005},
+                actor={
+                    "class_name": "CNNModel",
+                    "cnn_cfg": {
+                        "camera": {"output_channels": [3], "kernel_size": 3, "dilation": 2, "padding": "circular"},
+                        "depth": {"output_channels": [4], "kernel_size": 2, "global_pool": "max"},
+                    },
+                },
+                obs_groups={"actor": ["depth", "camera"], "critic": ["privileged"]},
+            ),
+        ),
     )
 }
 

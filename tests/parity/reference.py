@@ -66,17 +66,18 @@ def prefixed(prefix: str, arrays: Arrays) -> Arrays:
 class SyntheticEnv(VecEnv):
     """The sizes that ``PPO.construct_algorithm`` asks an environment for; it cannot be stepped."""
 
-    def __init__(self, num_envs: int, num_actions: int, observation_sizes: dict[str, int]) -> None:
+    def __init__(self, num_envs: int, num_actions: int, observation_shapes: dict[str, tuple[int, ...]]) -> None:
         self.num_envs = num_envs
         self.num_actions = num_actions
         self.max_episode_length = 1000
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
         self.device = "cpu"
         self.cfg: dict[str, Any] = {}
-        self._sizes = observation_sizes
+        self._shapes = observation_shapes
 
     def get_observations(self) -> TensorDict:
-        return TensorDict({name: torch.zeros(self.num_envs, size) for name, size in self._sizes.items()}, self.num_envs)
+        zeros = {name: torch.zeros(self.num_envs, *shape) for name, shape in self._shapes.items()}
+        return TensorDict(zeros, self.num_envs)
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
         raise NotImplementedError("the rollouts of this environment are made up beforehand")
@@ -89,6 +90,9 @@ def build_ppo(train_cfg: dict[str, Any], env: VecEnv) -> PPO:
         warnings.simplefilter("ignore")
         algorithm = PPO.construct_algorithm(env.get_observations(), env, cfg, "cpu")
     algorithm.train_mode()
+    # Encoders that are shared stand in this list twice and would be moved twice by each step; we move them once.
+    for group in algorithm.optimizer.param_groups:
+        group["params"] = list(dict.fromkeys(group["params"]))
     return algorithm
 
 
@@ -107,7 +111,7 @@ def record(case: Case, dtype: str) -> Arrays:
     generator = np.random.default_rng(case.seed)
     with default_dtype(dtype):
         torch.manual_seed(case.seed)
-        env = SyntheticEnv(NUM_ENVS, NUM_ACTIONS, case.observation_sizes)
+        env = SyntheticEnv(NUM_ENVS, NUM_ACTIONS, case.observation_shapes)
         algorithm = build_ppo(case.train_cfg, env)
         arrays = prefixed("initial", state_dicts(algorithm))
         arrays |= {f"order/{name}": np.array(list(learning_parameters(algorithm, name))) for name in MODELS}
@@ -126,13 +130,15 @@ def record_iteration(algorithm: PPO, case: Case, generator: np.random.Generator)
         ``hidden/MODEL/0`` and, of an LSTM, ``/1`` ``[T, layers, N, H]``), ``returns`` and ``advantages`` ``[T, N]``, of
         each mini-batch ``losses/surrogate``, ``/value``, ``/entropy``, ``kl``, ``learning_rate``, ``norm/MODEL``
         ``[M]``, of the first one the vectors ``gradient/MODEL`` and ``clipped/MODEL`` ``[P]``; after the update
-        ``after/MODEL`` ``[P]`` and, where observations are normalised, ``normalizer/MODEL/NAME``.
+        ``after/MODEL`` ``[P]`` and, where observations are normalised, ``normalizer/MODEL/NAME``; running moments of
+        encoders before and after it, ``moments_before/MODEL/NAME`` and ``moments/MODEL/NAME``.
     """
     arrays = synthetic_rollout(case, generator)
     arrays |= collect(algorithm, case, arrays)
     storage = algorithm.storage
     arrays["returns"] = to_array(storage.returns[..., 0])
     arrays["advantages"] = to_array(storage.advantages[..., 0])
+    arrays |= prefixed("moments_before", running_moments(algorithm))
     with recording(algorithm, generator) as recorder:
         losses = algorithm.update()
     arrays |= recorder.arrays()
@@ -142,18 +148,19 @@ def record_iteration(algorithm: PPO, case: Case, generator: np.random.Generator)
     for name in MODELS:
         model = getattr(algorithm, name)
         arrays[f"after/{name}"] = vector(learning_parameters(algorithm, name).values())
-        buffers = {key.removeprefix("obs_normalizer."): to_array(value) for key, value in model.named_buffers()}
-        arrays |= prefixed(f"normalizer/{name}", buffers)
-    return arrays
+        if model.obs_normalization:
+            buffers = {key: to_array(value) for key, value in model.obs_normalizer.named_buffers()}
+            arrays |= prefixed(f"normalizer/{name}", buffers)
+    return arrays | prefixed("moments", running_moments(algorithm))
 
 
 def synthetic_rollout(case: Case, generator: np.random.Generator) -> Arrays:
     """Made-up observations, rewards and ends of episodes."""
     arrays: Arrays = {}
     dtype = torch.zeros(()).numpy().dtype
-    for name, size in case.observation_sizes.items():
-        offset, scale = generator.normal(size=size), generator.uniform(0.5, 2.0, size)
-        samples = offset + scale * generator.normal(size=(NUM_STEPS + 1, NUM_ENVS, size))
+    for name, shape in case.observation_shapes.items():
+        offset, scale = generator.normal(size=shape), generator.uniform(0.5, 2.0, shape)
+        samples = offset + scale * generator.normal(size=(NUM_STEPS + 1, NUM_ENVS, *shape))
         arrays[f"observations/{name}"] = samples.astype(dtype)
     shape = (NUM_STEPS, NUM_ENVS)
     arrays["rewards"] = generator.normal(size=shape).astype(dtype)
@@ -164,7 +171,7 @@ def synthetic_rollout(case: Case, generator: np.random.Generator) -> Arrays:
 
 def collect(algorithm: PPO, case: Case, rollout: Arrays) -> Arrays:
     """Acts on given observations and computes the returns; gives what the storage then holds."""
-    groups = {name: to_tensor(rollout[f"observations/{name}"]) for name in case.observation_sizes}
+    groups = {name: to_tensor(rollout[f"observations/{name}"]) for name in case.observation_shapes}
     report_time_outs = case.time_out_probability is not None
 
     def observe(step: int) -> TensorDict:
@@ -198,6 +205,11 @@ def state_dicts(algorithm: PPO) -> Arrays:
         state = getattr(algorithm, name).state_dict()
         arrays |= prefixed(name, {key: to_array(value) for key, value in state.items()})
     return arrays
+
+
+def running_moments(algorithm: PPO) -> Arrays:
+    """``MODEL/NAME`` of what batch normalisations remember."""
+    return {name: array for name, array in state_dicts(algorithm).items() if "running_" in name}
 
 
 def learning_parameters(algorithm: PPO, model: str) -> dict[str, torch.nn.Parameter]:
@@ -248,11 +260,12 @@ def recording(algorithm: PPO, generator: np.random.Generator) -> Iterator[Record
             recorder.gradients[f"gradient/{model}"] = vector(p.grad for p in parameters_of[model])
         norm = clip(clipped, max_norm)
         recorder.norms[model].append(norm.item())
-        if first:
-            recorder.gradients[f"clipped/{model}"] = vector(p.grad for p in parameters_of[model])
         return norm
 
     def step_and_record() -> None:
+        for model, parameters in parameters_of.items():
+            if not recorder.scalars:
+                recorder.gradients[f"clipped/{model}"] = vector(p.grad for p in parameters)
         recorder.scalars.append(scalars_of(algorithm, sys._getframe(1).f_locals))
         step()
 

@@ -99,8 +99,8 @@ def test_a_checkpoint_acts_as_it_did_in_rsl_rl(name: str, tmp_path: Path) -> Non
     state = train_state_from_checkpoint(checkpoint, ppo.init(jax.random.key(1)))
 
     generator = np.random.default_rng(0)
-    sizes = case.observation_sizes
-    observations = {key: generator.normal(size=(NUM_ENVS, size)).astype(np.float32) for key, size in sizes.items()}
+    shapes = case.observation_shapes
+    observations = {key: generator.normal(size=(NUM_ENVS, *shape)).astype(np.float32) for key, shape in shapes.items()}
     with torch.inference_mode():
         batch = TensorDict({key: torch.as_tensor(array) for key, array in observations.items()}, NUM_ENVS)
         actions = expected.actor(batch).numpy()
@@ -117,7 +117,7 @@ def train_and_save(case: Case, path: Path):
     from .reference import SyntheticEnv, build_ppo, record_iteration
 
     torch.manual_seed(case.seed)
-    ppo = build_ppo(case.train_cfg, SyntheticEnv(NUM_ENVS, NUM_ACTIONS, case.observation_sizes))
+    ppo = build_ppo(case.train_cfg, SyntheticEnv(NUM_ENVS, NUM_ACTIONS, case.observation_shapes))
     record_iteration(ppo, case, np.random.default_rng(case.seed))
     torch.save({**ppo.save(), "iter": 7, "infos": None}, path)
     return ppo
