@@ -6,6 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rsl_jax.algorithms import PPO
+from rsl_jax.algorithms.batches import Batch
+from rsl_jax.algorithms.variables import parts_of, variables_of, with_parts
 from rsl_jax.config import CNNConfig, CNNModelConfig, RunnerConfig
 from rsl_jax.models import build_model
 from rsl_jax.modules import CNN, TRAINING, plan_layers
@@ -205,3 +208,91 @@ def test_planned_sizes_are_the_real_ones(padding, kernel, stride, dilation):
     output, _ = jax.eval_shape(lambda x: CNN(cfg).init_with_output(jax.random.key(0), x), image)
     height, width = plan_layers(cfg, (37, 48))[-1].pooled_size
     assert output.shape == (1, 3 * height * width)
+
+
+# --- sharing ----------------------------------------------------------------------------------------------------------
+
+SHARING = {
+    "algorithm": {"class_name": "PPO", "share_cnn_encoders": True, "num_mini_batches": 1},
+    "actor": {
+        "class_name": "CNNModel",
+        "hidden_dims": [5],
+        "cnn_cfg": {"output_channels": [3], "kernel_size": 3},
+        "distribution_cfg": {"class_name": "GaussianDistribution"},
+    },
+    "critic": {"class_name": "CNNModel", "hidden_dims": [4]},
+    "obs_groups": {"actor": ["camera"], "critic": ["policy", "camera"]},
+}
+
+
+def sharing(**changes):
+    return PPO.build(RunnerConfig.from_dict({**SHARING, **changes}), Spec(SHAPES, 2, N))
+
+
+def test_shared_encoders_stand_in_the_state_once():
+    params = sharing().init(jax.random.key(0)).params
+    assert set(params["actor"]) == {"cnns", "mlp", "distribution"}
+    assert set(params["critic"]) == {"mlp"}
+
+
+def test_parts_are_put_back_where_they_came_from():
+    tree = {"actor": {"cnns": 1, "mlp": 2}, "critic": {"mlp": 3}}
+    assert parts_of(tree, "critic", ("cnns",)) == {"cnns": 1, "mlp": 3}
+    assert with_parts(tree, "critic", {"cnns": 4, "mlp": 5}, ("cnns",)) == {
+        "actor": {"cnns": 4, "mlp": 2},
+        "critic": {"mlp": 5},
+    }
+    assert with_parts(tree, "actor", {"cnns": 4, "mlp": 5}, ("cnns",)) == {
+        "actor": {"cnns": 4, "mlp": 5},
+        "critic": {"mlp": 3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"critic": {"class_name": "MLPModel"}}, "both must be a CNNModel; the actor is CNNModel, the critic MLPModel"),
+        (
+            {"obs_groups": {"actor": ["camera"], "critic": ["depth"]}},
+            r"same image groups.*the actor sees \('camera',\), the critic \('depth',\)",
+        ),
+    ],
+)
+def test_refuses_to_share_what_cannot_be_shared(changes, message):
+    with pytest.raises(ValueError, match=message):
+        sharing(**changes)
+
+
+def test_an_image_given_to_an_mlp_is_refused():
+    critic = {"class_name": "MLPModel"}
+    algorithm = {"class_name": "PPO", "num_mini_batches": 1}
+    with pytest.raises(ValueError, match=r"MLPModel.*'camera' of the set 'critic' has shape \(2, 5, 8\).*CNNModel"):
+        sharing(algorithm=algorithm, critic=critic)
+
+
+def test_running_moments_are_the_same_on_all_devices():
+    cfg = {
+        **SHARING,
+        "algorithm": {**SHARING["algorithm"], "share_cnn_encoders": False},
+        "critic": {"class_name": "MLPModel"},
+    }
+    cfg["obs_groups"] = {"actor": ["camera"], "critic": ["policy"]}
+    cfg["actor"] = {**cfg["actor"], "cnn_cfg": {"output_channels": [3], "kernel_size": 3, "norm": "batch"}}
+    ppo = PPO.build(RunnerConfig.from_dict(cfg), Spec(SHAPES, 2, N), axis_name="devices")
+    state = ppo.init(jax.random.key(0))
+    batch = Batch(
+        observations=observe(1, 2, 1, N),
+        actions=jnp.zeros((2, 1, N, 2)),
+        distribution_params=(jnp.zeros((2, 1, N, 2)), jnp.ones((2, 1, N, 2))),
+        **{name: jnp.zeros((2, 1, N)) for name in ("log_probs", "values", "advantages", "returns", "dones")},
+        carry=(),
+    )
+    learned, _ = jax.jit(jax.vmap(ppo.learn, in_axes=(None, 0), axis_name="devices"))(state, batch)
+    moments = learned.statistics["actor"]["batch_statistics"]["cnns"]["camera"]["layer_1"]["mean"]
+    assert np.all(moments[0] != 0)
+    np.testing.assert_array_equal(moments[0], moments[1])
+    alone = jax.vmap(lambda x: ppo.actor.apply(variables_of(state, "actor"), x, (), mutable=TRAINING)[1])
+    each = alone({"camera": batch.observations["camera"][:, 0]})["batch_statistics"]["cnns"]["camera"]["layer_1"][
+        "mean"
+    ]
+    np.testing.assert_allclose(moments[0], jnp.mean(each, 0), rtol=1e-5)

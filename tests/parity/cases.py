@@ -212,7 +212,13 @@ CASES: dict[str, Case] = {
         Case(
             "cnn_shared_encoders",
             train_cfg(
-                {"share_cnn_encoders": True, "max_grad_norm": 0.3, "optimizer": "sgd", "learning_rate": 0.02},
+                {
+                    "share_cnn_encoders": True,
+                    "max_grad_norm": 0.3,
+                    "schedule": "fixed",
+                    "optimizer": "sgd",
+                    "learning_rate": 0.2,
+                },
                 actor=cnn([3, 4], 3, padding="reflect", norm=["layer", "none"], stride=[1, 2], activation="tanh"),
                 critic={"class_name": "CNNModel", "hidden_dims": [6]},
                 obs_groups={"actor": ["policy", "camera"], "critic": ["privileged", "camera"]},

@@ -86,7 +86,16 @@ def test_error_in_a_checkpoint_names_the_model(state: TrainState, recorded: Arra
         train_state_from_checkpoint(checkpoint, state)
 
 
-@pytest.mark.parametrize("name", [NORMALIZED, "rmsprop_normalized_asymmetric", "fixed_std_remainder_dropped"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        NORMALIZED,
+        "rmsprop_normalized_asymmetric",
+        "fixed_std_remainder_dropped",
+        "cnn_batch_norm",
+        "cnn_shared_encoders",
+    ],
+)
 def test_a_checkpoint_acts_as_it_did_in_rsl_rl(name: str, tmp_path: Path) -> None:
     require_oracle()
     import torch
@@ -103,11 +112,21 @@ def test_a_checkpoint_acts_as_it_did_in_rsl_rl(name: str, tmp_path: Path) -> Non
     observations = {key: generator.normal(size=(NUM_ENVS, *shape)).astype(np.float32) for key, shape in shapes.items()}
     with torch.inference_mode():
         batch = TensorDict({key: torch.as_tensor(array) for key, array in observations.items()}, NUM_ENVS)
+        expected.eval_mode()
         actions = expected.actor(batch).numpy()
     ours, _ = jax.jit(ppo.policy)(state, (), {key: jnp.asarray(array) for key, array in observations.items()})
     assert_close(ours, actions, "float32", "deterministic actions")
     assert int(state.iteration) == 7
     assert float(state.learning_rate) == pytest.approx(expected.learning_rate)
+
+
+def test_encoders_of_the_critics_own_are_not_taken_for_shared_ones() -> None:
+    recorded = load("cnn_shared_encoders", "float32")
+    checkpoint = {f"{name}_state_dict": section(recorded, f"initial/{name}") for name in ("actor", "critic")}
+    checkpoint["critic_state_dict"]["cnns.camera.0.bias"] = np.ones(3, np.float32)
+    state = build(CASES["cnn_shared_encoders"]).init(jax.random.key(0))
+    with pytest.raises(ValueError, match=r"critic_state_dict: .*no place for 'cnns\.camera\.0\.bias'"):
+        train_state_from_checkpoint(checkpoint, state)
 
 
 def train_and_save(case: Case, path: Path):
