@@ -189,7 +189,7 @@ def _is_key(x: Any) -> bool:
 def _like(reference: Any, value: Any) -> Any:
     if _is_key(reference):
         return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(reference))
-    return jnp.asarray(np.asarray(value), reference.dtype)
+    return jnp.asarray(value, reference.dtype)
 
 
 def _unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:

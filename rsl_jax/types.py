@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -123,9 +124,9 @@ class TrainState:
     """All that learning changes.
 
     Attributes:
-        params: trainable parameters by model name (``actor``, ``critic``).
+        params: parameters by model name (``actor``, ``critic``; ``student``, ``teacher``).
         statistics: what models learn without gradients (normalisers), by model name.
-        opt_state: state of the optimiser of ``params``.
+        opt_state: state of the optimiser of those of ``params`` that learn.
         learning_rate: the rate in force, ``[]``.
         extensions: states of the extensions (RND, ...), by name.
         iteration: finished iterations, int32 ``[]``.
@@ -158,6 +159,8 @@ class Algorithm(NamedTuple):
         policy_model: ``(state) -> (model, variables)`` of the policy, for export.
         reward_tags: tags of the rewards that ``prepare`` gives.
         score_tag: the one among them that says which state is the best so far.
+        given: models that do not learn here, so their variables must be put into the state before learning.
+        adopts: which of the models here takes the variables of which model of another algorithm, by the latter's name.
     """
 
     init: Callable[[Key], TrainState]
@@ -169,3 +172,5 @@ class Algorithm(NamedTuple):
     policy_model: Callable[[TrainState], tuple[Any, dict[str, Any]]]
     reward_tags: tuple[str, ...] = ("Train/mean_reward",)
     score_tag: str = "Train/mean_reward"
+    given: tuple[str, ...] = ()
+    adopts: Mapping[str, str] = MappingProxyType({})

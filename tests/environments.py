@@ -60,3 +60,20 @@ class NaNAfter:
         observation = jnp.full(2, 1.0 if self._in_reward else broken)
         reward = (broken if self._in_reward else 1.0) + 0.0 * action[0]
         return state + 1, Transition(observation, reward, terminated=jnp.zeros((), bool))
+
+
+class HalfSeen(PointMass):
+    """A point mass of which ``policy`` sees the position alone, and ``privileged`` the speed too."""
+
+    def reset(self, key):
+        """As ever."""
+        state, _ = super().reset(key)
+        return state, self._groups(state)
+
+    def step(self, state, action):
+        """As ever."""
+        state, transition = super().step(state, action)
+        return state, transition._replace(observations=self._groups(state))
+
+    def _groups(self, state):
+        return {"policy": state[:1], "privileged": state}

@@ -127,6 +127,7 @@ class PPO:
             policy_model=lambda state: (self.actor, variables_of(state, "actor")),
             reward_tags=(REWARD, *self.extension.reward_tags),
             score_tag=self.extension.score_tag or REWARD,
+            adopts={"student": "actor"},
         )
 
     @property

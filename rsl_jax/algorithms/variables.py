@@ -9,8 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rsl_jax.checkpoint import restore
 from rsl_jax.modules import default_dtype
 from rsl_jax.types import Carry, Key, Observations, TrainState
+
+SPREAD = "distribution"
+"""Where a collection holds what only says how far actions spread; no deterministic output depends on it."""
 
 Models = Mapping[str, Any]
 """Linen modules with the methods of :class:`rsl_jax.models.MLPModel`, by name."""
@@ -47,9 +51,41 @@ def parts_of(tree: Mapping[str, Any], name: str, shared: tuple[str, ...] = ()) -
 
 def with_parts(tree: Mapping[str, Any], name: str, parts: Mapping[str, Any], shared: tuple[str, ...] = ()) -> Any:
     """The tree with other ``parts`` for a model, what it shares included; the inverse of :func:`parts_of`."""
-    own = {part: value for part, value in parts.items() if part not in shared}
-    tree = {**tree, name: own}
-    return {**tree, OWNER: {**tree[OWNER], **{part: parts[part] for part in shared}}}
+    tree = {**tree, name: {part: value for part, value in parts.items() if part not in shared}}
+    return {**tree, OWNER: {**tree[OWNER], **{part: parts[part] for part in shared}}} if shared else tree
+
+
+def with_variables(state: TrainState, name: str, variables: Mapping[str, Any], *, strict: bool = True) -> TrainState:
+    """The state with other variables for a model, from wherever they come.
+
+    What only says how far actions spread is taken where both have it, and else stays as it is.
+
+    Args:
+        state: the state; gives structure, shapes and types.
+        name: the model.
+        variables: all its collections, as :func:`variables_of` gives them.
+        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+
+    Raises:
+        ValueError: if there is no such model, or something does not fit and ``strict``; lists what.
+    """
+    if name not in state.params:
+        raise ValueError(f"There is no model '{name}' here. There are: {', '.join(state.params)}.")
+    like = variables_of(state, name)
+    collections = restore(like, _with_spread_of(like, variables), strict=strict, what=f"'{name}' that is given")
+    params = {**state.params, name: collections.pop("params")}
+    return dataclasses.replace(state, params=params, statistics={**state.statistics, name: collections})
+
+
+def _with_spread_of(like: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    result = {}
+    for collection in {**variables, **like}:
+        given, own = dict(variables.get(collection, {})), like.get(collection, {})
+        if str(jax.tree.structure(given.get(SPREAD))) != str(jax.tree.structure(own.get(SPREAD))):
+            given.pop(SPREAD, None)
+            given |= {SPREAD: own[SPREAD]} if SPREAD in own else {}
+        result[collection] = given
+    return result
 
 
 def initial_carry(models: Models, num_envs: int) -> Carry:

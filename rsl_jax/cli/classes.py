@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsl_jax.cli.output import CommandError
-from rsl_jax.config import SECTIONS, RunnerConfig
+from rsl_jax.config import SECTIONS, BaseRunnerConfig
 from rsl_jax.registry import resolve_callable
 
 _FLAG = re.compile(r"--(?P<section>[\w.-]+)\.class[-_]name(?:=(?P<name>.+))?")
 
 
-def choose_classes(cfg: RunnerConfig, args: Sequence[str]) -> RunnerConfig:
+def choose_classes(cfg: BaseRunnerConfig, args: Sequence[str]) -> BaseRunnerConfig:
     """The config, with the classes that ``args`` name; a section keeps those of its values that its new class takes.
 
     Args:
@@ -32,7 +32,7 @@ def choose_classes(cfg: RunnerConfig, args: Sequence[str]) -> RunnerConfig:
         config = cfg.to_dict()
         for path, name in chosen.items():
             config = _with_class(config, path.split("."), name)
-        return RunnerConfig.from_dict(config)
+        return BaseRunnerConfig.from_dict(config)
     except (ValueError, TypeError, ImportError) as error:
         raise CommandError(str(error)) from error
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from rsl_jax.checkpoint import read_checkpoint, restore_state
-from rsl_jax.config import RunnerConfig
+from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.training.train import build_algorithm
 from rsl_jax.types import Algorithm, Spec, TrainState
 
@@ -25,7 +25,7 @@ def load_policy(path: Path, spec: Spec | None = None) -> tuple[Algorithm, TrainS
         ValueError: if the policy does not fit the environment; lists what differs.
     """
     checkpoint = read_checkpoint(path)
-    cfg = RunnerConfig.from_dict(checkpoint.metadata["config"])
+    cfg = BaseRunnerConfig.from_dict(checkpoint.metadata["config"])
     algorithm = build_algorithm(cfg, spec or _spec(checkpoint.metadata["environment"]))
     template = algorithm.init(jax.random.key(0))
     return algorithm, restore_state(template, checkpoint.state)

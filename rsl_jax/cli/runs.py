@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.settings import RUN_FILE, RunSettings, read_settings
-from rsl_jax.config import RunnerConfig
+from rsl_jax.config import BaseRunnerConfig
 
 LOGS = Path("logs")
 
@@ -76,7 +76,7 @@ def settings_of(checkpoint: Path) -> RunSettings:
 
     metadata = read_metadata(checkpoint)
     return RunSettings(
-        runner=RunnerConfig.from_dict(metadata["config"]),
+        runner=BaseRunnerConfig.from_dict(metadata["config"]),
         num_envs=metadata["environment"]["num_envs"],
         source=str(checkpoint),
     )

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from rsl_jax.cli.output import CommandError
-from rsl_jax.config import RunnerConfig
+from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.registry import nearest
 
 RUN_FILE = "run.yaml"
@@ -35,7 +35,7 @@ class RunSettings:
         source: where all this was read, for people.
     """
 
-    runner: RunnerConfig
+    runner: BaseRunnerConfig
     env: str | None = None
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     num_envs: int | None = None
@@ -111,7 +111,7 @@ def _settings(content: Mapping[str, Any], *, source: str) -> RunSettings:
             )
     values = {key: value for key, value in content.items() if value is not None}
     _check(values)
-    values["runner"] = RunnerConfig.from_dict(values.get("runner", {}))
+    values["runner"] = BaseRunnerConfig.from_dict(values.get("runner", {}))
     iterations = values["runner"].extra.get("max_iterations")  # as Isaac Lab and mjlab call it
     return RunSettings(**{"iterations": iterations, **values}, source=source)
 

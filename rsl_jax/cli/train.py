@@ -18,7 +18,7 @@ from rsl_jax.cli.options import LATEST, CheckpointFlag, KeyValues, parse
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.runs import find_checkpoint, new_log_dir, newest_run, settings_of
 from rsl_jax.cli.settings import RunSettings, overlay, preset_for, read_settings, write_settings
-from rsl_jax.config import RunnerConfig
+from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 
 if TYPE_CHECKING:
     from rsl_jax.runners import OnPolicyRunner
@@ -87,7 +87,7 @@ def read_command(args: Sequence[str]) -> tuple[Train, Path | None]:
     log_dir = Path(given.log_dir) if given.log_dir else None
     checkpoint = _resumed(env, given.resume, log_dir)
     settings = base_settings(env, given.config, checkpoint)
-    runner = choose_classes(settings.runner, args)
+    runner = for_reinforcement(choose_classes(settings.runner, args))
     default = Train(
         env=tyro.MISSING,
         num_envs=settings.num_envs or Train.num_envs,
@@ -101,10 +101,21 @@ def read_command(args: Sequence[str]) -> tuple[Train, Path | None]:
         command = dataclasses.replace(command, log_dir=checkpoint.parent)
     # Once more through the dict, which checks the values and makes sections what their class names say.
     try:
-        runner = RunnerConfig.from_dict(command.runner.to_dict())
+        runner = for_reinforcement(RunnerConfig.from_dict(command.runner.to_dict()))
     except (ValueError, TypeError, ImportError) as error:
         raise CommandError(str(error)) from error
     return dataclasses.replace(command, runner=runner), checkpoint
+
+
+def for_reinforcement(cfg: BaseRunnerConfig) -> RunnerConfig:
+    """The config, if it is one of this command.
+
+    Raises:
+        CommandError: if it is one of distillation.
+    """
+    if isinstance(cfg, RunnerConfig):
+        return cfg
+    raise CommandError("This is a config of distillation. That is another command: rsl-jax distill ENV --teacher ...")
 
 
 def base_settings(env: str, config: str | None, checkpoint: Path | None) -> RunSettings:

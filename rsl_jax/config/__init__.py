@@ -4,7 +4,7 @@
 not in RSL-RL are marked so. Floats of an algorithm may be traced by JAX, which is how hyper-parameters are swept.
 """
 
-from rsl_jax.config.algorithms import AlgorithmConfig, PPOConfig
+from rsl_jax.config.algorithms import AlgorithmConfig, DistillationConfig, PPOConfig
 from rsl_jax.config.base import CustomConfig
 from rsl_jax.config.distributions import (
     BetaDistributionConfig,
@@ -14,15 +14,18 @@ from rsl_jax.config.distributions import (
 )
 from rsl_jax.config.models import CNNConfig, CNNModelConfig, MLPModelConfig, ModelConfig, RNNModelConfig
 from rsl_jax.config.reading import SECTIONS, structural_fields
-from rsl_jax.config.runner import RunnerConfig
+from rsl_jax.config.runner import BaseRunnerConfig, DistillationRunnerConfig, RunnerConfig
 
 __all__ = [
     "SECTIONS",
     "AlgorithmConfig",
+    "BaseRunnerConfig",
     "BetaDistributionConfig",
     "CNNConfig",
     "CNNModelConfig",
     "CustomConfig",
+    "DistillationConfig",
+    "DistillationRunnerConfig",
     "DistributionConfig",
     "GaussianDistributionConfig",
     "HeteroscedasticGaussianDistributionConfig",

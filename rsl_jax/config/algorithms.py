@@ -62,7 +62,38 @@ class PPOConfig:
         require_at_least(1, num_learning_epochs=self.num_learning_epochs, num_mini_batches=self.num_mini_batches)
 
 
-AlgorithmConfig = Union[PPOConfig, CustomConfig]  # noqa: UP007
+@dataclass(frozen=True)
+class DistillationConfig:
+    """Student-teacher distillation.
 
-ALGORITHM_CONFIGS: Mapping[str, type] = {"PPO": PPOConfig}
+    Attributes:
+        optimizer: adam, adamw, sgd or rmsprop.
+        learning_rate: rate of the optimiser.
+        num_learning_epochs: passes over each rollout.
+        gradient_length: steps whose losses are summed before each step of the optimiser; as far back in time do the
+            gradients of a recurrent student reach.
+        max_grad_norm: largest gradient norm; None or 0 for no limit.
+        loss_type: mse (mean square) or huber (linear beyond 1) between the student's and the teacher's actions.
+        use_mixed_precision: run the student of the update in bfloat16.
+        grad_reduce_bucket_mb: accepted for RSL-RL's sake; XLA decides how gradients travel.
+    """
+
+    class_name: str = "Distillation"
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    learning_rate: float = 1e-3
+    num_learning_epochs: int = 1
+    gradient_length: int = 15
+    max_grad_norm: float | None = None
+    loss_type: Literal["mse", "huber"] = "mse"
+    use_mixed_precision: bool = False
+    grad_reduce_bucket_mb: float = 25
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot mean anything."""
+        require_at_least(1, num_learning_epochs=self.num_learning_epochs, gradient_length=self.gradient_length)
+
+
+AlgorithmConfig = Union[PPOConfig, DistillationConfig, CustomConfig]  # noqa: UP007
+
+ALGORITHM_CONFIGS: Mapping[str, type] = {"PPO": PPOConfig, "Distillation": DistillationConfig}
 """By ``class_name``."""

@@ -22,12 +22,17 @@ SECTIONS: Mapping[str, Mapping[str, type]] = {
     "algorithm": ALGORITHM_CONFIGS,
     "actor": MODEL_CONFIGS,
     "critic": MODEL_CONFIGS,
+    "student": MODEL_CONFIGS,
+    "teacher": MODEL_CONFIGS,
     "distribution_cfg": DISTRIBUTION_CONFIGS,
 }
 """What ``class_name`` may be in each section, and the dataclass that then holds it."""
 
 SWITCHED_OFF: Mapping[str, tuple[str, ...]] = {"PPOConfig": ("rnd_cfg", "symmetry_cfg")}
 """RSL-RL's keys of features that are not here yet; configs often hold them switched off, which is accepted."""
+
+NOT_TOGETHER: Mapping[str, tuple[str, ...]] = {"DistillationConfig": ("rnd_cfg", "symmetry_cfg")}
+"""RSL-RL's keys of features that a section cannot have; configs often hold them switched off, which is accepted."""
 
 
 def structural_fields(config: Any) -> set[str]:
@@ -58,12 +63,13 @@ def build_section(cls: type[Config], section: Mapping[str, Any], *, where: str) 
     return cls(**{key: _value(hints[key], value, key, f"{where}.{key}".lstrip(".")) for key, value in section.items()})
 
 
-def _without_switched_off(cls: type, section: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    absent = SWITCHED_OFF.get(cls.__name__, ())
-    for key in absent:
+def _without_switched_off(cls: Any, section: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    absent, excluded = SWITCHED_OFF.get(cls.__name__, ()), NOT_TOGETHER.get(cls.__name__, ())
+    for key in (*absent, *excluded):
         if section.get(key):
-            raise ValueError(f"{where}.{key} asks for what rsl_jax cannot do yet. Remove it, or set it to null.")
-    return {key: value for key, value in section.items() if key not in absent}
+            reason = "asks for what rsl_jax cannot do yet" if key in absent else f"does not go with {cls.class_name}"
+            raise ValueError(f"{where}.{key} {reason}. Remove it, or set it to null.")
+    return {key: value for key, value in section.items() if key not in (*absent, *excluded)}
 
 
 def _value(hint: Any, value: Any, key: str, where: str) -> Any:

@@ -67,19 +67,18 @@ class CNNModel(MLPModel):
                 cfg, f"cnn_cfg for '{group}' of the set '{obs_set}', shape {obs_shapes[group]}", obs_shapes[group]
             )
 
-    def unroll(self, observations: Observations, carry: Carry, dones: Array) -> Any:
-        """Many steps at once; one after the other, because what the encoders compute in between is large."""
-        del carry
+    def unroll_latent(self, observations: Observations, carry: Carry, dones: Array) -> tuple[Array, Carry]:
+        """What the MLP sees in many steps; one after the other, for what encoders compute in between is large."""
         if dones.shape[0] == 1:
-            return self(observations, ())[0]
+            return self.latent(observations, carry)
         moving = TRAINING if self.is_mutable_collection(*TRAINING) else ()
         scan = nn.scan(
-            lambda model, _, step: ((), model(step, ())[0]),
+            lambda model, _, step: ((), model.latent(step, ())[0]),
             variable_carry=moving,
             variable_broadcast=DenyList(moving),
             split_rngs={},
         )
-        return scan(self, (), observations)[1]
+        return scan(self, (), observations)[1], carry
 
     def latent(self, observations: Observations, carry: Carry) -> tuple[Array, Carry]:
         """What the MLP sees, ``[..., D]``: 1-D observations first, then the images' features."""

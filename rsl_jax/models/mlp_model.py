@@ -108,8 +108,7 @@ class MLPModel(nn.Module):
         Returns:
             the output of every step, leaves ``[T, N, ...]``.
         """
-        del carry, dones
-        return self(observations, ())[0]
+        return self.head(self.unroll_latent(observations, carry, dones)[0])
 
     def unroll_ahead(self, observations: Observations, following: Observations, carry: Carry, dones: Array) -> Any:
         """The output at what followed each step, with the hidden states after that step; nothing advances them.
@@ -126,20 +125,37 @@ class MLPModel(nn.Module):
         del observations
         return self.unroll(following, carry, dones)
 
+    def unroll_mode(self, observations: Observations, carry: Carry, dones: Array) -> tuple[Array, Carry]:
+        """Many steps of the deterministic output ``[T, N, output_dim]``, and the hidden states after the last one.
+
+        These are zero where an episode ended with it. Arguments are those of :meth:`unroll`.
+        """
+        latent, carry = self.unroll_latent(observations, carry, dones)
+        return self.deterministic(latent), carry
+
     def mode(self, observations: Observations, carry: Carry) -> tuple[Array, Carry]:
         """One step of the deterministic output ``[N, output_dim]``."""
         latent, carry = self.latent(observations, carry)
-        output = self.head(latent)
-        return (self.distribution.mode(output) if self.distribution else output), carry
+        return self.deterministic(latent), carry
 
     def latent(self, observations: Observations, carry: Carry) -> tuple[Array, Carry]:
         """What the MLP sees, ``[..., D]``, and the next hidden states."""
         return self.normalized(observations), carry
 
+    def unroll_latent(self, observations: Observations, carry: Carry, dones: Array) -> tuple[Array, Carry]:
+        """What the MLP sees in many steps, ``[T, N, D]``, and the hidden states after the last one."""
+        del dones
+        return self.latent(observations, carry)
+
     def head(self, latent: Array) -> Any:
         """From the latent to the output."""
         output = self._network_output(latent)
         return self.distribution.params(output, self.distribution_extra) if self.distribution else output
+
+    def deterministic(self, latent: Array) -> Array:
+        """From the latent to the deterministic output."""
+        output = self.head(latent)
+        return self.distribution.mode(output) if self.distribution else output
 
     def concatenated(self, observations: Observations) -> Array:
         """The 1-D groups side by side, ``[..., obs_dim]``."""

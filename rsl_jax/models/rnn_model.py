@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from rsl_jax.models.mlp_model import MLPModel
 from rsl_jax.modules import RNN, resolve_cell
 from rsl_jax.modules.rnn import initial_carry
+from rsl_jax.ops import reset_carry
 from rsl_jax.types import Array, Carry, Observations
 
 
@@ -53,10 +56,10 @@ class RNNModel(MLPModel):
         """What the MLP sees, ``[..., H]``, and the next hidden states."""
         return self.rnn(self.normalized(observations), carry)
 
-    def unroll(self, observations: Observations, carry: Carry, dones: Array) -> Any:
+    def unroll_latent(self, observations: Observations, carry: Carry, dones: Array) -> tuple[Array, Carry]:
         """Many steps at once; gradients reach back to the episode's or the rollout's start."""
-        latent, _ = self.rnn.unroll(self.normalized(observations), carry, dones)
-        return self.head(latent)
+        latent, visited = self.rnn.unroll(self.normalized(observations), carry, dones)
+        return latent, reset_carry(jax.tree.map(lambda x: x[-1], visited), dones[-1])
 
     def unroll_ahead(self, observations: Observations, following: Observations, carry: Carry, dones: Array) -> Any:
         """The output at what followed each step, with the hidden states after that step; nothing advances them."""

@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rsl_jax.checkpoint import Checkpoint, read_checkpoint, restore, restore_state, save_checkpoint
-from rsl_jax.config import RunnerConfig
+from rsl_jax.checkpoint import Checkpoint, read_checkpoint, restore, save_checkpoint
+from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.logging import Logger
 from rsl_jax.runners.devices import place, resolve_device
 from rsl_jax.runners.guards import NonFiniteError, take_reports, warn_of_unreported_time_outs
+from rsl_jax.runners.parts import load_parts
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.training.loops import make_loop, spec_of_any
 from rsl_jax.training.train import build_algorithm
@@ -39,12 +40,15 @@ class OnPolicyRunner:
         loop_state: what collecting changes beside it.
         current_learning_iteration: the last finished iteration, counted from 0.
         metrics: what the last finished iteration reported, by the log's tags; empty before the first.
+        config_class: what a config is that does not say.
     """
+
+    config_class: type[BaseRunnerConfig] = RunnerConfig
 
     def __init__(
         self,
         env: Env | VecEnv,
-        train_cfg: Mapping[str, Any] | RunnerConfig,
+        train_cfg: Mapping[str, Any] | BaseRunnerConfig,
         log_dir: str | Path | None = None,
         device: str | jax.Device | None = None,
         *,
@@ -68,7 +72,7 @@ class OnPolicyRunner:
             ValueError: if config and environment do not fit together.
         """
         self.env = env
-        self.cfg = RunnerConfig.from_dict(train_cfg)
+        self.cfg = self.config_class.from_dict(train_cfg)
         self.device = resolve_device(device)
         self.current_learning_iteration = 0
         self.metrics: dict[str, float] = {}
@@ -91,6 +95,7 @@ class OnPolicyRunner:
         self._best_state: TrainState | None = None
         self._warned_of_time_outs = False
         self._stop_requested = False
+        self._loaded: set[str] = set()
 
     def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
         """Train for a number of iterations, after those already done.
@@ -100,8 +105,10 @@ class OnPolicyRunner:
             init_at_random_ep_len: start every environment somewhere within its episode, so that not all end together.
 
         Raises:
+            ValueError: if a model is still to be loaded that does not learn here (the teacher of distillation).
             NonFiniteError: if NaN or infinity appears; the last good state is then on disk.
         """
+        self._check_models()
         if init_at_random_ep_len:
             key, self.loop_state = self._next_key()
             self.loop_state = self._loop.randomize_episode_lengths(self.loop_state, key)
@@ -150,11 +157,14 @@ class OnPolicyRunner:
     ) -> dict | None:
         """Load a checkpoint, or parts of one.
 
+        From a checkpoint of another algorithm the policy is taken, with its normaliser, and nothing else: a PPO actor
+        becomes the teacher of distillation, a student the actor of PPO.
+
         Args:
             path: the checkpoint.
             load_cfg: which parts to load: ``actor``, ``critic``, ``optimizer`` (with the learning rate), ``iteration``,
-                ``rnd`` (each extension goes by its name) and ``loop`` (environments, episode statistics, random key).
-                None loads all there is.
+                ``rnd`` (each extension goes by its name) and ``loop`` (environments, episode statistics, random key);
+                in distillation ``student`` and ``teacher``. None loads all there is.
             strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
             map_location: ignored; arrays go to the runner's device.
 
@@ -167,10 +177,19 @@ class OnPolicyRunner:
         """
         del map_location
         checkpoint = read_checkpoint(path)
-        self.state = _chosen_parts(self.state, checkpoint, load_cfg, strict)
-        if load_cfg is None or load_cfg.get("loop"):
+        self.state, parts = load_parts(
+            self.state,
+            checkpoint,
+            load_cfg,
+            algorithm=self.algorithm,
+            cfg=self.cfg,
+            spec=self._spec,
+            strict=strict,
+        )
+        self._loaded |= parts
+        if "loop" in parts:
             self._load_loop(checkpoint)
-        if load_cfg is None or load_cfg.get("iteration"):
+        if "iteration" in parts:
             self.current_learning_iteration = checkpoint.metadata["iteration"]
             best = checkpoint.metadata.get("best_mean_reward")
             self._best_reward = -np.inf if best is None else best
@@ -219,6 +238,15 @@ class OnPolicyRunner:
         self.logger.add_git_repo(repo_file_path)
 
     # --- within ------------------------------------------------------------------------------------------------------
+
+    def _check_models(self) -> None:
+        for name in self.algorithm.given:
+            if name not in self._loaded:
+                theirs = " or ".join(f"an '{model}'" for model, ours in self.algorithm.adopts.items() if ours == name)
+                raise ValueError(
+                    f"There is no {name} yet, only one that knows nothing. Load one first: runner.load(PATH) takes it "
+                    f"from a checkpoint with {theirs} (PPO's), or goes on with one that has a '{name}'."
+                )
 
     def _check(self, it: int, metrics: dict[str, float]) -> None:
         counts, unreported = take_reports(metrics)
@@ -294,32 +322,3 @@ def describe(spec: Spec) -> dict[str, Any]:
         "discrete": spec.discrete,
         "step_dt": None if spec.step_dt is None else float(spec.step_dt),
     }
-
-
-def _chosen_parts(
-    state: TrainState, checkpoint: Checkpoint, load_cfg: Mapping[str, bool] | None, strict: bool
-) -> TrainState:
-    if load_cfg is None:
-        return restore_state(state, checkpoint.state, strict=strict)
-    fields = {
-        "optimizer": ("opt_state", "learning_rate"),
-        "iteration": ("iteration",),
-    }
-    for part in (name for name, wanted in load_cfg.items() if wanted and name != "loop"):
-        if part in fields:
-            for name in fields[part]:
-                value = restore(getattr(state, name), checkpoint.state.get(name, {}), strict=strict, what=name)
-                state = dataclasses.replace(state, **{name: value})
-            continue
-        homes = [name for name in ("params", "statistics", "extensions") if part in getattr(state, name)]
-        if not homes:
-            allowed = sorted({*state.params, *state.extensions, *fields, "loop"})
-            raise ValueError(
-                f"load_cfg names '{part}', which this algorithm does not have. Allowed: {', '.join(allowed)}."
-            )
-        for home in homes:
-            saved = checkpoint.state.get(home, {}).get(part, {})
-            value = restore(getattr(state, home)[part], saved, strict=strict, what=f"{part}'s {home}")
-            changed: dict[str, Any] = {home: {**getattr(state, home), part: value}}
-            state = dataclasses.replace(state, **changed)
-    return state

@@ -1,6 +1,7 @@
 """Training runs."""
 
+from rsl_jax.algorithms.variables import variables_of
 from rsl_jax.training.iteration import LoopState, init_states, make_iteration, spec_of
 from rsl_jax.training.train import build_algorithm, make_train
 
-__all__ = ["LoopState", "build_algorithm", "init_states", "make_iteration", "make_train", "spec_of"]
+__all__ = ["LoopState", "build_algorithm", "init_states", "make_iteration", "make_train", "spec_of", "variables_of"]

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rsl_jax.config import RunnerConfig
+from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.ops import reset_carry
@@ -65,7 +65,7 @@ class Loop(Protocol):
 class CompiledLoop:
     """An iteration on a pure environment: one compiled call, one fetch of metrics."""
 
-    def __init__(self, env: Env, algorithm: Algorithm, cfg: RunnerConfig):
+    def __init__(self, env: Env, algorithm: Algorithm, cfg: BaseRunnerConfig):
         self.env, self.algorithm = env, algorithm
         iteration = make_iteration(algorithm, env, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan)
         self._iteration = jax.jit(iteration, donate_argnums=(0, 1))
@@ -102,7 +102,7 @@ class CompiledLoop:
 class HostLoop:
     """An iteration around an environment outside JAX: compiled acting, its own step, compiled learning."""
 
-    def __init__(self, env: VecEnv, algorithm: Algorithm, cfg: RunnerConfig):
+    def __init__(self, env: VecEnv, algorithm: Algorithm, cfg: BaseRunnerConfig):
         self.env, self.algorithm, self._num_steps = env, algorithm, cfg.num_steps_per_env
         self._act = jax.jit(algorithm.act)
         self._reset_carry = jax.jit(reset_carry)
@@ -157,7 +157,7 @@ class HostLoop:
         return carry, (acted, answered), logs
 
 
-def make_loop(env: Env | VecEnv, algorithm: Algorithm, cfg: RunnerConfig) -> Loop:
+def make_loop(env: Env | VecEnv, algorithm: Algorithm, cfg: BaseRunnerConfig) -> Loop:
     """The loop that fits an environment."""
     return CompiledLoop(env, algorithm, cfg) if isinstance(env, Env) else HostLoop(env, algorithm, cfg)
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
 
 from rsl_jax.algorithms import ALGORITHMS
-from rsl_jax.config import RunnerConfig, structural_fields
+from rsl_jax.algorithms.variables import with_variables
+from rsl_jax.config import BaseRunnerConfig, structural_fields
 from rsl_jax.env.base import Env
 from rsl_jax.registry import nearest, resolve_callable
 from rsl_jax.training.iteration import init_states, make_iteration, spec_of
 from rsl_jax.types import Algorithm, Key, Metrics, Spec, TrainState
 
+NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+
 
 def make_train(
-    env: Env, cfg: RunnerConfig | Mapping[str, Any], num_iterations: int
+    env: Env, cfg: BaseRunnerConfig | Mapping[str, Any], num_iterations: int
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Make a training run that can be compiled and vectorised.
 
@@ -30,8 +34,10 @@ def make_train(
         num_iterations: how long to train.
 
     Returns:
-        ``train(key, **overrides) -> (state, metrics)``. Overrides are floats of the ``algorithm`` section and may be
-        traced. Metrics carry the log's tags, one row an iteration: each ``[num_iterations]``.
+        ``train(key, start={}, **overrides) -> (state, metrics)``. Overrides are floats of the ``algorithm`` section.
+        ``start`` are variables of models, by name, in place of drawn ones, as :func:`rsl_jax.training.variables_of`
+        takes them from a state: ``{"teacher": variables_of(state, "actor")}``. All may be traced. Metrics carry the
+        log's tags, one row an iteration: each ``[num_iterations]``.
 
     Raises:
         TypeError: if the environment is not pure.
@@ -42,30 +48,51 @@ def make_train(
             f"{type(env).__name__}. An "
             "environment outside JAX (a VecEnv) is trained by rsl_jax.runners.OnPolicyRunner."
         )
-    cfg = RunnerConfig.from_dict(cfg)
+    cfg = BaseRunnerConfig.from_dict(cfg)
     spec = spec_of(env)
     build_algorithm(cfg, spec)  # what does not fit together is refused here, before anything is traced
 
-    def train(key: Key, **overrides: Any) -> tuple[TrainState, Metrics]:
+    def train(
+        key: Key, start: Mapping[str, Mapping[str, Any]] = NOTHING, **overrides: Any
+    ) -> tuple[TrainState, Metrics]:
         algorithm = build_algorithm(override(cfg, overrides), spec)
+        refuse_missing_models(algorithm, start)
         iteration = make_iteration(algorithm, env, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan)
 
         def scanned(states: tuple, _: None) -> tuple[tuple, Metrics]:
             state, loop, metrics = iteration(*states)
             return (state, loop), metrics
 
-        (state, _), metrics = jax.lax.scan(scanned, init_states(algorithm, env, key), None, num_iterations)
+        state, loop = init_states(algorithm, env, key)
+        for name, variables in start.items():
+            state = with_variables(state, name, variables)
+        (state, _), metrics = jax.lax.scan(scanned, (state, loop), None, num_iterations)
         return state, metrics
 
     return train
 
 
-def build_algorithm(cfg: RunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Algorithm:
+def build_algorithm(cfg: BaseRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Algorithm:
     """The algorithm that a config names."""
     return resolve_callable(cfg.algorithm.class_name, ALGORITHMS, "algorithm")(cfg, spec, axis_name=axis_name)
 
 
-def override(cfg: RunnerConfig, overrides: Mapping[str, Any]) -> RunnerConfig:
+def refuse_missing_models(algorithm: Algorithm, start: Mapping[str, Any]) -> None:
+    """Refuse to start without the variables of a model that does not learn here.
+
+    Raises:
+        ValueError: says how to give them.
+    """
+    for name in algorithm.given:
+        if name not in start:
+            raise ValueError(
+                f"train() needs the {name}'s variables, because the {name} does not learn here: train(key, "
+                f"start={{'{name}': variables}}), for example those of a PPO run, rsl_jax.training.variables_of(state, "
+                "'actor')."
+            )
+
+
+def override(cfg: BaseRunnerConfig, overrides: Mapping[str, Any]) -> BaseRunnerConfig:
     """The config with other floats in its ``algorithm`` section.
 
     Raises:

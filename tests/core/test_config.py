@@ -6,7 +6,10 @@ import pytest
 import yaml
 
 from rsl_jax.config import (
+    BaseRunnerConfig,
     CustomConfig,
+    DistillationConfig,
+    DistillationRunnerConfig,
     GaussianDistributionConfig,
     MLPModelConfig,
     PPOConfig,
@@ -46,6 +49,44 @@ def test_reads_rsl_rl_dict_and_leaves_it_alone():
     assert cfg.obs_groups == {"actor": ("policy",), "critic": ("policy", "privileged")}
     assert cfg.seed == 42
     assert cfg.extra == {"experiment_name": "anymal", "max_iterations": 300, "torch_compile_mode": None}
+
+
+DISTILLATION = {
+    "num_steps_per_env": 60,
+    "obs_groups": {"student": ["policy"], "teacher": ["policy", "privileged"]},
+    "algorithm": {"class_name": "rsl_rl.algorithms.Distillation", "gradient_length": 15, "max_grad_norm": None},
+    "student": {"class_name": "MLPModel", "distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 0.1}},
+    "teacher": {"class_name": "MLPModel", "hidden_dims": [512, 256, 128], "obs_normalization": True},
+}
+
+
+def test_reads_rsl_rl_dict_of_distillation():
+    cfg = RunnerConfig.from_dict(DISTILLATION)
+    assert cfg.algorithm == DistillationConfig(gradient_length=15, max_grad_norm=None)
+    assert cfg.student == MLPModelConfig(distribution_cfg=GaussianDistributionConfig(init_std=0.1))
+    assert cfg.teacher == MLPModelConfig(hidden_dims=(512, 256, 128), obs_normalization=True)
+    assert RunnerConfig.from_dict(cfg.to_dict()) == cfg
+    assert not {"actor", "critic"} & set(cfg.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "kind"),
+    [
+        ({}, BaseRunnerConfig, RunnerConfig),
+        ({}, DistillationRunnerConfig, DistillationRunnerConfig),
+        ({"student": {"class_name": "MLPModel"}}, RunnerConfig, DistillationRunnerConfig),
+        ({"algorithm": {"class_name": "Distillation"}}, RunnerConfig, DistillationRunnerConfig),
+        ({"algorithm": {"class_name": "PPO"}, "student": {"class_name": "MLPModel"}}, RunnerConfig, RunnerConfig),
+        ({"algorithm": {"class_name": "fractions:Fraction"}}, RunnerConfig, RunnerConfig),
+        (
+            {"algorithm": {"class_name": "fractions:Fraction"}, "student": {"class_name": "MLPModel"}},
+            RunnerConfig,
+            DistillationRunnerConfig,
+        ),
+    ],
+)
+def test_the_algorithm_says_which_models_there_are(given, asked, kind):
+    assert type(asked.from_dict(given)) is kind
 
 
 def test_missing_sections_and_keys_take_defaults():
@@ -92,7 +133,14 @@ def test_a_part_of_the_users_own_keeps_its_arguments():
         ({"algorithm": {"learning_rate": 1e-3}}, "algorithm is a section with a 'class_name'"),
         ({"algorithm": {"class_name": "PPO", "num_mini_batches": 0}}, "num_mini_batches must be at least 1; got 0"),
         ({"actor": {"class_name": "fractions:Fraction", "numerater": 3}}, "numerater.*'numerator'"),
-        ({"policy": {"class_name": "ActorCritic"}}, "before version 5"),
+        ({"policy": {"class_name": "ActorCritic"}}, "before version 5.*'actor'.*'critic'"),
+        (
+            {"policy": {"class_name": "StudentTeacher"}, "algorithm": {"class_name": "Distillation"}},
+            "before version 5.*'student'.*'teacher'",
+        ),
+        ({"algorithm": {"class_name": "Distillation", "gradient_len": 5}}, "gradient_len.*'gradient_length'"),
+        ({"algorithm": {"class_name": "Distillation", "loss_type": "mae"}}, "algorithm.loss_type.*'mse', 'huber'"),
+        ({"algorithm": {"class_name": "Distillation", "gradient_length": 0}}, "gradient_length must be at least 1"),
     ],
 )
 def test_refuses_with_a_reason(section, message):

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from rsl_jax import config
-from rsl_jax.config import RunnerConfig
+from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from tests.core.test_architecture import LAYERS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -76,13 +76,19 @@ def default_of(field: dataclasses.Field) -> str:
     return "required" if field.default is dataclasses.MISSING else default_text(field.default)
 
 
+def keys(cls: type) -> list[dataclasses.Field]:
+    """The fields that are keys; what all kinds of runs share has a table of its own."""
+    fields = [field for field in dataclasses.fields(cls) if field.name != "extra"]
+    if cls is BaseRunnerConfig:
+        return [field for field in fields if field.name != "algorithm"]
+    return [field for field in fields if not issubclass(cls, BaseRunnerConfig) or field.name in cls.__annotations__]
+
+
 def table(cls: type) -> str:
     """The Markdown table of a dataclass's keys."""
     hints, means = typing.get_type_hints(cls), meanings(cls)
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for field in dataclasses.fields(cls):
-        if field.name == "extra":
-            continue
+    for field in keys(cls):
         kind, meaning = type_text(hints[field.name]), means[field.name].rstrip(".")
         rows.append(f"| `{field.name}` | {kind} | {default_of(field)} | {meaning} |")
     return "\n".join(rows)

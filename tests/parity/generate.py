@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from .cases import CASES
+from .distillation.cases import CASES as DISTILLATION_CASES
+from .distillation.reference import record as record_distillation
 from .reference import Arrays, record
 from .reference_ops import record_distributions, record_ops
 
@@ -46,6 +48,21 @@ def check_margin(name: str, arrays: Arrays, desired_kl: float) -> None:
         raise CloseCallError(f"{name}: a KL is too near to a threshold; give the case another seed.")
 
 
+DISTILLATION = "distillation_"
+"""What the names of its recordings begin with."""
+
+ALL = (*CASES, *BUILDING_BLOCKS, *(DISTILLATION + name for name in DISTILLATION_CASES))
+
+
+def recording(name: str, dtype: str) -> Arrays:
+    """The recording of a name."""
+    if name in BUILDING_BLOCKS:
+        return BUILDING_BLOCKS[name](dtype)
+    if name.startswith(DISTILLATION):
+        return record_distillation(DISTILLATION_CASES[name.removeprefix(DISTILLATION)], dtype)
+    return record_case(name, dtype)
+
+
 def record_case(name: str, dtype: str) -> Arrays:
     """The recording of a case, if rounding decides nothing in it."""
     arrays = record(CASES[name], dtype)
@@ -60,9 +77,9 @@ def main(names: Sequence[str]) -> None:
         raise SystemExit(f"The recordings are of rsl-rl-lib {REFERENCE_VERSION}; {version} is installed.")
     DATA.mkdir(exist_ok=True)
     for dtype in DTYPES:
-        for name in names or (*CASES, *BUILDING_BLOCKS):
-            arrays = BUILDING_BLOCKS[name](dtype) if name in BUILDING_BLOCKS else record_case(name, dtype)
+        for name in names or ALL:
             path = DATA / f"{name}_{dtype}.npz"
+            arrays = recording(name, dtype)
             np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
             print(f"{path.name}: {len(arrays)} arrays, {path.stat().st_size / 1000:.0f} kB")
 
