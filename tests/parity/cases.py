@@ -227,7 +227,8 @@ CASES: dict[str, Case] = {
         Case(
             "cnn_encoder_by_group",
             train_cfg(
-                {"num_learning_epochs": 4, "desired_kl": 0.005},
+                # PyTorch's convolutions round differently in mini-batches, so its adaptive rate would rise by chance.
+                {"num_learning_epochs": 4, "schedule": "fixed"},
                 actor={
                     "class_name": "CNNModel",
                     "cnn_cfg": {
