@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .cases import CASES
+from .cases import CASES, Case
 from .distillation.cases import CASES as DISTILLATION_CASES
 from .distillation.reference import record as record_distillation
 from .reference import Arrays, record
@@ -36,16 +36,20 @@ class CloseCallError(RuntimeError):
     """A recording that rounding could turn into another one."""
 
 
-def check_margin(name: str, arrays: Arrays, desired_kl: float) -> None:
-    """Refuses a recording that rounding could turn into another one.
+def check_margin(case: Case, arrays: Arrays) -> None:
+    """Refuses a recording that rounding could turn into another one; a fixed learning rate leaves it no chance.
 
     Raises:
         CloseCallError: if a mini-batch's KL is too near to a threshold of the adaptive learning rate.
     """
+    algorithm = case.train_cfg["algorithm"]
+    if algorithm["schedule"] == "fixed":
+        return
+    desired_kl = algorithm["desired_kl"]
     kl = np.concatenate([array for key, array in arrays.items() if key.endswith("/kl")])
     margin = min(np.min(np.abs(kl / threshold - 1)) for threshold in (desired_kl / 2, desired_kl * 2))
     if margin < CLOSEST_KL or np.any((kl > 0) & (kl < SMALLEST_KL)):
-        raise CloseCallError(f"{name}: a KL is too near to a threshold; give the case another seed.")
+        raise CloseCallError(f"{case.name}: a KL is too near to a threshold; give the case another seed.")
 
 
 DISTILLATION = "distillation_"
@@ -66,7 +70,7 @@ def recording(name: str, dtype: str) -> Arrays:
 def record_case(name: str, dtype: str) -> Arrays:
     """The recording of a case, if rounding decides nothing in it."""
     arrays = record(CASES[name], dtype)
-    check_margin(name, arrays, CASES[name].train_cfg["algorithm"]["desired_kl"])
+    check_margin(CASES[name], arrays)
     return arrays
 
 

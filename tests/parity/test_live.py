@@ -42,7 +42,7 @@ def assert_agrees_live(case: Case) -> None:
     """Record and replay in float64, where only the formulas can differ."""
     with jax.enable_x64(True):
         recorded = record(case, "float64")
-        check_margin(case.name, recorded, case.train_cfg["algorithm"]["desired_kl"])
+        check_margin(case, recorded)
         assert_agreement(case, recorded, "float64", replay(case, recorded))
 
 
