@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 
 from rsl_jax.cli.output import CommandError
-from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.config import BaseRunnerConfig, DistillationRunnerConfig
 from rsl_jax.registry import nearest
 
 RUN_FILE = "run.yaml"
 """Name of the file in a log folder that says how the run was made."""
 
-_HEADER = "# How this run was made. `rsl-jax train {env} --config {file}` makes it again.\n"
+_HEADER = "# How this run was made. `rsl-jax {command} {env} --config {file}` makes it again.\n"
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class RunSettings:
         num_envs: how many of it are stepped at once.
         iterations: iterations of the whole run.
         init_at_random_ep_len: whether environments start somewhere within their first episode.
+        teacher: checkpoint or log folder of the teacher of distillation.
         source: where all this was read, for people.
     """
 
@@ -41,6 +42,7 @@ class RunSettings:
     num_envs: int | None = None
     iterations: int | None = None
     init_at_random_ep_len: bool | None = None
+    teacher: str | None = None
     source: str = ""
 
 
@@ -96,7 +98,8 @@ def write_settings(settings: RunSettings, folder: Path) -> Path:
     ours = {name: value for name, value in values.items() if name != "runner" and value is not None}
     content = {**ours, "env_kwargs": dict(settings.env_kwargs), "runner": settings.runner.to_dict()}
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
-    path.write_text(_HEADER.format(env=settings.env, file=path) + text, encoding="utf-8")
+    command = "distill" if isinstance(settings.runner, DistillationRunnerConfig) else "train"
+    path.write_text(_HEADER.format(command=command, env=settings.env, file=path) + text, encoding="utf-8")
     return path
 
 
@@ -123,6 +126,7 @@ def _check(values: Mapping[str, Any]) -> None:
         "num_envs": (int, "a whole number"),
         "iterations": (int, "a whole number"),
         "init_at_random_ep_len": (bool, "true or false"),
+        "teacher": (str, "a path"),
     }
     for key, (kind, text) in kinds.items():
         if key in values and (not isinstance(values[key], kind) or (kind is int and isinstance(values[key], bool))):

@@ -1,287 +1,57 @@
-"""``rsl-jax train``: from an environment's name to a checkpoint and an ONNX policy."""
+"""``rsl-jax train``: a policy by reinforcement learning."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
-from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
-from rsl_jax.cli.classes import choose_classes
-from rsl_jax.cli.options import LATEST, CheckpointFlag, KeyValues, parse
-from rsl_jax.cli.output import CommandError, number, print_facts
-from rsl_jax.cli.runs import find_checkpoint, new_log_dir, newest_run, settings_of
-from rsl_jax.cli.settings import RunSettings, overlay, preset_for, read_settings, write_settings
-from rsl_jax.config import BaseRunnerConfig, RunnerConfig
-
-if TYPE_CHECKING:
-    from rsl_jax.runners import OnPolicyRunner
-
-PROG = "rsl-jax train"
+from rsl_jax.cli import training
+from rsl_jax.cli.settings import RunSettings, overlay, preset_for
+from rsl_jax.config import RunnerConfig
 
 
 @dataclass(frozen=True)
-class Train:
+class Train(training.Run):
     """Train a policy by PPO and export it.
 
     What is not given here comes from the config file, else from the run that is resumed, else from the preset of the
     environment. Ctrl-C saves a checkpoint and stops; a second one stops at once.
-
-    Attributes:
-        env: what to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. It comes first.
-        config: config file, RSL-RL's YAML; takes the place of the preset.
-        num_envs: how many environments are stepped at once.
-        iterations: iterations of the whole run, those before a resume included.
-        log_dir: folder for logs, checkpoints and the exported policy; logs/ENV/DATE_TIME if not given.
-        resume: go on from a checkpoint, or from the newest one of a log folder; without a path from the newest one in
-            --log-dir, or of the newest run of this environment.
-        device: where to compute, cpu or cuda:0 for example; JAX's choice if not given.
-        env_kwargs: options of the environment, values as in YAML.
-        init_at_random_ep_len: whether environments start somewhere within their first episode, so that not all end
-            together; where they can, if not given.
-        export: whether to write the policy as ONNX at the end.
-        compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
-            not given.
-        runner: every key of RSL-RL's config.
     """
 
-    env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
-    num_envs: int = 256
-    iterations: int = 500
-    log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    resume: CheckpointFlag = None
-    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    env_kwargs: KeyValues = field(default_factory=dict)
-    init_at_random_ep_len: bool | None = None
-    export: bool = True
-    compilation_cache: CacheFlag = None
     runner: Annotated[RunnerConfig, tyro.conf.arg(name="")] = field(default_factory=RunnerConfig)
+
+
+def base(env: str, named: RunSettings | None, teacher: str | None, resuming: bool) -> RunSettings:
+    """What a file says, and what it leaves open from the preset of the environment."""
+    del teacher, resuming
+    return preset_for(env) if named is None else overlay(named, preset_for(env))
+
+
+def obs_groups(given: Mapping[str, Any], available: Sequence[str]) -> Mapping[str, Any]:
+    """Groups for actor and critic where there are none.
+
+    The actor sees what the robot can measure, the critic ``critic`` or ``privileged_state`` where there is one.
+    """
+    actor = training.measured_groups("actor", available)
+    if given or actor is None:
+        return given
+    critic = next(((name,) for name in ("critic", "privileged_state") if name in available), actor)
+    return {"actor": actor, "critic": critic}
+
+
+KIND = training.Kind(
+    name="train",
+    options=Train,
+    config=RunnerConfig,
+    runner="OnPolicyRunner",
+    base=base,
+    obs_groups=obs_groups,
+)
 
 
 def run(args: Sequence[str]) -> int:
     """Run the command."""
-    command, checkpoint = read_command(args)
-    use_compilation_cache(command.compilation_cache)
-    return train(command, checkpoint)
-
-
-def read_command(args: Sequence[str]) -> tuple[Train, Path | None]:
-    """Read arguments on top of the files that they name.
-
-    Returns:
-        the command and the checkpoint to resume from.
-    """
-    if not args or args[0].startswith("-"):
-        # Nothing is known yet about the environment, so this is a call for help, or ends in tyro's own error.
-        parse(Train, args, prog=PROG, default=Train(tyro.MISSING))
-        raise CommandError(f"The environment comes first: {PROG} ENV [options]. `rsl-jax envs` lists what there is.")
-    env = args[0]
-    given = _peek(args[1:])
-    log_dir = Path(given.log_dir) if given.log_dir else None
-    checkpoint = _resumed(env, given.resume, log_dir)
-    settings = base_settings(env, given.config, checkpoint)
-    runner = for_reinforcement(choose_classes(settings.runner, args))
-    default = Train(
-        env=tyro.MISSING,
-        num_envs=settings.num_envs or Train.num_envs,
-        iterations=settings.iterations or Train.iterations,
-        env_kwargs=dict(settings.env_kwargs),
-        init_at_random_ep_len=settings.init_at_random_ep_len,
-        runner=runner,
-    )
-    command = parse(Train, args, prog=PROG, default=default)
-    if checkpoint is not None and log_dir is None:
-        command = dataclasses.replace(command, log_dir=checkpoint.parent)
-    # Once more through the dict, which checks the values and makes sections what their class names say.
-    try:
-        runner = for_reinforcement(RunnerConfig.from_dict(command.runner.to_dict()))
-    except (ValueError, TypeError, ImportError) as error:
-        raise CommandError(str(error)) from error
-    return dataclasses.replace(command, runner=runner), checkpoint
-
-
-def for_reinforcement(cfg: BaseRunnerConfig) -> RunnerConfig:
-    """The config, if it is one of this command.
-
-    Raises:
-        CommandError: if it is one of distillation.
-    """
-    if isinstance(cfg, RunnerConfig):
-        return cfg
-    raise CommandError("This is a config of distillation. That is another command: rsl-jax distill ENV --teacher ...")
-
-
-def base_settings(env: str, config: str | None, checkpoint: Path | None) -> RunSettings:
-    """What a run starts from before flags: config file, else resumed run, else preset."""
-    preset = preset_for(env)
-    settings = preset
-    if checkpoint is not None:
-        resumed = settings_of(checkpoint)
-        if resumed.env not in (None, env):  # another task: its policy and config go on, its sizes do not
-            resumed = RunSettings(runner=resumed.runner, source=resumed.source)
-        settings = overlay(resumed, preset)
-    if config is not None:
-        settings = overlay(read_settings(config), settings)
-    if settings.env not in (None, env):
-        settings = dataclasses.replace(settings, env_kwargs={})  # they were meant for another environment
-    return dataclasses.replace(settings, env=env)
-
-
-def train(command: Train, checkpoint: Path | None) -> int:
-    """Train, export, and say where everything is."""
-    from rsl_jax.cli.interrupts import stop_on_signals
-    from rsl_jax.runners import OnPolicyRunner
-
-    _refuse_to_overwrite(command.log_dir, checkpoint)
-    env = build_env(command)
-    runner_cfg = with_obs_groups(command.runner, env)
-    log_dir = command.log_dir or new_log_dir(command.env, runner_cfg.run_name)
-    title = " · ".join(filter(None, (command.env, runner_cfg.run_name, f"seed {runner_cfg.seed or 0}")))
-    runner = OnPolicyRunner(env, runner_cfg, log_dir, device=command.device, title=title)
-    if checkpoint is not None:
-        runner.load(checkpoint)
-    remaining = command.iterations - int(runner.state.iteration)
-    if remaining <= 0:
-        raise CommandError(
-            f"'{checkpoint}' has done {int(runner.state.iteration)} iterations, which is all that --iterations "
-            f"{command.iterations} asks for. Give a larger number to go on."
-        )
-    log_dir.mkdir(parents=True, exist_ok=True)
-    write_settings(_settings_of_command(command, runner_cfg), log_dir)
-    _introduce(command, runner, log_dir, checkpoint)
-    at_random = checkpoint is None and _starts_at_random(command.init_at_random_ep_len, runner)
-    with stop_on_signals(runner.request_stop) as stopped:
-        runner.learn(remaining, init_at_random_ep_len=at_random)
-    if stopped.signal is not None and int(runner.state.iteration) < command.iterations:
-        _report_stop(command, runner, log_dir)
-        return 128 + stopped.signal
-    _report(runner, log_dir, export=command.export)
-    return 0
-
-
-def build_env(command: Train) -> Any:
-    """Make the environments that a command names."""
-    from rsl_jax.env import make_env
-
-    options = dict(command.env_kwargs)
-    if command.env.startswith("gymnasium/"):
-        options.setdefault("seed", command.runner.seed or 0)
-    return make_env(command.env, num_envs=command.num_envs, **options)
-
-
-def with_obs_groups(cfg: RunnerConfig, env: Any) -> RunnerConfig:
-    """The config, with observation groups chosen for actor and critic where it chooses none.
-
-    Both look at ``policy``, else at ``state`` as MuJoCo Playground's robots call it, else at the only group there is;
-    the critic looks at ``critic`` or ``privileged_state`` where there is one.
-    """
-    from rsl_jax.training.loops import spec_of_any
-
-    groups = list(spec_of_any(env).observations)
-    if cfg.obs_groups:
-        return cfg
-    actor = next((name for name in ("actor", "policy", "state") if name in groups), groups[0])
-    if len(groups) > 1 and actor == groups[0] not in ("actor", "policy", "state"):
-        return cfg  # not for us to guess: the runner says what there is to choose from
-    critic = next((name for name in ("critic", "privileged_state") if name in groups), actor)
-    return dataclasses.replace(cfg, obs_groups={"actor": (actor,), "critic": (critic,)})
-
-
-def _peek(args: Sequence[str]) -> argparse.Namespace:
-    """The arguments that decide where the others' defaults come from."""
-    parser = argparse.ArgumentParser(prog=PROG, add_help=False, allow_abbrev=False)
-    parser.add_argument("--config")
-    parser.add_argument("--log-dir", "--log_dir")
-    parser.add_argument("--resume", nargs="?", const=LATEST)
-    return parser.parse_known_args(args)[0]
-
-
-def _resumed(env: str, resume: str | None, log_dir: Path | None) -> Path | None:
-    if resume is None:
-        return None
-    if resume != LATEST:
-        return find_checkpoint(resume)
-    return find_checkpoint(log_dir if log_dir is not None else newest_run(env))
-
-
-def _refuse_to_overwrite(log_dir: Path | None, checkpoint: Path | None) -> None:
-    if log_dir is None or (checkpoint is not None and checkpoint.parent.resolve() == log_dir.resolve()):
-        return
-    if any(log_dir.glob("model_*")):
-        raise CommandError(
-            f"'{log_dir}' holds the checkpoints of another run. Add --resume to go on with it, or give another "
-            "--log-dir."
-        )
-
-
-def _starts_at_random(wanted: bool | None, runner: OnPolicyRunner) -> bool:
-    if wanted is not None:
-        return wanted
-    env = runner.env
-    counts = hasattr(env, "episode_length_buf") or hasattr(runner.loop_state.env_state, "episode_length")
-    return counts and getattr(env, "max_episode_length", None) is not None
-
-
-def _settings_of_command(command: Train, runner_cfg: RunnerConfig) -> RunSettings:
-    return RunSettings(
-        env=command.env,
-        env_kwargs=command.env_kwargs,
-        num_envs=command.num_envs,
-        iterations=command.iterations,
-        init_at_random_ep_len=command.init_at_random_ep_len,
-        runner=runner_cfg,
-    )
-
-
-def _introduce(command: Train, runner: OnPolicyRunner, log_dir: Path, checkpoint: Path | None) -> None:
-    steps = runner.cfg.num_steps_per_env
-    facts = {
-        "environments": f"{command.num_envs:,} x {steps} steps = {command.num_envs * steps:,} an iteration",
-        "iterations": f"{command.iterations:,}",
-        "seed": runner.seed,
-        "device": runner.device,
-        "log folder": log_dir,
-    }
-    if checkpoint is not None:
-        facts["resumed from"] = f"{checkpoint}, after {int(runner.state.iteration):,} iterations"
-    print_facts(f"Training {command.env}", facts)
-
-
-def _report_stop(command: Train, runner: OnPolicyRunner, log_dir: Path) -> None:
-    from rsl_jax.checkpoint import latest_checkpoint
-
-    done = int(runner.state.iteration)
-    facts = {
-        "checkpoint": latest_checkpoint(log_dir),
-        "go on by": f"rsl-jax train {command.env} --resume {log_dir}",
-        "export by": f"rsl-jax export {log_dir}",
-    }
-    print_facts(f"Stopped after {done:,} of {command.iterations:,} iterations", facts)
-
-
-def _report(runner: OnPolicyRunner, log_dir: Path, *, export: bool) -> None:
-    from rsl_jax.checkpoint import latest_checkpoint
-
-    facts: dict[str, object] = {
-        "mean reward": _mean_reward(runner),
-        "checkpoint": latest_checkpoint(log_dir),
-    }
-    if export:
-        facts["ONNX policy"] = runner.export_policy_to_onnx(log_dir / "exported")
-    facts["watch it by"] = f"rsl-jax play {log_dir}"
-    print_facts("Done", facts)
-
-
-def _mean_reward(runner: OnPolicyRunner) -> str:
-    reward = runner.metrics.get("Train/mean_reward", math.nan)
-    if math.isnan(reward):
-        return "unknown: no episode has ended"
-    length = runner.metrics.get("Train/mean_episode_length", math.nan)
-    return f"{number(reward, decimals=2)} (of the last 100 episodes, {number(length, decimals=0)} steps long)"
+    return training.train(KIND, *training.read_command(KIND, args))

@@ -19,3 +19,11 @@ def point_mass(num_envs, max_episode_length=20):
     from tests.environments import PointMass
 
     return vectorize(PointMass(), num_envs, max_episode_length=max_episode_length)
+
+
+def half_seen(num_envs, max_episode_length=20):
+    """The point mass of which only a teacher sees the speed."""
+    from rsl_jax.env import vectorize
+    from tests.environments import HalfSeen
+
+    return vectorize(HalfSeen(), num_envs, max_episode_length=max_episode_length)

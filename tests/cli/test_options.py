@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from rsl_jax.cli.train import read_command
+from rsl_jax.cli.train import KIND
+from rsl_jax.cli.training import read_command
 from rsl_jax.config import CustomConfig
 from tests.cli.own import said
 
@@ -11,7 +12,7 @@ ENV = "tests.environments:PointMass"
 
 
 def command(*args, env=ENV):
-    return read_command([env, *args])[0]
+    return read_command(KIND, [env, *args])[0]
 
 
 def config_file(folder, content):
@@ -86,7 +87,7 @@ def test_a_class_may_be_chosen_by_a_flag():
 def test_mistakes_end_with_a_message(args, says, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a" / "metadata").mkdir(parents=True)
-    monkeypatch.setattr("rsl_jax.cli.train.settings_of", lambda checkpoint: read_preset())
+    monkeypatch.setattr("rsl_jax.cli.training.settings_of", lambda checkpoint: read_preset())
     with pytest.raises(SystemExit) as stop:
         command(*args)
     assert stop.value.code == 2

@@ -1,0 +1,126 @@
+"""``rsl-jax distill``: a student out of a teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from rsl_jax.cli import training
+from rsl_jax.cli.output import CommandError
+from rsl_jax.cli.runs import find_checkpoint, settings_of
+from rsl_jax.cli.settings import RunSettings, overlay
+from rsl_jax.config import (
+    DistillationConfig,
+    DistillationRunnerConfig,
+    GaussianDistributionConfig,
+    MLPModelConfig,
+    RunnerConfig,
+)
+
+INIT_STD = 0.1
+"""Of a student that nothing else is said of: enough to meet what lies beside the teacher's path."""
+
+
+@dataclass(frozen=True)
+class Distill(training.Run):
+    """Teach a student to act as a teacher does, from what the student sees, and export the student.
+
+    The teacher is a policy that ``rsl-jax train`` has trained; its network and its observation groups come from its
+    checkpoint. What else is not given here comes from the config file, else from the run that is resumed, else from the
+    teacher's run. Ctrl-C saves a checkpoint and stops; a second one stops at once.
+
+    Attributes:
+        teacher: the teacher's checkpoint, or the log folder of its run for its newest one; not needed to resume.
+    """
+
+    teacher: Annotated[Path | None, tyro.conf.arg(metavar="CHECKPOINT|LOGDIR")] = None
+    runner: Annotated[DistillationRunnerConfig, tyro.conf.arg(name="")] = field(
+        default_factory=DistillationRunnerConfig
+    )
+
+
+def base(env: str, named: RunSettings | None, teacher: str | None, resuming: bool) -> RunSettings:
+    """What a file says, and what it leaves open from the teacher's run.
+
+    Raises:
+        CommandError: if the teacher is none.
+    """
+    path = teacher or (named.teacher if named else None)
+    if resuming or path is None:
+        if teacher is not None:
+            raise CommandError("A run that is resumed has its teacher; leave --teacher or --resume out.")
+        return named or RunSettings(runner=DistillationRunnerConfig())
+    theirs = settings_of(find_checkpoint(path))
+    if not isinstance(theirs.runner, RunnerConfig):
+        raise CommandError(
+            f"'{path}' is itself a run of distillation; a teacher is a policy of rsl-jax train. To go on with it: "
+            "--resume."
+        )
+    settings = RunSettings(
+        runner=first_student(theirs.runner),
+        env_kwargs=theirs.env_kwargs if theirs.env == env else {},
+        num_envs=theirs.num_envs,
+        teacher=str(path),
+    )
+    if named is not None:
+        settings = overlay(dataclasses.replace(named, teacher=str(path)), settings)
+    if isinstance(settings.runner, DistillationRunnerConfig):
+        settings = dataclasses.replace(settings, runner=with_teacher(settings.runner, theirs.runner))
+    return settings
+
+
+def with_teacher(cfg: DistillationRunnerConfig, theirs: RunnerConfig) -> DistillationRunnerConfig:
+    """The config, with the teacher's network and, where it chooses none, its observation groups."""
+    groups = {"teacher": theirs.obs_groups["actor"]} if "actor" in theirs.obs_groups else {}
+    return dataclasses.replace(cfg, teacher=theirs.actor, obs_groups={**groups, **cfg.obs_groups})
+
+
+def first_student(theirs: RunnerConfig) -> DistillationRunnerConfig:
+    """The config of a student of whom nothing is said: an MLP as large as the teacher's."""
+    actor, steps = theirs.actor, theirs.num_steps_per_env
+    student = MLPModelConfig(
+        hidden_dims=getattr(actor, "hidden_dims", MLPModelConfig.hidden_dims),
+        activation=getattr(actor, "activation", MLPModelConfig.activation),
+        obs_normalization=True,
+        distribution_cfg=GaussianDistributionConfig(init_std=INIT_STD),
+    )
+    length = max(n for n in range(1, DistillationConfig.gradient_length + 1) if steps % n == 0)
+    return DistillationRunnerConfig(
+        num_steps_per_env=steps,
+        save_interval=theirs.save_interval,
+        algorithm=DistillationConfig(gradient_length=length),
+        student=student,
+    )
+
+
+def obs_groups(given: Mapping[str, Any], available: Sequence[str]) -> Mapping[str, Any]:
+    """Groups for the student where there are none: it sees what the robot can measure."""
+    student = training.measured_groups("student", available)
+    return given if student is None else {"student": student, **given}
+
+
+KIND = training.Kind(
+    name="distill",
+    options=Distill,
+    config=DistillationRunnerConfig,
+    runner="DistillationRunner",
+    base=base,
+    obs_groups=obs_groups,
+    label="distillation",
+)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command."""
+    command, checkpoint = training.read_command(KIND, args)
+    if command.teacher is None and checkpoint is None:
+        raise CommandError(
+            "There is no teacher. Give the log folder of a run of rsl-jax train, or one of its checkpoints: --teacher "
+            "LOGDIR."
+        )
+    return training.train(KIND, command, checkpoint)

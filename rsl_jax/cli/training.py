@@ -1,0 +1,312 @@
+"""What all commands that train have in common: from arguments to a checkpoint and an ONNX policy."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import tyro
+
+from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
+from rsl_jax.cli.classes import choose_classes
+from rsl_jax.cli.options import LATEST, CheckpointFlag, KeyValues, parse
+from rsl_jax.cli.output import CommandError, number, print_facts
+from rsl_jax.cli.runs import find_checkpoint, new_log_dir, newest_run, settings_of
+from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
+from rsl_jax.config import BaseRunnerConfig, RunnerConfig
+
+if TYPE_CHECKING:
+    from rsl_jax.runners import OnPolicyRunner
+
+
+@dataclass(frozen=True)
+class Run:
+    """What can be said of any training run.
+
+    Attributes:
+        env: what to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. It comes first.
+        config: config file, RSL-RL's YAML; takes the place of the preset.
+        num_envs: how many environments are stepped at once.
+        iterations: iterations of the whole run, those before a resume included.
+        log_dir: folder for logs, checkpoints and the exported policy; logs/ENV/DATE_TIME if not given.
+        resume: go on from a checkpoint, or from the newest one of a log folder; without a path from the newest one in
+            --log-dir, or of the newest run of this environment.
+        device: where to compute, cpu or cuda:0 for example; JAX's choice if not given.
+        env_kwargs: options of the environment, values as in YAML.
+        init_at_random_ep_len: whether environments start somewhere within their first episode, so that not all end
+            together; where they can, if not given.
+        export: whether to write the policy as ONNX at the end.
+        compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
+            not given.
+        runner: every key of RSL-RL's config.
+    """
+
+    env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
+    num_envs: int = 256
+    iterations: int = 500
+    log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    resume: CheckpointFlag = None
+    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    env_kwargs: KeyValues = field(default_factory=dict)
+    init_at_random_ep_len: bool | None = None
+    export: bool = True
+    compilation_cache: CacheFlag = None
+    runner: Any = None
+
+
+class Kind(NamedTuple):
+    """A command that trains.
+
+    Attributes:
+        name: of the command.
+        options: its dataclass, a :class:`Run`.
+        config: the kind of config that it takes.
+        runner: name of its runner in :mod:`rsl_jax.runners`.
+        base: ``(env, named, teacher, resuming) -> settings``, what stands below the flags. ``named`` is what the config
+            file says, on top of the run that is resumed; None where there is neither. ``teacher`` is that flag.
+        obs_groups: ``(obs_groups, available groups) -> obs_groups``, with a choice where there is none.
+        label: what a run's folder is called after, where the run has no name.
+    """
+
+    name: str
+    options: type[Run]
+    config: type[BaseRunnerConfig]
+    runner: str
+    base: Callable[[str, RunSettings | None, str | None, bool], RunSettings]
+    obs_groups: Callable[[Mapping[str, Any], Sequence[str]], Mapping[str, Any]]
+    label: str | None = None
+
+    @property
+    def prog(self) -> str:
+        """How the command is called."""
+        return f"rsl-jax {self.name}"
+
+
+def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
+    """Read arguments on top of the files that they name.
+
+    Returns:
+        the command and the checkpoint to resume from.
+    """
+    if not args or args[0].startswith("-"):
+        # Nothing is known yet about the environment, so this is a call for help, or ends in tyro's own error.
+        parse(kind.options, args, prog=kind.prog, default=kind.options(tyro.MISSING))
+        raise CommandError(
+            f"The environment comes first: {kind.prog} ENV [options]. `rsl-jax envs` lists what there is."
+        )
+    env = args[0]
+    given = _peek(kind, args[1:])
+    log_dir = Path(given.log_dir) if given.log_dir else None
+    checkpoint = _resumed(env, given.resume, log_dir)
+    settings = kind.base(env, named_settings(env, given.config, checkpoint), given.teacher, checkpoint is not None)
+    if settings.env not in (None, env):
+        settings = dataclasses.replace(settings, env_kwargs={})  # they were meant for another environment
+    values: dict[str, Any] = {
+        "num_envs": settings.num_envs or kind.options.num_envs,
+        "iterations": settings.iterations or kind.options.iterations,
+        "env_kwargs": dict(settings.env_kwargs),
+        "init_at_random_ep_len": settings.init_at_random_ep_len,
+        "runner": of_kind(kind, choose_classes(settings.runner, args)),
+        **({} if settings.teacher is None else {"teacher": Path(settings.teacher)}),
+    }
+    command = parse(kind.options, args, prog=kind.prog, default=kind.options(tyro.MISSING, **values))
+    if checkpoint is not None and log_dir is None:
+        command = dataclasses.replace(command, log_dir=checkpoint.parent)
+    # Once more through the dict, which checks the values and makes sections what their class names say.
+    try:
+        runner = of_kind(kind, kind.config.from_dict(command.runner.to_dict()))
+    except (ValueError, TypeError, ImportError) as error:
+        raise CommandError(str(error)) from error
+    return dataclasses.replace(command, runner=runner), checkpoint
+
+
+def of_kind(kind: Kind, cfg: BaseRunnerConfig) -> BaseRunnerConfig:
+    """The config, if it is one of this command.
+
+    Raises:
+        CommandError: if it belongs to another one.
+    """
+    if isinstance(cfg, kind.config):
+        return cfg
+    other = "train ENV" if isinstance(cfg, RunnerConfig) else "distill ENV --teacher CHECKPOINT"
+    raise CommandError(
+        f"This is a config of {cfg.algorithm.class_name}, which is another command: rsl-jax {other}. Give a config of "
+        f"{kind.prog} by --config, or none."
+    )
+
+
+def named_settings(env: str, config: str | None, checkpoint: Path | None) -> RunSettings | None:
+    """What the config file says, and what it leaves open from the run that is resumed; None where there is neither."""
+    settings = None
+    if checkpoint is not None:
+        settings = settings_of(checkpoint)
+        if settings.env not in (None, env):  # another task: its policy and config go on, its sizes do not
+            settings = RunSettings(runner=settings.runner, source=settings.source)
+    if config is not None:
+        settings = read_settings(config) if settings is None else overlay(read_settings(config), settings)
+    return settings
+
+
+def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
+    """Train, export, and say where everything is."""
+    from rsl_jax import runners
+    from rsl_jax.cli.interrupts import stop_on_signals
+
+    use_compilation_cache(command.compilation_cache)
+    _refuse_to_overwrite(command.log_dir, checkpoint)
+    env = build_env(command)
+    runner_cfg = with_obs_groups(kind, command.runner, env)
+    log_dir = command.log_dir or new_log_dir(command.env, runner_cfg.run_name or kind.label)
+    title = " · ".join(filter(None, (command.env, runner_cfg.run_name or kind.label, f"seed {runner_cfg.seed or 0}")))
+    runner = getattr(runners, kind.runner)(env, runner_cfg, log_dir, device=command.device, title=title)
+    start = checkpoint or getattr(command, "teacher", None)
+    if start is not None:
+        runner.load(find_checkpoint(start))
+    remaining = command.iterations - int(runner.state.iteration)
+    if remaining <= 0:
+        raise CommandError(
+            f"'{checkpoint}' has done {int(runner.state.iteration)} iterations, which is all that --iterations "
+            f"{command.iterations} asks for. Give a larger number to go on."
+        )
+    log_dir.mkdir(parents=True, exist_ok=True)
+    write_settings(_settings_of_command(command, runner_cfg), log_dir)
+    _introduce(kind, command, runner, log_dir, checkpoint)
+    at_random = checkpoint is None and _starts_at_random(command.init_at_random_ep_len, runner)
+    with stop_on_signals(runner.request_stop) as stopped:
+        runner.learn(remaining, init_at_random_ep_len=at_random)
+    if stopped.signal is not None and int(runner.state.iteration) < command.iterations:
+        _report_stop(kind, command, runner, log_dir)
+        return 128 + stopped.signal
+    _report(runner, log_dir, export=command.export)
+    return 0
+
+
+def build_env(command: Run) -> Any:
+    """Make the environments that a command names."""
+    from rsl_jax.env import make_env
+
+    options = dict(command.env_kwargs)
+    if command.env.startswith("gymnasium/"):
+        options.setdefault("seed", command.runner.seed or 0)
+    return make_env(command.env, num_envs=command.num_envs, **options)
+
+
+def with_obs_groups(kind: Kind, cfg: BaseRunnerConfig, env: Any) -> BaseRunnerConfig:
+    """The config, with observation groups chosen where it chooses none."""
+    from rsl_jax.training.loops import spec_of_any
+
+    available = list(spec_of_any(env).observations)
+    return dataclasses.replace(cfg, obs_groups=kind.obs_groups(cfg.obs_groups, available))
+
+
+def measured_groups(obs_set: str, available: Sequence[str]) -> tuple[str, ...] | None:
+    """The groups for a model that sees what a robot can measure; None where that is not to be guessed.
+
+    They are the group of the set's own name, else ``policy``, else ``state`` as MuJoCo Playground's robots call it,
+    else the only group there is.
+    """
+    known = next((name for name in (obs_set, "policy", "state") if name in available), None)
+    return (known,) if known else tuple(available) if len(available) == 1 else None
+
+
+def _peek(kind: Kind, args: Sequence[str]) -> argparse.Namespace:
+    """The arguments that decide where the others' defaults come from."""
+    parser = argparse.ArgumentParser(prog=kind.prog, add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    parser.add_argument("--teacher")
+    parser.add_argument("--log-dir", "--log_dir")
+    parser.add_argument("--resume", nargs="?", const=LATEST)
+    return parser.parse_known_args(args)[0]
+
+
+def _resumed(env: str, resume: str | None, log_dir: Path | None) -> Path | None:
+    if resume is None:
+        return None
+    if resume != LATEST:
+        return find_checkpoint(resume)
+    return find_checkpoint(log_dir if log_dir is not None else newest_run(env))
+
+
+def _refuse_to_overwrite(log_dir: Path | None, checkpoint: Path | None) -> None:
+    if log_dir is None or (checkpoint is not None and checkpoint.parent.resolve() == log_dir.resolve()):
+        return
+    if any(log_dir.glob("model_*")):
+        raise CommandError(
+            f"'{log_dir}' holds the checkpoints of another run. Add --resume to go on with it, or give another "
+            "--log-dir."
+        )
+
+
+def _starts_at_random(wanted: bool | None, runner: OnPolicyRunner) -> bool:
+    if wanted is not None:
+        return wanted
+    env = runner.env
+    counts = hasattr(env, "episode_length_buf") or hasattr(runner.loop_state.env_state, "episode_length")
+    return counts and getattr(env, "max_episode_length", None) is not None
+
+
+def _settings_of_command(command: Any, runner_cfg: BaseRunnerConfig) -> RunSettings:
+    return RunSettings(
+        env=command.env,
+        env_kwargs=command.env_kwargs,
+        num_envs=command.num_envs,
+        iterations=command.iterations,
+        init_at_random_ep_len=command.init_at_random_ep_len,
+        teacher=str(command.teacher) if getattr(command, "teacher", None) else None,
+        runner=runner_cfg,
+    )
+
+
+def _introduce(kind: Kind, command: Any, runner: OnPolicyRunner, log_dir: Path, checkpoint: Path | None) -> None:
+    steps = runner.cfg.num_steps_per_env
+    facts = {
+        "environments": f"{command.num_envs:,} x {steps} steps = {command.num_envs * steps:,} an iteration",
+        "iterations": f"{command.iterations:,}",
+        "seed": runner.seed,
+        "device": runner.device,
+        "log folder": log_dir,
+    }
+    if getattr(command, "teacher", None):
+        facts["teacher"] = command.teacher
+    if checkpoint is not None:
+        facts["resumed from"] = f"{checkpoint}, after {int(runner.state.iteration):,} iterations"
+    print_facts(f"{kind.name.capitalize()} on {command.env}", facts)
+
+
+def _report_stop(kind: Kind, command: Run, runner: OnPolicyRunner, log_dir: Path) -> None:
+    from rsl_jax.checkpoint import latest_checkpoint
+
+    done = int(runner.state.iteration)
+    facts = {
+        "checkpoint": latest_checkpoint(log_dir),
+        "go on by": f"{kind.prog} {command.env} --resume {log_dir}",
+        "export by": f"rsl-jax export {log_dir}",
+    }
+    print_facts(f"Stopped after {done:,} of {command.iterations:,} iterations", facts)
+
+
+def _report(runner: OnPolicyRunner, log_dir: Path, *, export: bool) -> None:
+    from rsl_jax.checkpoint import latest_checkpoint
+
+    facts: dict[str, object] = {
+        "mean reward": _mean_reward(runner),
+        "checkpoint": latest_checkpoint(log_dir),
+    }
+    if export:
+        facts["ONNX policy"] = runner.export_policy_to_onnx(log_dir / "exported")
+    facts["watch it by"] = f"rsl-jax play {log_dir}"
+    print_facts("Done", facts)
+
+
+def _mean_reward(runner: OnPolicyRunner) -> str:
+    reward = runner.metrics.get("Train/mean_reward", math.nan)
+    if math.isnan(reward):
+        return "unknown: no episode has ended"
+    length = runner.metrics.get("Train/mean_episode_length", math.nan)
+    return f"{number(reward, decimals=2)} (of the last 100 episodes, {number(length, decimals=0)} steps long)"
