@@ -95,22 +95,21 @@ TASKS = {
     "cartpole": Task(
         "CartpoleBalance (playground)",
         "playground/CartpoleBalance",
-        100,
-        num_envs=128,
-        algorithm={"gamma": 0.98},
+        220,
+        algorithm={"gamma": 0.98, "entropy_coef": 0.0},
+        init_std=0.5,
         highest=1000.0,
     ),
     "pendulum": Task(
         "PendulumSwingup (playground)",
         "playground/PendulumSwingup",
-        150,
-        num_envs=128,
+        400,
         env_options={"config_overrides": {"action_repeat": 4}},
         algorithm={"gamma": 0.97},
         highest=1000.0,
     ),
     "reacher": Task(
-        "reacher (brax)", "brax/reacher", 50, env_options={"max_episode_length": 200}, algorithm={"gamma": 0.95}
+        "reacher (brax)", "brax/reacher", 80, env_options={"max_episode_length": 200}, algorithm={"gamma": 0.95}
     ),
 }
 
@@ -126,14 +125,15 @@ def curves_of_rsl_jax(task: Task, seeds: list[int], time_out_bootstrap: str) -> 
     import jax
 
     from rsl_jax import RunnerConfig, make_env
-    from rsl_jax.training import build_algorithm, spec_of
+    from rsl_jax.training import spec_of
     from rsl_jax.training.loops import make_loop
+    from rsl_jax.training.sharding import Devices
 
     cfg = task.config()
     cfg["algorithm"]["time_out_bootstrap"] = time_out_bootstrap
     runner_config = RunnerConfig.from_dict(cfg)
     env = make_env(task.env, num_envs=task.num_envs, **task.env_options)
-    loop = make_loop(env, build_algorithm(runner_config, spec_of(env)), runner_config)
+    loop = make_loop(env, runner_config, spec_of(env), Devices.choose(None))
     for seed in seeds:
         key, lengths_key = jax.random.split(jax.random.key(seed))
         state, loop_state = loop.init(key)

@@ -9,6 +9,9 @@ import os
 import jax
 import pytest
 
+# Four devices out of one CPU, for the tests of what is spread over several; everything else uses the first.
+jax.config.update("jax_num_cpu_devices", 4)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):

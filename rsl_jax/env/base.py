@@ -10,6 +10,7 @@ Three shapes of environment, from the simplest to write to the most general:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from rsl_jax.types import Array, Key, Metrics, Observations, TimeStep
 
+Self = TypeVar("Self", bound="Env[Any]")
 State = TypeVar("State")
 
 
@@ -95,6 +97,15 @@ class Env(Generic[State]):
         del key
         return state
 
+    def part(self: Self, num_parts: int) -> Self:
+        """The same environment with an equal part of the batch, which is what one of several devices steps.
+
+        Here it is a copy with a smaller ``num_envs``; environments that keep other sizes change these, too.
+        """
+        part = copy.copy(self)
+        part.num_envs = equal_part("num_envs", self.num_envs, num_parts)
+        return part
+
     def render(self, state: State) -> np.ndarray:
         """Picture of the first environment, uint8 ``[H, W, 3]``; called outside of compiled code.
 
@@ -102,6 +113,17 @@ class Env(Generic[State]):
             NotImplementedError: if the environment cannot draw itself.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot draw itself: it has no method render(state).")
+
+
+def equal_part(name: str, size: int, num_parts: int) -> int:
+    """What falls to each of ``num_parts`` devices.
+
+    Raises:
+        ValueError: if it is not the same for all.
+    """
+    if size % num_parts:
+        raise ValueError(f"{name} ({size}) must be divisible by the number of devices ({num_parts}).")
+    return size // num_parts
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from rsl_jax.env.base import Env, SingleEnv, State
+from rsl_jax.env.base import Env, SingleEnv, State, equal_part
 from rsl_jax.env.signature import Answer, Signature, typed
 from rsl_jax.types import Array, Key, Observations, TimeStep
 
@@ -27,7 +27,7 @@ class VectorState(Generic[State]):
         episode_length: steps since the last reset, int32 ``[N]``.
         pool: states and observations that episodes can start from, leaves ``[P, ...]``; ``()`` where every reset is
             made anew.
-        key: what resets draw from.
+        key: what resets draw from, ``[N]``.
     """
 
     env: State
@@ -125,21 +125,20 @@ class VectorizedEnv(Env[VectorState]):
         key, start_key = jax.random.split(key)
         pool_size = self._pool_size if self.auto_reset == "pool" else self.num_envs
         # One batched reset serves both, because a simulator's takes long to compile.
-        starts = self._starts(start_key, max(self.num_envs, pool_size))
+        starts = self._starts(jax.random.split(start_key, max(self.num_envs, pool_size)))
         env, observations = _first(starts, self.num_envs)
         pool = () if self.auto_reset == "full" else _first(starts, pool_size)
-        state = VectorState(env=env, episode_length=jnp.zeros(self.num_envs, jnp.int32), pool=pool, key=key)
-        return state, observations
+        lengths = jnp.zeros(self.num_envs, jnp.int32)
+        return VectorState(env, lengths, pool, jax.random.split(key, self.num_envs)), observations
 
     def step(self, state: VectorState, actions: Array) -> tuple[VectorState, TimeStep]:
         """Apply actions ``[N, A]`` (``[N]`` or ``[N, 1]`` where discrete), and reset where an episode ends."""
-        # Sizes come from the state, so that a device that holds a part of the environments can step its part.
-        env, answer = jax.vmap(self._signature.step)(state.env, self._actions(actions, state.episode_length.size))
+        env, answer = jax.vmap(self._signature.step)(state.env, self._actions(actions))
         episode_length = state.episode_length + 1
         dones, time_outs = self._endings(answer, episode_length)
-        key, restart_key = jax.random.split(state.key)
-        env, observations = self._restart(dones, (env, answer.observations), state.pool, restart_key)
-        next_state = VectorState(env=env, episode_length=jnp.where(dones, 0, episode_length), pool=state.pool, key=key)
+        keys, restart_keys = jnp.moveaxis(jax.vmap(jax.random.split)(state.key), 1, 0)
+        env, observations = self._restart(dones, (env, answer.observations), state.pool, restart_keys)
+        next_state = VectorState(env, jnp.where(dones, 0, episode_length), state.pool, keys)
         timestep = TimeStep(
             observations=observations,
             rewards=answer.reward,
@@ -154,7 +153,13 @@ class VectorizedEnv(Env[VectorState]):
         """Renew the pool of initial states, where there is one."""
         if self.auto_reset != "pool":
             return state
-        return replace(state, pool=self._starts(key, jax.tree.leaves(state.pool)[0].shape[0]))
+        return replace(state, pool=self._starts(jax.random.split(key, self._pool_size)))
+
+    def part(self, num_parts: int) -> VectorizedEnv:
+        """The same with an equal part of the batch and of the pool."""
+        part = super().part(num_parts)
+        part._pool_size = equal_part("reset_pool_size", self._pool_size, num_parts)
+        return part
 
     def render(self, state: VectorState, index: int = 0) -> np.ndarray:
         """Picture of environment ``index``, uint8 ``[H, W, 3]``."""
@@ -165,8 +170,8 @@ class VectorizedEnv(Env[VectorState]):
             )
         return render(jax.tree.map(lambda x: x[index], state.env))
 
-    def _starts(self, key: Key, size: int) -> tuple[Any, Observations]:
-        return jax.vmap(self._signature.reset)(jax.random.split(key, size))
+    def _starts(self, keys: Key) -> tuple[Any, Observations]:
+        return jax.vmap(self._signature.reset)(keys)
 
     def _endings(self, answer: Answer, episode_length: Array) -> tuple[Array, Array]:
         time_up = answer.truncated
@@ -174,22 +179,21 @@ class VectorizedEnv(Env[VectorState]):
             time_up = time_up | (episode_length >= self.max_episode_length)
         return answer.terminated | time_up, time_up & ~answer.terminated
 
-    def _restart(self, dones: Array, current: Any, pool: Any, key: Key) -> Any:
-        """Replace ``current`` by a start where done.
+    def _restart(self, dones: Array, current: Any, pool: Any, keys: Key) -> Any:
+        """Replace ``current`` by a start where done; environment by environment from a key of its own.
 
         Selecting at every step was measured to be no slower than a ``cond`` that skips it where nobody is done (256
         cart-poles, CPU), and is the same under ``vmap``. Only a full reset is worth a ``cond``.
         """
         if self.auto_reset == "full":
-            return jax.lax.cond(
-                dones.any(), lambda: _select(dones, self._starts(key, dones.size), current), lambda: current
-            )
+            return jax.lax.cond(dones.any(), lambda: _select(dones, self._starts(keys), current), lambda: current)
         if self.auto_reset == "pool":
-            drawn = jax.random.randint(key, dones.shape, 0, jax.tree.leaves(pool)[0].shape[0])
+            drawn = jax.vmap(lambda key: jax.random.randint(key, (), 0, self._pool_size))(keys)
             pool = jax.tree.map(lambda x: x[drawn], pool)
         return _select(dones, pool, current)
 
-    def _actions(self, actions: Array, size: int) -> Array:
+    def _actions(self, actions: Array) -> Array:
+        size = self.num_envs
         if self.discrete and actions.shape in ((size,), (size, 1)):
             return actions.reshape(size).astype(jnp.int32)
         if not self.discrete and actions.shape == (size, self.num_actions):

@@ -3,7 +3,13 @@
 from rsl_jax.ops.gradients import adapt_learning_rate, clip_by_global_norm
 from rsl_jax.ops.images import convolution, max_pool, pad_images
 from rsl_jax.ops.losses import clipped_value_loss, surrogate_loss, value_loss
-from rsl_jax.ops.parallel import mean_over_devices, standardize, sum_over_devices
+from rsl_jax.ops.parallel import (
+    gather_over_devices,
+    key_of_device,
+    mean_over_devices,
+    standardize,
+    sum_over_devices,
+)
 from rsl_jax.ops.resets import reset_carry
 from rsl_jax.ops.returns import generalized_advantage_estimation
 
@@ -12,7 +18,9 @@ __all__ = [
     "clip_by_global_norm",
     "clipped_value_loss",
     "convolution",
+    "gather_over_devices",
     "generalized_advantage_estimation",
+    "key_of_device",
     "max_pool",
     "mean_over_devices",
     "pad_images",

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.types import Array
+from rsl_jax.types import Array, Key
 
 
 def mean_over_devices(tree: Any, axis_name: str | None) -> Any:
@@ -21,6 +21,16 @@ def mean_over_devices(tree: Any, axis_name: str | None) -> Any:
 def sum_over_devices(tree: Any, axis_name: str | None) -> Any:
     """Sum of every leaf over the devices of an axis."""
     return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
+def gather_over_devices(x: Array, axis_name: str | None, *, axis: int) -> Array:
+    """The parts of ``x`` on all devices, side by side along its ``axis``; the same on every device."""
+    return x if axis_name is None else jax.lax.all_gather(x, axis_name, axis=axis, tiled=True)
+
+
+def key_of_device(key: Key, axis_name: str | None) -> Key:
+    """A random key of this device's own, out of one that all devices share."""
+    return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
 def standardize(x: Array, *, axis_name: str | None = None, eps: float = 1e-8) -> Array:

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import jax
-
-
-def place(tree: Any, device: jax.Device) -> Any:
-    """A pytree on a device; arrays of JAX's default device are left free to move.
-
-    Binding arrays that need no binding would compile functions again wherever bound and free ones meet.
-    """
-    return tree if device == jax.devices()[0] else jax.device_put(tree, device)
 
 
 def resolve_device(device: str | jax.Device | None) -> jax.Device:

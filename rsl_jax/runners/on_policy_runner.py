@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from rsl_jax.checkpoint import Checkpoint, read_checkpoint, restore, save_checkp
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.logging import Logger
-from rsl_jax.runners.devices import place, resolve_device
+from rsl_jax.runners.devices import resolve_device
 from rsl_jax.runners.guards import NonFiniteError, take_reports, warn_of_unreported_time_outs
 from rsl_jax.runners.parts import load_parts
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.training.loops import make_loop, spec_of_any
+from rsl_jax.training.sharding import Devices
 from rsl_jax.training.train import build_algorithm
 from rsl_jax.types import Spec, TrainState
 
@@ -52,6 +53,7 @@ class OnPolicyRunner:
         log_dir: str | Path | None = None,
         device: str | jax.Device | None = None,
         *,
+        devices: int | Sequence[jax.Device] | None = None,
         seed: int | None = None,
         console: bool = True,
         title: str | None = None,
@@ -64,21 +66,23 @@ class OnPolicyRunner:
             log_dir: folder for logs and checkpoints; None keeps nothing.
             device: ``"cpu"``, ``"cuda:0"``, a JAX device, or None for JAX's choice. Where there is no such device,
                 JAX's choice is taken with a warning.
+            devices: how many devices share the environments, or which; overrides ``device``.
             seed: of everything random; overrides the config's.
             console: whether to show progress in the terminal.
             title: what the console calls the run; its ``run_name`` or the name of ``log_dir`` if not given.
 
         Raises:
-            ValueError: if config and environment do not fit together.
+            ValueError: if config, environment and devices do not fit together.
         """
         self.env = env
         self.cfg = self.config_class.from_dict(train_cfg)
-        self.device = resolve_device(device)
+        self._devices = Devices.choose([resolve_device(device)] if devices is None else devices)
+        self.device = self._devices.devices[0]
         self.current_learning_iteration = 0
         self.metrics: dict[str, float] = {}
         self._spec = spec_of_any(env)
         self.algorithm = build_algorithm(self.cfg, self._spec)
-        self._loop = make_loop(env, self.algorithm, self.cfg)
+        self._loop = make_loop(env, self.cfg, self._spec, self._devices)
         self.logger = Logger(
             log_dir,
             self.cfg.to_dict(),
@@ -89,8 +93,7 @@ class OnPolicyRunner:
             console=console,
         )
         self.seed = next((s for s in (seed, self.cfg.seed) if s is not None), 0)
-        states = self._loop.init(jax.random.key(self.seed))
-        self.state, self.loop_state = place(states, self.device)
+        self.state, self.loop_state = self._loop.init(jax.random.key(self.seed))
         self._best_reward = -np.inf
         self._best_state: TrainState | None = None
         self._warned_of_time_outs = False
@@ -193,7 +196,7 @@ class OnPolicyRunner:
             self.current_learning_iteration = checkpoint.metadata["iteration"]
             best = checkpoint.metadata.get("best_mean_reward")
             self._best_reward = -np.inf if best is None else best
-        self.state, self.loop_state = place((self.state, self.loop_state), self.device)
+        self.state, self.loop_state = self._loop.place(self.state, self.loop_state)
         return checkpoint.metadata.get("infos")
 
     def get_inference_policy(self, device: str | None = None) -> InferencePolicy:

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.ops import reset_carry
-from rsl_jax.runners.devices import place, resolve_device
+from rsl_jax.runners.devices import resolve_device
+from rsl_jax.training.sharding import place
 from rsl_jax.types import Algorithm, Carry, TrainState
 
 

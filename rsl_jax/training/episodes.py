@@ -1,4 +1,8 @@
-"""Statistics of finished episodes, kept on the device."""
+"""Statistics of finished episodes, kept on the device.
+
+Where environments are spread over devices, each device follows the episodes of its own, and all devices note every
+episode that ends anywhere: the last 100 are those of the whole run, whatever the number of devices.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rsl_jax.modules import default_dtype
-from rsl_jax.ops import sum_over_devices
+from rsl_jax.ops import gather_over_devices
 from rsl_jax.types import Array, Metrics
 
 WINDOW = 100
@@ -44,7 +48,7 @@ def init_episodes(num_envs: int, tags: tuple[str, ...]) -> EpisodeStatistics:
 
 
 def record_episodes(
-    episodes: EpisodeStatistics, rewards: Mapping[str, Array], dones: Array
+    episodes: EpisodeStatistics, rewards: Mapping[str, Array], dones: Array, *, axis_name: str | None = None
 ) -> tuple[EpisodeStatistics, Array]:
     """Follow the episodes through a rollout.
 
@@ -52,6 +56,7 @@ def record_episodes(
         episodes: statistics before the rollout.
         rewards: by tag, each ``[T, N]``.
         dones: whether the episode ended with the step, ``[T, N]``.
+        axis_name: mesh axis over which the environments are spread, or None.
 
     Returns:
         statistics after the rollout, and the length ``[T, N]`` that each episode had reached with each step.
@@ -67,22 +72,22 @@ def record_episodes(
     running, sums = jax.lax.scan(add, dict(episodes.running), (steps, dones))
 
     # Episode number k goes to place k % 100; of more than 100 in one rollout only the last are written.
-    ended = jnp.ravel(dones)
+    def everywhere(x: Array) -> Array:
+        return jnp.ravel(gather_over_devices(x, axis_name, axis=1))
+
+    ended = everywhere(dones)
     order = jnp.cumsum(ended, dtype=jnp.int32)
     total = order[-1]
     written = ended & (order > total - WINDOW)
     places = jnp.where(written, (episodes.count + order - 1) % WINDOW, WINDOW)
     finished = {
-        name: ring.at[places].set(jnp.ravel(sums[name]), mode="drop") for name, ring in episodes.finished.items()
+        name: ring.at[places].set(everywhere(sums[name]), mode="drop") for name, ring in episodes.finished.items()
     }
     return EpisodeStatistics(running, finished, episodes.count + total), sums[LENGTH]
 
 
-def episode_metrics(episodes: EpisodeStatistics, *, axis_name: str | None = None) -> Metrics:
+def episode_metrics(episodes: EpisodeStatistics) -> Metrics:
     """Means over the last finished episodes, by tag; NaN while there are none."""
     known = jnp.arange(WINDOW) < episodes.count
-    count = sum_over_devices(jnp.sum(known, dtype=default_dtype()), axis_name)
-    return {
-        name: sum_over_devices(jnp.sum(jnp.where(known, ring, 0)), axis_name) / count
-        for name, ring in episodes.finished.items()
-    }
+    count = jnp.sum(known, dtype=default_dtype())
+    return {name: jnp.sum(jnp.where(known, ring, 0)) / count for name, ring in episodes.finished.items()}

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rsl_jax.env.base import Env
-from rsl_jax.ops import mean_over_devices, reset_carry, sum_over_devices
+from rsl_jax.ops import key_of_device, mean_over_devices, reset_carry, sum_over_devices
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.training.episodes import EpisodeStatistics, episode_metrics, init_episodes, record_episodes
 from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TimeStep, TrainState
@@ -59,10 +59,12 @@ def spec_of(env: Env) -> Spec:
     )
 
 
-def init_states(algorithm: Algorithm, env: Env, key: Key) -> tuple[TrainState, LoopState]:
+def init_states(
+    algorithm: Algorithm, env: Env, key: Key, *, axis_name: str | None = None
+) -> tuple[TrainState, LoopState]:
     """The states a run starts from."""
     init_key, reset_key, loop_key = jax.random.split(key, 3)
-    env_state, observations = env.reset(reset_key)
+    env_state, observations = env.reset(key_of_device(reset_key, axis_name))
     return algorithm.init(init_key), init_loop(algorithm, env.num_envs, loop_key, env_state, observations)
 
 
@@ -140,7 +142,7 @@ def learn(
         state: its state.
         loop: the loop's state after the rollout, with the statistics of episodes before it.
         rollout: what was collected.
-        key: random key of the update.
+        key: random key of the update, the same on all devices.
         max_episode_length: time limit of the environments in steps, one or ``[N]``.
         check_for_nan: whether to look at what the environment returned.
         axis_name: mesh axis over which the environments are spread, or None.
@@ -149,9 +151,9 @@ def learn(
         the new state, the loop's with the hidden states to go on from and the episodes counted, and the metrics.
     """
     prepared, prepared_rollout, rewards = algorithm.prepare(state, rollout)
-    learned, carry, metrics = algorithm.update(prepared, prepared_rollout, key)
-    episodes, lengths = record_episodes(loop.episodes, rewards, rollout.dones)
-    metrics |= episode_metrics(episodes, axis_name=axis_name)
+    learned, carry, metrics = algorithm.update(prepared, prepared_rollout, key_of_device(key, axis_name))
+    episodes, lengths = record_episodes(loop.episodes, rewards, rollout.dones, axis_name=axis_name)
+    metrics |= episode_metrics(episodes)
     if max_episode_length is not None:
         late = rollout.dones & ~rollout.time_outs & (lengths >= max_episode_length)
         metrics[UNREPORTED_TIME_OUTS] = sum_over_devices(jnp.sum(late, dtype=jnp.int32), axis_name)
@@ -183,6 +185,7 @@ def make_iteration(
 
     def iteration(state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState, Metrics]:
         key, env_key, act_key, update_key = jax.random.split(loop.key, 4)
+        env_key, act_key = (key_of_device(k, axis_name) for k in (env_key, act_key))
         loop = dataclasses.replace(loop, key=key, env_state=env.begin_iteration(loop.env_state, env_key))
         loop, rollout, log = collect(algorithm, env, state, loop, act_key, num_steps=num_steps)
         state, loop, metrics = learn(

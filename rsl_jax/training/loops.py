@@ -25,7 +25,9 @@ from rsl_jax.training.iteration import (
     make_rollout,
     spec_of,
 )
-from rsl_jax.types import Algorithm, Key, Spec, TimeStep, TrainState
+from rsl_jax.training.sharding import EACH_ENV, EVERYWHERE, LOOP_SPECS, ROLLOUT_SPECS, STATE_SPECS, Devices
+from rsl_jax.training.train import build_algorithm
+from rsl_jax.types import Carry, Key, Rollout, Spec, TimeStep, TrainState
 
 
 class Outcome(NamedTuple):
@@ -61,19 +63,31 @@ class Loop(Protocol):
         """Pretend that every environment is somewhere within its episode."""
         ...
 
+    def place(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
+        """Put states that come from elsewhere on the devices of the run."""
+        ...
+
 
 class CompiledLoop:
     """An iteration on a pure environment: one compiled call, one fetch of metrics."""
 
-    def __init__(self, env: Env, algorithm: Algorithm, cfg: BaseRunnerConfig):
-        self.env, self.algorithm = env, algorithm
-        iteration = make_iteration(algorithm, env, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan)
-        self._iteration = jax.jit(iteration, donate_argnums=(0, 1))
+    def __init__(self, env: Env, cfg: BaseRunnerConfig, spec: Spec, devices: Devices):
+        self.env, self._devices = env, devices
+        axis_name, part = devices.axis_name, devices.part_of_env(env)
+        algorithm = build_algorithm(cfg, devices.part_of_spec(spec), axis_name=axis_name)
+        iteration = make_iteration(
+            algorithm, part, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan, axis_name=axis_name
+        )
+        states = (STATE_SPECS, LOOP_SPECS)
+        self._init = jax.jit(
+            devices.run(lambda key: init_states(algorithm, part, key, axis_name=axis_name), EVERYWHERE, states)
+        )
+        self._iteration = jax.jit(devices.run(iteration, states, (*states, EVERYWHERE)), donate_argnums=(0, 1))
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
         """The states a run starts from."""
         # Leaves that start as one buffer (an observation that is also a part of the state) must not be donated twice.
-        return jax.tree.map(jnp.copy, jax.jit(lambda k: init_states(self.algorithm, self.env, k))(key))
+        return self.place(*jax.tree.map(jnp.copy, self._init(key)))
 
     def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
         """One compiled call."""
@@ -96,50 +110,71 @@ class CompiledLoop:
                 "as those of rsl_jax.env.vectorize do."
             )
         lengths = jax.random.randint(key, env_state.episode_length.shape, 0, limit, env_state.episode_length.dtype)
-        return dataclasses.replace(loop, env_state=env_state.replace(episode_length=lengths))
+        drawn = env_state.replace(episode_length=lengths)
+        return self._devices.place(dataclasses.replace(loop, env_state=drawn), LOOP_SPECS)
+
+    def place(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
+        """Spread them over the devices."""
+        return self._devices.place((state, loop), (STATE_SPECS, LOOP_SPECS))
 
 
 class HostLoop:
-    """An iteration around an environment outside JAX: compiled acting, its own step, compiled learning."""
+    """An iteration around an environment outside JAX: compiled acting, its own step, compiled learning.
 
-    def __init__(self, env: VecEnv, algorithm: Algorithm, cfg: BaseRunnerConfig):
-        self.env, self.algorithm, self._num_steps = env, algorithm, cfg.num_steps_per_env
-        self._act = jax.jit(algorithm.act)
+    Of several devices the first one acts, and all learn, each from a part of the environments.
+    """
+
+    def __init__(self, env: VecEnv, cfg: BaseRunnerConfig, spec: Spec, devices: Devices):
+        self.env, self._devices, self._num_steps = env, devices, cfg.num_steps_per_env
+        self._algorithm = build_algorithm(cfg, spec)
+        self._act = jax.jit(self._algorithm.act)
         self._reset_carry = jax.jit(reset_carry)
         self._split = jax.jit(lambda key: jax.random.split(key, 4))
         self._limit = _limit(env)
+        part = build_algorithm(cfg, devices.part_of_spec(spec), axis_name=devices.axis_name)
+
+        def learn_part(state: TrainState, loop: LoopState, rollout: Rollout, key: Key, limit: Any) -> tuple:
+            options: dict[str, Any] = {"check_for_nan": cfg.check_for_nan, "axis_name": devices.axis_name}
+            return learn(part, state, loop, rollout, key, max_episode_length=limit, **options)
+
+        states = (STATE_SPECS, LOOP_SPECS)
+        learn_all = devices.run(learn_part, (*states, ROLLOUT_SPECS, EVERYWHERE, EACH_ENV), (*states, EVERYWHERE))
         self._learn = jax.jit(
-            lambda state, loop, steps, key, limit: _learn_from_steps(
-                algorithm, state, loop, steps, key, limit, check_for_nan=cfg.check_for_nan
-            ),
+            lambda state, loop, steps, *rest: learn_all(state, loop, _rollout(loop.carry, *steps), *rest),
             donate_argnums=(0, 1),
         )
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
         """The states a run starts from; the environment is as its maker left it."""
         init_key, _, loop_key = jax.random.split(key, 3)
-        return self.algorithm.init(init_key), init_loop(self.algorithm, self.env.num_envs, loop_key)
+        return self.place(self._algorithm.init(init_key), init_loop(self._algorithm, self.env.num_envs, loop_key))
 
     def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
         """Act and step, then learn."""
         start = time.perf_counter()
         key, env_key, act_key, update_key = self._split(loop.key)
+        actor, first_carry, env_key, act_key = self._devices.on_first((state, loop.carry, env_key, act_key))
         if hasattr(self.env, "begin_iteration"):
             self.env.begin_iteration(env_key)
-        carry, steps, logs = self._collect(state, loop.carry, act_key)
+        carry, steps, logs = self._collect(actor, first_carry, act_key)
         collected = time.perf_counter()
-        steps = (*steps, loop.carry)
+        steps = self._devices.place((*steps, first_carry), EACH_ENV)
         loop = LoopState(env_state=(), observations=(), carry=carry, episodes=loop.episodes, key=key)
-        state, loop, metrics = self._learn(state, loop, steps, update_key, self._limit)
+        state, loop, metrics = self._learn(*self.place(state, loop), steps, update_key, self._limit)
         fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
         fetched |= environment_tags(_mean_logs(logs))
         return Outcome(state, loop, fetched, collected - start, time.perf_counter() - collected)
 
     def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
         """Draw the environment's ``episode_length_buf``."""
+        key = self._devices.on_first(key)
         drawn = jax.random.randint(key, (self.env.num_envs,), 0, int(np.max(self.env.max_episode_length)))
         self.env.episode_length_buf = like(self.env.episode_length_buf, drawn)
         return loop
+
+    def place(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
+        """What learns goes to all devices."""
+        return self._devices.place((state, loop), (STATE_SPECS, LOOP_SPECS))
 
     def _collect(self, state: TrainState, carry: Any, key: Key) -> tuple[Any, tuple, list[Mapping[str, Any]]]:
         given = self.env.get_observations()
@@ -157,9 +192,9 @@ class HostLoop:
         return carry, (acted, answered), logs
 
 
-def make_loop(env: Env | VecEnv, algorithm: Algorithm, cfg: BaseRunnerConfig) -> Loop:
-    """The loop that fits an environment."""
-    return CompiledLoop(env, algorithm, cfg) if isinstance(env, Env) else HostLoop(env, algorithm, cfg)
+def make_loop(env: Env | VecEnv, cfg: BaseRunnerConfig, spec: Spec, devices: Devices) -> Loop:
+    """The loop that fits an environment, on these devices."""
+    return CompiledLoop(env, cfg, spec, devices) if isinstance(env, Env) else HostLoop(env, cfg, spec, devices)
 
 
 def spec_of_any(env: Env | VecEnv) -> Spec:
@@ -188,26 +223,22 @@ def _timestep(observations: Any, rewards: Any, dones: Any, extras: Mapping[str, 
     )
 
 
-def _learn_from_steps(
-    algorithm: Algorithm, state: TrainState, loop: LoopState, steps: tuple, key: Key, limit: Any, *, check_for_nan: bool
-) -> tuple:
-    acted, answered, carry = steps
+def _rollout(last_carry: Carry, acted: list, answered: list[TimeStep], carry: Carry) -> Rollout:
     observations, step = jax.tree.map(lambda *xs: jnp.stack(xs), *acted)
     timestep = jax.tree.map(lambda *xs: jnp.stack(xs), *answered)
-    rollout = make_rollout(
+    return make_rollout(
         observations,
         step,
         timestep,
         carry=carry,
         last_observations=answered[-1].observations,
-        last_carry=loop.carry,
+        last_carry=last_carry,
     )
-    return learn(algorithm, state, loop, rollout, key, max_episode_length=limit, check_for_nan=check_for_nan)
 
 
 def _limit(env: VecEnv) -> Any:
     limit = getattr(env, "max_episode_length", None)
-    return None if limit is None else np.asarray(to_jax(limit))
+    return None if limit is None else np.broadcast_to(to_jax(limit), (env.num_envs,))
 
 
 def _mean_logs(logs: list[Mapping[str, Any]]) -> dict[str, float]:

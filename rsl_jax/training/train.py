@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,13 +15,18 @@ from rsl_jax.config import BaseRunnerConfig, structural_fields
 from rsl_jax.env.base import Env
 from rsl_jax.registry import nearest, resolve_callable
 from rsl_jax.training.iteration import init_states, make_iteration, spec_of
+from rsl_jax.training.sharding import EVERYWHERE, STATE_SPECS, Devices
 from rsl_jax.types import Algorithm, Key, Metrics, Spec, TrainState
 
 NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 def make_train(
-    env: Env, cfg: BaseRunnerConfig | Mapping[str, Any], num_iterations: int
+    env: Env,
+    cfg: BaseRunnerConfig | Mapping[str, Any],
+    num_iterations: int,
+    *,
+    devices: int | Sequence[jax.Device] | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Make a training run that can be compiled and vectorised.
 
@@ -32,6 +37,7 @@ def make_train(
         env: a pure environment.
         cfg: the config, or RSL-RL's dict of it.
         num_iterations: how long to train.
+        devices: how many devices share the environments, or which; one if None.
 
     Returns:
         ``train(key, start={}, **overrides) -> (state, metrics)``. Overrides are floats of the ``algorithm`` section.
@@ -41,6 +47,7 @@ def make_train(
 
     Raises:
         TypeError: if the environment is not pure.
+        ValueError: if config, environment and devices do not fit together.
     """
     if not isinstance(env, Env):
         raise TypeError(
@@ -49,41 +56,48 @@ def make_train(
             "environment outside JAX (a VecEnv) is trained by rsl_jax.runners.OnPolicyRunner."
         )
     cfg = BaseRunnerConfig.from_dict(cfg)
-    spec = spec_of(env)
-    build_algorithm(cfg, spec)  # what does not fit together is refused here, before anything is traced
+    spread = Devices.choose(devices)
+    axis_name, part, spec = spread.axis_name, spread.part_of_env(env), spread.part_of_spec(spec_of(env))
+    # What does not fit together is refused here, before anything is traced.
+    given = build_algorithm(cfg, spec).given
 
-    def train(
-        key: Key, start: Mapping[str, Mapping[str, Any]] = NOTHING, **overrides: Any
-    ) -> tuple[TrainState, Metrics]:
-        algorithm = build_algorithm(override(cfg, overrides), spec)
-        refuse_missing_models(algorithm, start)
-        iteration = make_iteration(algorithm, env, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan)
+    def train_part(key: Key, start: Mapping[str, Any], overrides: Mapping[str, Any]) -> tuple[TrainState, Metrics]:
+        algorithm = build_algorithm(override(cfg, overrides), spec, axis_name=axis_name)
+        iteration = make_iteration(
+            algorithm, part, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan, axis_name=axis_name
+        )
 
         def scanned(states: tuple, _: None) -> tuple[tuple, Metrics]:
             state, loop, metrics = iteration(*states)
             return (state, loop), metrics
 
-        state, loop = init_states(algorithm, env, key)
+        state, loop = init_states(algorithm, part, key, axis_name=axis_name)
         for name, variables in start.items():
             state = with_variables(state, name, variables)
         (state, _), metrics = jax.lax.scan(scanned, (state, loop), None, num_iterations)
         return state, metrics
 
+    def train(
+        key: Key, start: Mapping[str, Mapping[str, Any]] = NOTHING, **overrides: Any
+    ) -> tuple[TrainState, Metrics]:
+        refuse_missing_models(given, start)
+        return spread.run(train_part, EVERYWHERE, (STATE_SPECS, EVERYWHERE))(key, dict(start), overrides)
+
     return train
 
 
 def build_algorithm(cfg: BaseRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Algorithm:
-    """The algorithm that a config names."""
+    """The algorithm that a config names; for environments spread over devices, what each of them runs."""
     return resolve_callable(cfg.algorithm.class_name, ALGORITHMS, "algorithm")(cfg, spec, axis_name=axis_name)
 
 
-def refuse_missing_models(algorithm: Algorithm, start: Mapping[str, Any]) -> None:
+def refuse_missing_models(given: Sequence[str], start: Mapping[str, Any]) -> None:
     """Refuse to start without the variables of a model that does not learn here.
 
     Raises:
         ValueError: says how to give them.
     """
-    for name in algorithm.given:
+    for name in given:
         if name not in start:
             raise ValueError(
                 f"train() needs the {name}'s variables, because the {name} does not learn here: train(key, "

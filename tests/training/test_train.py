@@ -78,8 +78,8 @@ def test_host_environments_are_refused(env, cfg):
 def test_learns_the_point_mass():
     env = vectorize(PointMass(), 64, max_episode_length=50)
     cfg = dataclasses.replace(small_config(num_learning_epochs=5), num_steps_per_env=16)
-    _, metrics = jax.jit(make_train(env, cfg, 40))(jax.random.key(1))
-    rewards = np.asarray(metrics["Train/mean_reward"])
+    _, metrics = jax.jit(jax.vmap(make_train(env, cfg, 60)))(jax.random.split(jax.random.key(1), 4))
+    rewards = np.median(metrics["Train/mean_reward"], axis=0)
     assert rewards[3] < 30.0, rewards  # of 50, by pushing at random
     assert rewards[-1] > 38.0, rewards
 

@@ -1,0 +1,160 @@
+"""One run on many devices, data-parallel over environments.
+
+Each device steps an equal part of the environments and learns from what happened in it; gradients and statistics are
+averaged over all, so that every device holds the same parameters. The functions that collect and learn know nothing of
+this but the name of the axis to average over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from rsl_jax.env.base import Env, equal_part
+from rsl_jax.training.episodes import EpisodeStatistics
+from rsl_jax.training.iteration import LoopState
+from rsl_jax.types import Rollout, Spec, TrainState
+
+AXIS = "devices"
+"""Name of the mesh axis over which environments are spread."""
+
+# How pytrees are spread: prefixes of them, as jax.shard_map takes.
+EVERYWHERE: Any = P()
+EACH_ENV: Any = P(AXIS)
+EACH_STEP: Any = P(None, AXIS)
+
+STATE_SPECS = TrainState(
+    params=EVERYWHERE,
+    statistics=EVERYWHERE,
+    opt_state=EVERYWHERE,
+    learning_rate=EVERYWHERE,
+    extensions=EVERYWHERE,
+    iteration=EVERYWHERE,
+    memory=EACH_ENV,
+)
+LOOP_SPECS = LoopState(
+    env_state=EACH_ENV,
+    observations=EACH_ENV,
+    carry=EACH_ENV,
+    episodes=EpisodeStatistics(running=EACH_ENV, finished=EVERYWHERE, count=EVERYWHERE),
+    key=EVERYWHERE,
+)
+ROLLOUT_SPECS = Rollout(
+    observations=EACH_STEP,
+    actions=EACH_STEP,
+    log_probs=EACH_STEP,
+    distribution_params=EACH_STEP,
+    rewards=EACH_STEP,
+    dones=EACH_STEP,
+    time_outs=EACH_STEP,
+    carry=EACH_ENV,
+    last_observations=EACH_ENV,
+    last_carry=EACH_ENV,
+    final_observations=EACH_STEP,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """The devices that share the environments of a run.
+
+    On a single one nothing is left of the sharing: functions are compiled as they are, without an axis.
+
+    Attributes:
+        devices: all of them, in the order in which they take their parts.
+    """
+
+    devices: tuple[jax.Device, ...]
+
+    @classmethod
+    def choose(cls, devices: int | Sequence[jax.Device] | None) -> Devices:
+        """The first so many devices of JAX, or these; JAX's first one if None.
+
+        Raises:
+            ValueError: if there are not so many.
+        """
+        if devices is None:
+            devices = 1
+        if not isinstance(devices, int):
+            return cls(tuple(devices))
+        available = jax.devices()
+        if not 1 <= devices <= len(available):
+            raise ValueError(
+                f"devices is {devices}, but there are {len(available)} here: {', '.join(map(str, available))}. "
+                "(XLA_FLAGS=--xla_force_host_platform_device_count=N, set before JAX starts, makes N out of a CPU.)"
+            )
+        return cls(tuple(available[:devices]))
+
+    @property
+    def axis_name(self) -> str | None:
+        """Name of the axis to reduce over, or None on a single device."""
+        return AXIS if len(self.devices) > 1 else None
+
+    @property
+    def mesh(self) -> Mesh:
+        """The devices in a row."""
+        return Mesh(np.array(self.devices), (AXIS,))
+
+    def part_of_env(self, env: Env) -> Env:
+        """What each device steps.
+
+        Raises:
+            ValueError: if the environments cannot be shared out equally, or their state has something in common.
+        """
+        if self.axis_name is None:
+            return env
+        part = env.part(len(self.devices))
+        whole_state, part_state = (jax.eval_shape(batch.reset, jax.random.key(0))[0] for batch in (env, part))
+        leaves = jax.tree_util.tree_leaves_with_path(whole_state)
+        for (path, whole), share in zip(leaves, jax.tree.leaves(part_state), strict=True):
+            if whole.shape[:1] == share.shape[:1]:
+                name = jax.tree_util.keystr(path, simple=True, separator=".")
+                raise ValueError(
+                    f"The environments share '{name}' of their state, so they cannot be spread over devices. Give it "
+                    "an axis of num_envs rows, one for each of them (a key: jax.random.split(key, self.num_envs))."
+                )
+        return part
+
+    def part_of_spec(self, spec: Spec) -> Spec:
+        """What the algorithm on each device must know."""
+        return dataclasses.replace(spec, num_envs=equal_part("num_envs", spec.num_envs, len(self.devices)))
+
+    def run(self, function: Callable, in_specs: Any, out_specs: Any) -> Callable:
+        """A function on global arrays that runs ``function`` on every device's part of them, for ``jax.jit``.
+
+        Args:
+            function: may reduce over :attr:`axis_name`.
+            in_specs: how the arguments are spread, as for ``jax.shard_map``.
+            out_specs: how the results are; what is not spread must come out the same on all devices.
+        """
+        if self.axis_name is None:
+            return function
+        return jax.shard_map(function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+    def place(self, tree: Any, specs: Any) -> Any:
+        """Put global arrays where they belong."""
+        if self.axis_name is None:
+            return place(tree, self.devices[0])
+        return jax.device_put(tree, jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs))
+
+    def on_first(self, tree: Any) -> Any:
+        """Bring arrays to the first device, where they are not spread."""
+        return tree if self.axis_name is None else jax.device_put(tree, self.devices[0])
+
+
+def place(tree: Any, device: jax.Device) -> Any:
+    """A pytree on a device; arrays on JAX's default device are left free to move.
+
+    Binding arrays that need no binding would compile functions again wherever bound and free ones meet.
+    """
+
+    def put(x: jax.Array) -> jax.Array:
+        return x if device == jax.devices()[0] and x.devices() == {device} else jax.device_put(x, device)
+
+    return jax.tree.map(put, tree)
