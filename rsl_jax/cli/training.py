@@ -37,6 +37,7 @@ class Run:
         resume: go on from a checkpoint, or from the newest one of a log folder; without a path from the newest one in
             --log-dir, or of the newest run of this environment.
         device: where to compute, cpu or cuda:0 for example; JAX's choice if not given.
+        devices: how many devices share the environments; takes the place of --device.
         env_kwargs: options of the environment, values as in YAML.
         init_at_random_ep_len: whether environments start somewhere within their first episode, so that not all end
             together; where they can, if not given.
@@ -53,6 +54,7 @@ class Run:
     log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     resume: CheckpointFlag = None
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     env_kwargs: KeyValues = field(default_factory=dict)
     init_at_random_ep_len: bool | None = None
     export: bool = True
@@ -164,7 +166,8 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     runner_cfg = with_obs_groups(kind, command.runner, env)
     log_dir = command.log_dir or new_log_dir(command.env, runner_cfg.run_name or kind.label)
     title = " · ".join(filter(None, (command.env, runner_cfg.run_name or kind.label, f"seed {runner_cfg.seed or 0}")))
-    runner = getattr(runners, kind.runner)(env, runner_cfg, log_dir, device=command.device, title=title)
+    make_runner = getattr(runners, kind.runner)
+    runner = make_runner(env, runner_cfg, log_dir, command.device, devices=command.devices, title=title)
     start = checkpoint or getattr(command, "teacher", None)
     if start is not None:
         runner.load(find_checkpoint(start))
@@ -269,7 +272,7 @@ def _introduce(kind: Kind, command: Any, runner: OnPolicyRunner, log_dir: Path, 
         "environments": f"{command.num_envs:,} x {steps} steps = {command.num_envs * steps:,} an iteration",
         "iterations": f"{command.iterations:,}",
         "seed": runner.seed,
-        "device": runner.device,
+        "device": ", ".join(map(str, runner.devices)),
         "log folder": log_dir,
     }
     if getattr(command, "teacher", None):

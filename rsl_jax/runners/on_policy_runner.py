@@ -36,6 +36,8 @@ class OnPolicyRunner:
     Attributes:
         env: the environments.
         cfg: the config.
+        devices: all that share the environments.
+        device: the first of them.
         algorithm: what learns, as pure functions.
         state: all that learning changes.
         loop_state: what collecting changes beside it.
@@ -76,13 +78,13 @@ class OnPolicyRunner:
         """
         self.env = env
         self.cfg = self.config_class.from_dict(train_cfg)
-        self._devices = Devices.choose([resolve_device(device)] if devices is None else devices)
-        self.device = self._devices.devices[0]
+        chosen = Devices.choose([resolve_device(device)] if devices is None else devices)
+        self.devices, self.device = chosen.devices, chosen.devices[0]
         self.current_learning_iteration = 0
         self.metrics: dict[str, float] = {}
         self._spec = spec_of_any(env)
         self.algorithm = build_algorithm(self.cfg, self._spec)
-        self._loop = make_loop(env, self.cfg, self._spec, self._devices)
+        self._loop = make_loop(env, self.cfg, self._spec, chosen)
         self.logger = Logger(
             log_dir,
             self.cfg.to_dict(),
