@@ -2,6 +2,7 @@
 
 from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.env.base import Env, SingleEnv, Transition, VecEnv
+from rsl_jax.env.camera import WithCamera, draw_segments
 from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
 from rsl_jax.env.vec_env import JaxVecEnv
 from rsl_jax.env.vectorize import VectorizedEnv, VectorState, vectorize
@@ -14,6 +15,8 @@ __all__ = [
     "VecEnv",
     "VectorState",
     "VectorizedEnv",
+    "WithCamera",
+    "draw_segments",
     "like",
     "list_envs",
     "make_env",

@@ -1,0 +1,108 @@
+"""Images for robots that have none: drawn in JAX, so that a run that learns from pixels stays one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from rsl_jax.env.base import SingleEnv, State, Transition
+from rsl_jax.types import Array, Key, Observations
+
+
+class Filmed(NamedTuple, Generic[State]):
+    """State of a filmed environment.
+
+    Attributes:
+        env: state of the environment itself.
+        frames: the last images, the newest last, ``[frames * C, H, W]``.
+    """
+
+    env: State
+    frames: Array
+
+
+class WithCamera(Generic[State]):
+    """A single environment whose observations also hold what a camera sees of it.
+
+    What the environment itself observes stays, so that a critic (or a teacher) may look at the state while the actor
+    (or the student) sees only the images.
+
+    Attributes:
+        env: the environment itself.
+    """
+
+    def __init__(self, env: SingleEnv[Any], draw: Callable[[Any], Array], *, frames: int = 1, group: str = "camera"):
+        """Film an environment.
+
+        Args:
+            env: one robot.
+            draw: ``(state of the environment) -> image [C, H, W]``, a pure function.
+            frames: how many images to observe, the newest last; with two of them speeds can be seen. An episode
+                starts with as many copies of its first one.
+            group: name of the observation group, ``[frames * C, H, W]``.
+        """
+        if frames < 1:
+            raise ValueError(f"frames is {frames}, but must be at least 1.")
+        self.env, self._draw, self._frames, self._group = env, draw, frames, group
+
+    def __getattr__(self, name: str) -> Any:
+        """Sizes and limits are those of the environment itself."""
+        if name.startswith("__") or name == "env":
+            raise AttributeError(name)
+        return getattr(self.env, name)
+
+    def reset(self, key: Key) -> tuple[Filmed, Observations]:
+        """Start an episode; gives the state and the first observations."""
+        env, observations = self.env.reset(key)
+        state = Filmed(env, jnp.concatenate([self._draw(env)] * self._frames))
+        return state, self._observe(observations, state)
+
+    def step(self, state: Filmed, action: Array) -> tuple[Filmed, Transition]:
+        """Apply an action ``[A]``."""
+        env, transition = self.env.step(state.env, action)
+        image = self._draw(env)
+        state = Filmed(env, jnp.concatenate([state.frames[image.shape[0] :], image]))
+        return state, transition._replace(observations=self._observe(transition.observations, state))
+
+    def render(self, state: Filmed) -> np.ndarray:
+        """What the camera sees now, enlarged, uint8 ``[H, W, 3]``."""
+        image = np.asarray(self._draw(state.env))
+        grey = np.round(255 * np.clip(image.mean(0), 0, 1)).astype(np.uint8)
+        return np.repeat(np.kron(grey, np.ones((8, 8), np.uint8))[..., None], 3, axis=-1)
+
+    def _observe(self, observations: Array | Observations, state: Filmed) -> Observations:
+        groups = observations if isinstance(observations, Mapping) else {"policy": observations}
+        if self._group in groups:
+            raise ValueError(f"The environment observes a group '{self._group}' already; give another name, group=....")
+        return {**groups, self._group: state.frames}
+
+
+def draw_segments(
+    starts: Array, ends: Array, *, size: tuple[int, int], radius: float = 0.1, extent: float = 1.25
+) -> Array:
+    """Draw lines with round ends, white on black, their edges smoothed over a pixel.
+
+    Args:
+        starts: where the lines start, ``(x, y)``, ``[lines, 2]``; x to the right and y upwards.
+        ends: where they end, ``[lines, 2]``.
+        size: height and width of the image in pixels.
+        radius: half the lines' width.
+        extent: the image shows y from ``-extent`` to ``extent``, and x as far as its width allows.
+
+    Returns:
+        the image ``[1, H, W]``, 0 to 1.
+    """
+    height, width = size
+    pixel = 2 * extent / height
+    rows = extent - pixel * (jnp.arange(height) + 0.5)
+    columns = pixel * (jnp.arange(width) + 0.5 - width / 2)
+    points = jnp.stack(jnp.meshgrid(columns, rows), axis=-1)[None]  # [1, H, W, 2]
+    starts, along = starts[:, None, None], (ends - starts)[:, None, None]
+    length_squared = jnp.maximum(jnp.sum(jnp.square(along), -1), 1e-12)
+    nearest = jnp.clip(jnp.sum((points - starts) * along, -1) / length_squared, 0, 1)
+    squares = jnp.sum(jnp.square(points - starts - nearest[..., None] * along), -1)
+    distance = jnp.sqrt(jnp.maximum(squares, 1e-12))  # a root of 0 would have no derivative
+    return jnp.max(jnp.clip((radius - distance) / pixel + 0.5, 0, 1), axis=0, keepdims=True)
