@@ -112,7 +112,7 @@ class PPO:
             recurrent=recurrent,
         )
         optimizer = resolve_optimizer(cfg.algorithm.optimizer)
-        extension = build_extensions(cfg, spec, recurrent=recurrent, axis_name=axis_name)
+        extension = build_extensions(cfg, spec, obs_groups=obs_groups, recurrent=recurrent, axis_name=axis_name)
         return cls(cfg.algorithm, actor, critic, optimizer, extension, shared, axis_name, **kwargs)
 
     def algorithm(self) -> Algorithm:

@@ -10,6 +10,7 @@ import jax
 
 from rsl_jax.checkpoint import read_checkpoint, restore_state
 from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.extensions import without_extensions
 from rsl_jax.training.train import build_algorithm
 from rsl_jax.types import Algorithm, Spec, TrainState
 
@@ -25,10 +26,11 @@ def load_policy(path: Path, spec: Spec | None = None) -> tuple[Algorithm, TrainS
         ValueError: if the policy does not fit the environment; lists what differs.
     """
     checkpoint = read_checkpoint(path)
-    cfg = BaseRunnerConfig.from_dict(checkpoint.metadata["config"])
+    # Acting needs no extension, which may need what only the training had: an environment, a function of the user's.
+    cfg = without_extensions(BaseRunnerConfig.from_dict(checkpoint.metadata["config"]))
     algorithm = build_algorithm(cfg, spec or _spec(checkpoint.metadata["environment"]))
     template = algorithm.init(jax.random.key(0))
-    return algorithm, restore_state(template, checkpoint.state)
+    return algorithm, restore_state(template, {**checkpoint.state, "extensions": {}, "memory": {}})
 
 
 def _spec(environment: Mapping[str, Any]) -> Spec:

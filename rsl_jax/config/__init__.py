@@ -12,6 +12,7 @@ from rsl_jax.config.distributions import (
     GaussianDistributionConfig,
     HeteroscedasticGaussianDistributionConfig,
 )
+from rsl_jax.config.extensions import Mirror, MirrorSpec, RndConfig, SymmetryConfig, WeightScheduleConfig
 from rsl_jax.config.models import CNNConfig, CNNModelConfig, MLPModelConfig, ModelConfig, RNNModelConfig
 from rsl_jax.config.reading import SECTIONS, structural_fields
 from rsl_jax.config.runner import BaseRunnerConfig, DistillationRunnerConfig, RunnerConfig
@@ -30,9 +31,14 @@ __all__ = [
     "GaussianDistributionConfig",
     "HeteroscedasticGaussianDistributionConfig",
     "MLPModelConfig",
+    "Mirror",
+    "MirrorSpec",
     "ModelConfig",
     "PPOConfig",
     "RNNModelConfig",
+    "RndConfig",
     "RunnerConfig",
+    "SymmetryConfig",
+    "WeightScheduleConfig",
     "structural_fields",
 ]

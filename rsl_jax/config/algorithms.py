@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Union
 
 from rsl_jax.config.base import CustomConfig, require_at_least
+from rsl_jax.config.extensions import RndConfig, SymmetryConfig
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PPOConfig:
             takes the value of the final observation where the environment hands it over, current takes the value of the
             observation before, as RSL-RL does.
         grad_reduce_bucket_mb: accepted for RSL-RL's sake; XLA decides how gradients travel.
+        rnd_cfg: random network distillation, a reward for what is new; null leaves it out.
+        symmetry_cfg: mirrored copies of the data, for a robot that is symmetric; null leaves it out.
     """
 
     class_name: str = "PPO"
@@ -56,6 +59,8 @@ class PPOConfig:
     share_cnn_encoders: bool = False
     time_out_bootstrap: Literal["final", "current"] = "final"
     grad_reduce_bucket_mb: float = 25
+    rnd_cfg: RndConfig | None = None
+    symmetry_cfg: SymmetryConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot mean anything; traced ones pass."""

@@ -28,9 +28,6 @@ SECTIONS: Mapping[str, Mapping[str, type]] = {
 }
 """What ``class_name`` may be in each section, and the dataclass that then holds it."""
 
-SWITCHED_OFF: Mapping[str, tuple[str, ...]] = {"PPOConfig": ("rnd_cfg", "symmetry_cfg")}
-"""RSL-RL's keys of features that are not here yet; configs often hold them switched off, which is accepted."""
-
 NOT_TOGETHER: Mapping[str, tuple[str, ...]] = {"DistillationConfig": ("rnd_cfg", "symmetry_cfg")}
 """RSL-RL's keys of features that a section cannot have; configs often hold them switched off, which is accepted."""
 
@@ -48,7 +45,7 @@ def build_section(cls: type[Config], section: Mapping[str, Any], *, where: str) 
         ValueError: for an unknown key, with the nearest valid one.
         TypeError: for a value of the wrong type.
     """
-    section = _without_switched_off(cls, section, where)
+    section = _without_excluded(cls, section, where)
     hints = typing.get_type_hints(cls)
     unknown = [key for key in section if key not in hints]
     if unknown:
@@ -63,13 +60,12 @@ def build_section(cls: type[Config], section: Mapping[str, Any], *, where: str) 
     return cls(**{key: _value(hints[key], value, key, f"{where}.{key}".lstrip(".")) for key, value in section.items()})
 
 
-def _without_switched_off(cls: Any, section: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    absent, excluded = SWITCHED_OFF.get(cls.__name__, ()), NOT_TOGETHER.get(cls.__name__, ())
-    for key in (*absent, *excluded):
+def _without_excluded(cls: Any, section: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    excluded = NOT_TOGETHER.get(cls.__name__, ())
+    for key in excluded:
         if section.get(key):
-            reason = "asks for what rsl_jax cannot do yet" if key in absent else f"does not go with {cls.class_name}"
-            raise ValueError(f"{where}.{key} {reason}. Remove it, or set it to null.")
-    return {key: value for key, value in section.items() if key not in (*absent, *excluded)}
+            raise ValueError(f"{where}.{key} does not go with {cls.class_name}. Remove it, or set it to null.")
+    return {key: value for key, value in section.items() if key not in excluded}
 
 
 def _value(hint: Any, value: Any, key: str, where: str) -> Any:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rsl_jax.extensions.rnd import RndState
 from rsl_jax.types import Array, TrainState
 
 
@@ -63,6 +64,16 @@ def _normalizer(match: re.Match[str]) -> tuple[str, ...]:
     return (f"normalizer/obs/{match['moment']}",)
 
 
+def _rnd_layer(match: re.Match[str]) -> str:
+    return f"{match['network']}/layer_{int(match['index']) // 2}"
+
+
+def _rnd_normalizer(match: re.Match[str]) -> tuple[str, ...]:
+    return (f"normalizers/{match['of']}/{match['moment']}",)
+
+
+RND_NETWORK = r"(?P<network>predictor|target)\.(?P<index>\d+)\."
+RND_NORMALIZER = r"(?P<of>state|reward)_normalizer\.(emp_norm\.)?"
 ENCODER = r"cnns\.(?P<group>[^.]+)\.(?P<index>\d+)\."
 
 RULES: tuple[Rule, ...] = (
@@ -79,6 +90,11 @@ RULES: tuple[Rule, ...] = (
     Rule(r"obs_normalizer\._(?P<moment>mean|var)", _normalizer, lambda array: array[0]),
     Rule(r"obs_normalizer\.(?P<moment>count)", _normalizer),
     Rule(r"obs_normalizer\._std", lambda match: ()),
+    Rule(RND_NETWORK + "weight", lambda match: (f"{_rnd_layer(match)}/kernel",), np.transpose),
+    Rule(RND_NETWORK + "bias", lambda match: (f"{_rnd_layer(match)}/bias",)),
+    Rule(RND_NORMALIZER + r"_(?P<moment>mean|var)", _rnd_normalizer, lambda array: array[0]),
+    Rule(RND_NORMALIZER + r"(?P<moment>count)", _rnd_normalizer),
+    Rule(RND_NORMALIZER + "_std", lambda match: ()),
 )
 """A new kind of layer is a line here."""
 
@@ -118,14 +134,31 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, _: found[_path(path)], like)
 
 
+def rnd_from_state_dict(state_dict: Mapping[str, Any], state: RndState) -> RndState:
+    """Put predictor, target and normalisers of RSL-RL's curiosity into ours.
+
+    Its optimiser, its count of steps (which a weight schedule goes by) and the discounted sums of rewards start anew;
+    RSL-RL does not save the last two.
+
+    Args:
+        state_dict: arrays by RSL-RL's names.
+        state: as the extension's ``init`` gives it.
+
+    Raises:
+        ValueError: if the two do not fit; see :func:`params_from_state_dict`.
+    """
+    parts = {name: getattr(state, name) for name in ("predictor", "target", "normalizers")}
+    return dataclasses.replace(state, **params_from_state_dict(state_dict, parts))
+
+
 def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState) -> TrainState:
     """Put the actor and critic of an RSL-RL checkpoint, and their normalisers, into a training state.
 
-    The optimiser starts anew, at the learning rate where RSL-RL's stood.
+    The optimiser starts anew, at the learning rate where RSL-RL's stood. Curiosity comes along where both have it.
 
     Args:
         checkpoint: what RSL-RL saved, loaded by PyTorch: ``actor_state_dict``, ``critic_state_dict`` and, where
-            they are there, ``optimizer_state_dict`` and ``iter``.
+            they are there, ``optimizer_state_dict``, ``rnd_state_dict`` and ``iter``.
         state: a state of the algorithm that goes on from there, as its ``init`` gives it.
 
     Returns:
@@ -134,7 +167,7 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
     Raises:
         ValueError: if a part is not there, or does not fit the model.
     """
-    params, statistics = dict(state.params), dict(state.statistics)
+    params, statistics, extensions = dict(state.params), dict(state.statistics), dict(state.extensions)
     for name in state.params:
         key = f"{name}_state_dict"
         if key not in checkpoint:
@@ -150,12 +183,15 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
             raise ValueError(f"{key}: {error}") from error
         params[name] = variables.pop("params")
         statistics[name] = variables
+    if "rnd" in extensions and "rnd_state_dict" in checkpoint:
+        extensions["rnd"] = rnd_from_state_dict(checkpoint["rnd_state_dict"], extensions["rnd"])
     groups = checkpoint.get("optimizer_state_dict", {}).get("param_groups", [])
     learning_rate = groups[0]["lr"] if groups else state.learning_rate
     return dataclasses.replace(
         state,
         params=params,
         statistics=statistics,
+        extensions=extensions,
         learning_rate=jnp.asarray(learning_rate, state.learning_rate.dtype),
         iteration=jnp.asarray(checkpoint.get("iter", state.iteration), state.iteration.dtype),
     )

@@ -11,9 +11,11 @@ from rsl_jax.config import (
     DistillationConfig,
     DistillationRunnerConfig,
     GaussianDistributionConfig,
+    Mirror,
     MLPModelConfig,
     PPOConfig,
     RunnerConfig,
+    WeightScheduleConfig,
     structural_fields,
 )
 
@@ -168,8 +170,75 @@ def test_only_floats_may_be_traced():
     assert not structural & {"learning_rate", "clip_param", "entropy_coef", "gamma", "lam", "desired_kl"}
 
 
-def test_features_that_are_not_here_yet_may_be_switched_off():
+EXTENSIONS = {
+    "rnd_cfg": {"weight": 2, "weight_schedule": {"mode": "step", "final_step": 100, "final_value": 0.1}},
+    "symmetry_cfg": {
+        "use_mirror_loss": True,
+        "mirror_spec": {"observations": {"policy": {"size": 3, "swap": [[0, 2]]}}, "actions": {"size": 1, "flip": [0]}},
+    },
+}
+
+
+def test_sections_within_the_algorithm_go_through_yaml_and_back(tmp_path):
+    cfg = RunnerConfig.from_dict({"algorithm": {"class_name": "PPO", **EXTENSIONS}})
+    assert cfg.algorithm.rnd_cfg.weight_schedule == WeightScheduleConfig("step", final_step=100, final_value=0.1)
+    assert cfg.algorithm.symmetry_cfg.mirror_spec.observations["policy"] == Mirror(3, swap=((0, 2),))
+    path = tmp_path / "train.yaml"
+    path.write_text(yaml.safe_dump(cfg.to_dict()))
+    assert RunnerConfig.from_yaml(path) == cfg
+
+
+def test_extensions_may_be_switched_off():
     off = {"class_name": "PPO", "rnd_cfg": None, "symmetry_cfg": None}
     assert RunnerConfig.from_dict({"algorithm": off}).algorithm == PPOConfig()
-    with pytest.raises(ValueError, match=r"algorithm.rnd_cfg asks for what rsl_jax cannot do yet"):
-        RunnerConfig.from_dict({"algorithm": {**off, "rnd_cfg": {"weight": 1.0}}})
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"rnd_cfg": {"wait": 1}}, "'wait' in algorithm.rnd_cfg.*'weight'"),
+        ({"rnd_cfg": {"weight_schedule": {"mode": "linear", "final_step": 5}}}, "initial_step and final_value"),
+        (
+            {"rnd_cfg": {"weight_schedule": {"mode": "linear", "initial_step": 5, "final_step": 5, "final_value": 0}}},
+            "initial_step < final_step; got 5 and 5",
+        ),
+        ({"symmetry_cfg": {"use_mirror_loss": True}}, "either a data_augmentation_func or a mirror_spec"),
+    ],
+)
+def test_extensions_are_refused_with_a_reason(section, message):
+    with pytest.raises(ValueError, match=message):
+        RunnerConfig.from_dict({"algorithm": {"class_name": "PPO", **section}})
+
+
+@pytest.mark.parametrize(
+    ("mirror", "message"),
+    [
+        ({"size": 3, "flip": (3,)}, r"flip names the index 3 of a vector with indices 0 to 2"),
+        ({"size": 3, "swap": ((-1, 2),)}, r"swap names the index -1"),
+        ({"size": 4, "swap": ((0, 1), (1, 2))}, r"swap names an index twice"),
+        ({"size": 4, "swap": ((2, 2),)}, r"swap names an index twice"),
+        ({"size": 4, "flip": (1, 1)}, r"flip names an index twice"),
+        ({"size": 4, "swap": ((0, 3),), "flip": (3,)}, r"0 and 3 are swapped and only one of them is flipped"),
+        ({"size": 0}, r"size must be at least 1"),
+    ],
+)
+def test_what_is_no_mirror_is_refused(mirror, message):
+    with pytest.raises(ValueError, match=message):
+        Mirror(**mirror)
+
+
+def test_a_mirror_is_a_signed_permutation_that_undoes_itself():
+    mirror = Mirror(5, swap=((0, 3),), flip=(0, 1, 3))
+    assert mirror.permutation == (3, 1, 2, 0, 4)
+    assert mirror.signs == (-1, -1, 1, -1, 1)
+    assert Mirror.from_permutation(mirror.permutation, mirror.signs) == mirror
+    assert Mirror.from_permutation([1, 0]) == Mirror(2, swap=((0, 1),))
+    for permutation, signs, message in (
+        ([1, 2, 0], None, "Entry 0 comes from 1 and 1 from 2"),
+        ([0, 0, 1], None, "names 0 to 2 once each"),
+        ([0, 1, 2], [1, 1], "signs are 1 or -1"),
+        ([0, 1, 2], [1, 1, 0.5], "signs are 1 or -1"),
+        ([1, 0], [1, -1], "0 and 1 are swapped and only one of them is flipped"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Mirror.from_permutation(permutation, signs)

@@ -11,6 +11,7 @@ import json
 import re
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,13 @@ def type_text(hint: typing.Any) -> str:
         return " or ".join(texts + ["null"] * (type(None) in arguments))
     if origin is tuple:
         size = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
-        is_choice = typing.get_origin(arguments[0]) is typing.Literal
-        return "list of them" if is_choice else f"list of {size}{arguments[0].__name__}"
+        inner = typing.get_origin(arguments[0])
+        names = {typing.Literal: "list of them", tuple: "list of pairs"}
+        return names[inner] if inner else f"list of {size}{arguments[0].__name__}"
     if origin is not None:
         return "mapping"
+    if hint is Callable:
+        return "callable"
     return "name or section" if hint is typing.Any else hint.__name__
 
 

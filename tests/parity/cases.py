@@ -14,6 +14,7 @@ NUM_STEPS = 6
 NUM_ENVS = 8
 NUM_ACTIONS = 3
 NUM_ROLLOUTS = 2
+STEP_DT = 0.05
 OBSERVATION_SHAPES = {"policy": (5,), "privileged": (4,), "camera": (2, 6, 5), "depth": (1, 5, 7)}
 
 
@@ -93,6 +94,22 @@ def cnn(output_channels: list[int], kernel_size: Any, **changes: Any) -> dict[st
     """A small convolutional model with one encoder for all image groups, as a change to ``train_cfg``'s."""
     encoder = {"output_channels": output_channels, "kernel_size": kernel_size, **changes}
     return {"class_name": "CNNModel", "hidden_dims": [8], "cnn_cfg": encoder}
+
+
+def curious(**changes: Any) -> dict[str, Any]:
+    """A section ``rnd_cfg``."""
+    rnd_cfg = {"num_outputs": 3, "predictor_hidden_dims": [8], "target_hidden_dims": [-1, 6], "weight": 4.0}
+    return {**rnd_cfg, "activation": "tanh", "learning_rate": 2e-3, **changes}
+
+
+def symmetric(augmentation: bool, mirror_loss: bool) -> dict[str, Any]:
+    """A section ``symmetry_cfg`` with one of the four settings of its switches."""
+    return {
+        "data_augmentation_func": "tests.parity.mirrors:mirror",
+        "use_data_augmentation": augmentation,
+        "use_mirror_loss": mirror_loss,
+        "mirror_loss_coeff": 0.5,
+    }
 
 
 SYMMETRIC = {"actor": ["policy"], "critic": ["policy"]}
@@ -237,6 +254,55 @@ CASES: dict[str, Case] = {
                     },
                 },
                 obs_groups={"actor": ["depth", "camera"], "critic": ["privileged"]},
+            ),
+        ),
+        # Extensions: curiosity and the four settings of symmetry.
+        Case(
+            "symmetry_both_rnd_normalized",
+            train_cfg(
+                {
+                    "rnd_cfg": curious(
+                        state_normalization=True,
+                        reward_normalization=True,
+                        weight_schedule={"mode": "linear", "initial_step": 3, "final_step": 9, "final_value": 0.05},
+                    ),
+                    "symmetry_cfg": symmetric(augmentation=True, mirror_loss=True),
+                },
+                critic={"obs_normalization": True},
+                obs_groups={**ASYMMETRIC, "rnd_state": ["privileged", "policy"]},
+            ),
+        ),
+        Case(
+            "symmetry_loss_rnd",
+            train_cfg(
+                {
+                    "rnd_cfg": curious(weight_schedule={"mode": "step", "final_step": 8, "final_value": 0.01}),
+                    "symmetry_cfg": symmetric(augmentation=False, mirror_loss=True),
+                    "max_grad_norm": 0.1,
+                },
+                obs_groups={**SYMMETRIC, "rnd_state": ["policy"]},
+            ),
+        ),
+        Case(
+            "symmetry_augmentation",
+            train_cfg(
+                {
+                    "symmetry_cfg": symmetric(augmentation=True, mirror_loss=False),
+                    "normalize_advantage_per_mini_batch": True,
+                    "optimizer": "sgd",
+                },
+                actor={"obs_normalization": True},
+            ),
+        ),
+        Case(
+            "symmetry_logged_rnd_reward_normalized",
+            train_cfg(
+                {
+                    "rnd_cfg": curious(reward_normalization=True),
+                    "symmetry_cfg": symmetric(augmentation=False, mirror_loss=False),
+                },
+                distribution={"std_type": "log", "init_std": 0.7},
+                obs_groups={**SYMMETRIC, "rnd_state": ["privileged"]},
             ),
         ),
     )

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from .cases import Case
+from rsl_jax.config import RunnerConfig
+from rsl_jax.extensions.rnd import EXTRINSIC, INTRINSIC, scheduled_weight
+from rsl_jax.interop import params_from_state_dict
+
+from .cases import NUM_STEPS, STEP_DT, Case
 from .comparison import Arrays, Replay, assert_close, assert_trees_close, before_batch_norm, moments_of, section, unpack
 
 SMALLEST_NORMS = {"losses/surrogate": 1e-2, "kl": 1e-4}
@@ -40,6 +45,41 @@ def check_hidden_states(case: Case, recorded: Arrays, dtype: str, replays: list[
             assert_close(ours[name], states, dtype, f"{prefix}: hidden states {name}")
 
 
+def check_curiosity(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """Intrinsic rewards with their normalisers and weights; after the update predictor and normalisers."""
+    for prefix, rollout, replay in pairs(recorded, replays):
+        expected = section(rollout, "curiosity")
+        assert bool(expected) == (INTRINSIC in replay.rewards)
+        if not expected:
+            continue
+        assert_close(replay.rewards[INTRINSIC], expected["rewards"], dtype, f"{prefix}: intrinsic rewards")
+        assert_close(replay.rewards[EXTRINSIC], rollout["rewards"], dtype, f"{prefix}: extrinsic rewards")
+        assert_close(replay.metrics["Rnd/weight"], expected["weights"][-1], dtype, f"{prefix}: reported weight")
+        section_of_config: Any = RunnerConfig.from_dict(case.train_cfg).algorithm
+        rnd_cfg, after = section_of_config.rnd_cfg, int(replay.state.extensions["rnd"].steps)
+        steps = jnp.arange(after - NUM_STEPS, after) + 1
+        weights = scheduled_weight(rnd_cfg.weight * STEP_DT, rnd_cfg.weight_schedule, steps)
+        assert_close(weights, expected["weights"], dtype, f"{prefix}: weights")
+        state = replay.state.extensions["rnd"]
+        parts = {"predictor": state.predictor, "normalizers": state.normalizers}
+        assert_trees_close(
+            parts,
+            params_from_state_dict(section(rollout, "rnd"), parts),
+            dtype,
+            f"{prefix}: curiosity after the update",
+        )
+
+
+def check_mirror_images(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
+    """The first mini-batch with its mirror images, where they are learned from."""
+    for prefix, rollout, replay in pairs(recorded, replays):
+        for name, expected in section(rollout, "augmented").items():
+            ours: Any = replay.samples
+            for part in name.split("/"):
+                ours = ours[part] if isinstance(ours, dict) else getattr(ours, part)
+            assert_close(ours[0], expected, dtype, f"{prefix}: {name} with mirror images")
+
+
 def check_returns(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]) -> None:
     """Forward pass of the critic, time-outs, returns and advantages."""
     for prefix, rollout, replay in pairs(recorded, replays):
@@ -52,12 +92,14 @@ def check_losses(case: Case, recorded: Arrays, dtype: str, replays: list[Replay]
     for prefix, rollout, replay in pairs(recorded, replays):
         logs = replay.metrics["mini_batches"]
         logs = {**logs, **{f"losses/{name}": values for name, values in logs["losses"].items()}}
-        names = {f"losses/{name}": f"losses/{name}" for name in ("surrogate", "value", "entropy")}
+        losses_of = [name.removeprefix("losses/") for name in rollout if name.startswith("losses/")]
+        assert set(losses_of) == set(replay.metrics["mini_batches"]["losses"])
+        names = {f"losses/{name}": f"losses/{name}" for name in losses_of}
         names |= {f"norm/{name}": f"gradient_norm/{name}" for name in ("actor", "critic")}
         for theirs, ours in {**names, "kl": "kl"}.items():
             norm = max(np.linalg.norm(rollout[theirs]), SMALLEST_NORMS.get(theirs, 0.0))
             assert_close(np.ravel(logs[ours]), rollout[theirs], dtype, f"{prefix}: {theirs}", norm=norm)
-        for name in ("surrogate", "value", "entropy"):
+        for name in losses_of:
             losses = rollout[f"losses/{name}"]
             mean, rms = np.mean(losses, dtype=losses.dtype), np.sqrt(np.mean(np.square(losses)))
             # Losses of both signs cancel, so that their mean may be as small as it likes.
@@ -120,6 +162,8 @@ def norm_of(tree: Any) -> np.floating:
 CHECKS: tuple[Check, ...] = (
     check_actions,
     check_hidden_states,
+    check_curiosity,
+    check_mirror_images,
     check_returns,
     check_losses,
     check_learning_rates,

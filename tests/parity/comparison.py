@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import warnings
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +16,15 @@ import numpy as np
 import optax
 
 from rsl_jax.algorithms import PPO
-from rsl_jax.algorithms.batches import Batch
+from rsl_jax.algorithms.batches import Batch, augmented, mini_batches
 from rsl_jax.algorithms.variables import parts_of, with_parts
 from rsl_jax.config import RunnerConfig
-from rsl_jax.interop import params_from_state_dict
+from rsl_jax.interop import params_from_state_dict, rnd_from_state_dict
 from rsl_jax.modules import TRAINING
 from rsl_jax.ops import reset_carry
 from rsl_jax.types import Array, Carry, Metrics, Rollout, Spec, Step, TrainState
 
-from .cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, Case
+from .cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, STEP_DT, Case
 
 Arrays = dict[str, np.ndarray]
 
@@ -115,8 +116,10 @@ class ObservedPPO(PPO):
 
 def build(case: Case, **kwargs: Any) -> PPO:
     """Our algorithm for a case."""
-    spec = Spec(case.observation_shapes, num_envs=NUM_ENVS, num_actions=NUM_ACTIONS)
-    ppo = ObservedPPO.build(RunnerConfig.from_dict(case.train_cfg), spec, **kwargs)
+    spec = Spec(case.observation_shapes, num_envs=NUM_ENVS, num_actions=NUM_ACTIONS, step_dt=STEP_DT)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "symmetry_cfg switches on neither")
+        ppo = ObservedPPO.build(RunnerConfig.from_dict(case.train_cfg), spec, **kwargs)
     return dataclasses.replace(ppo, optimizer=remembering(ppo.optimizer))
 
 
@@ -130,8 +133,11 @@ def initial_state(ppo: PPO, recorded: Arrays) -> TrainState:
         params = with_parts(params, name, variables.pop("params"), ppo.shared)
         statistics[name] = variables
     rate = jnp.asarray(ppo.cfg.learning_rate, state.learning_rate.dtype)
+    extensions = dict(ppo.extension.init(jax.random.key(0)))
+    if "rnd" in extensions:
+        extensions["rnd"] = rnd_from_state_dict(section(recorded, "initial/rnd"), extensions["rnd"])
     opt_state, iteration = ppo.optimizer.init(params), jnp.zeros((), jnp.int32)
-    return TrainState(params, statistics, opt_state, learning_rate=rate, extensions={}, iteration=iteration)
+    return TrainState(params, statistics, opt_state, rate, extensions, iteration, ppo.extension.init_memory())
 
 
 def our_rollout(recorded: Arrays, carry: Carry) -> Rollout:
@@ -159,6 +165,8 @@ class Replay(NamedTuple):
         hidden: hidden states before each step, leaves ``[T, N, H]``.
         carry: hidden states after the last step, leaves ``[N, H]``.
         batch: what the update learns from, leaves ``[T, N, ...]``.
+        rewards: by tag, each ``[T, N]``.
+        samples: the first mini-batch with its mirror images, if there are any; leaves ``[k n, ...]``.
         state: after the update.
         params: after the update, of each model with what it shares.
         clipped: clipped gradients of the first mini-batch, of each model with what it shares.
@@ -169,6 +177,8 @@ class Replay(NamedTuple):
     hidden: Carry
     carry: Carry
     batch: Batch
+    rewards: Metrics
+    samples: Batch
     state: TrainState
     params: Any
     clipped: Any
@@ -230,6 +240,7 @@ def replay_iteration(
     case = Case("", {**cfg, "algorithm": {**cfg["algorithm"], **numbers}})
     ppo = build(case, permute=lambda key, size: permutation)
     carry, hidden, step = evaluate(ppo, state, rollout)
+    state, rollout, rewards = ppo.prepare(state, rollout)
     rollout = dataclasses.replace(rollout, log_probs=step.log_probs, distribution_params=step.distribution_params)
     state = dataclasses.replace(state, opt_state=state.opt_state._replace(fresh=jnp.array(True)))
     updated, _, metrics = ppo.update(state, rollout, jax.random.key(0))
@@ -237,7 +248,11 @@ def replay_iteration(
         {name: parts_of(tree, name, ppo.shared) for name in ppo.models}
         for tree in (updated.params, updated.opt_state.first)
     )
-    return Replay(step, hidden, carry, ppo.batch(state, rollout), updated, params, clipped, metrics)
+    batch = ppo.batch(state, rollout)
+    batches = mini_batches(batch, jax.random.key(0), num_mini_batches=ppo.cfg.num_mini_batches, permute=ppo.permute)
+    first = jax.tree.map(lambda x: x[0], batches)
+    samples = augmented(first, *ppo.extension.augment(first.observations, first.actions))
+    return Replay(step, hidden, carry, batch, rewards, samples, updated, params, clipped, metrics)
 
 
 def evaluate(ppo: PPO, state: TrainState, rollout: Rollout) -> tuple[Carry, Carry, Step]:

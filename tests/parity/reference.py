@@ -23,7 +23,7 @@ from rsl_rl.algorithms import PPO
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
-from .cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, NUM_STEPS, Case
+from .cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, NUM_STEPS, STEP_DT, Case
 
 Arrays = dict[str, np.ndarray]
 
@@ -73,6 +73,8 @@ class SyntheticEnv(VecEnv):
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
         self.device = "cpu"
         self.cfg: dict[str, Any] = {}
+        self.step_dt = STEP_DT
+        self.unwrapped = self
         self._shapes = observation_shapes
 
     def get_observations(self) -> TensorDict:
@@ -104,7 +106,7 @@ def record(case: Case, dtype: str) -> Arrays:
         dtype: ``"float32"`` or ``"float64"``, PyTorch's default type while it runs.
 
     Returns:
-        by name: ``initial/MODEL/NAME`` (state dicts of the models), for each rollout ``rollout_0/...`` what
+        by name: ``initial/MODEL/NAME`` (state dicts of the models and of RND), for each rollout ``rollout_0/...`` what
         :func:`record_iteration` gives, and ``order/MODEL`` the names of its learning parameters, in the order in which
         they stand in vectors.
     """
@@ -131,7 +133,9 @@ def record_iteration(algorithm: PPO, case: Case, generator: np.random.Generator)
         each mini-batch ``losses/surrogate``, ``/value``, ``/entropy``, ``kl``, ``learning_rate``, ``norm/MODEL``
         ``[M]``, of the first one the vectors ``gradient/MODEL`` and ``clipped/MODEL`` ``[P]``; after the update
         ``after/MODEL`` ``[P]`` and, where observations are normalised, ``normalizer/MODEL/NAME``; running moments of
-        encoders before and after it, ``moments_before/MODEL/NAME`` and ``moments/MODEL/NAME``.
+        encoders before and after it, ``moments_before/MODEL/NAME`` and ``moments/MODEL/NAME``. With curiosity also
+        ``curiosity/rewards`` ``[T, N]``, ``curiosity/weights`` ``[T]``, ``losses/rnd`` and ``rnd/NAME`` after the
+        update; with symmetry ``losses/symmetry`` and, of the first mini-batch, what :func:`augmented_samples` gives.
     """
     arrays = synthetic_rollout(case, generator)
     arrays |= collect(algorithm, case, arrays)
@@ -151,7 +155,9 @@ def record_iteration(algorithm: PPO, case: Case, generator: np.random.Generator)
         if model.obs_normalization:
             buffers = {key: to_array(value) for key, value in model.obs_normalizer.named_buffers()}
             arrays |= prefixed(f"normalizer/{name}", buffers)
-    return arrays | prefixed("moments", running_moments(algorithm))
+    rnd_state = algorithm.rnd.state_dict() if algorithm.rnd else {}
+    learned = {key: to_array(value) for key, value in rnd_state.items() if not key.startswith("target")}
+    return arrays | prefixed("moments", running_moments(algorithm)) | prefixed("rnd", learned)
 
 
 def synthetic_rollout(case: Case, generator: np.random.Generator) -> Arrays:
@@ -177,12 +183,16 @@ def collect(algorithm: PPO, case: Case, rollout: Arrays) -> Arrays:
     def observe(step: int) -> TensorDict:
         return TensorDict({name: group[step] for name, group in groups.items()}, NUM_ENVS)
 
+    curiosity: dict[str, list[Any]] = {"rewards": [], "weights": []} if algorithm.rnd else {}
     with torch.inference_mode():
         for step in range(NUM_STEPS):
             algorithm.act(observe(step))
             extras = {"time_outs": torch.as_tensor(rollout["time_outs"][step])} if report_time_outs else {}
             rewards, dones = to_tensor(rollout["rewards"][step]), torch.as_tensor(rollout["dones"][step])
             algorithm.process_env_step(observe(step + 1), rewards, dones, extras)
+            if algorithm.rnd:
+                curiosity["rewards"].append(to_array(algorithm.intrinsic_rewards))
+                curiosity["weights"].append(to_array(to_tensor(algorithm.rnd.weight)))
         algorithm.compute_returns(observe(NUM_STEPS))
     storage = algorithm.storage
     arrays = {
@@ -195,14 +205,16 @@ def collect(algorithm: PPO, case: Case, rollout: Arrays) -> Arrays:
     hidden = {
         f"{name}/{index}": to_array(state) for name, states in hidden_states for index, state in enumerate(states or ())
     }
+    arrays |= prefixed("curiosity", {name: np.stack(steps) for name, steps in curiosity.items()})
     return arrays | prefixed("distribution", params) | prefixed("hidden", hidden)
 
 
 def state_dicts(algorithm: PPO) -> Arrays:
     """``MODEL/NAME`` of all parameters and buffers."""
     arrays: Arrays = {}
-    for name in MODELS:
-        state = getattr(algorithm, name).state_dict()
+    for name in (*MODELS, "rnd"):
+        module = getattr(algorithm, name)
+        state = module.state_dict() if module is not None else {}
         arrays |= prefixed(name, {key: to_array(value) for key, value in state.items()})
     return arrays
 
@@ -231,6 +243,7 @@ class Recorder:
     scalars: list[dict[str, float]] = field(default_factory=list)
     norms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in MODELS})
     gradients: Arrays = field(default_factory=dict)
+    augmented: Arrays = field(default_factory=dict)
 
     def arrays(self) -> Arrays:
         """By name, see :func:`record_iteration`."""
@@ -238,7 +251,7 @@ class Recorder:
         arrays = {name: np.array([row[name] for row in self.scalars], dtype) for name in self.scalars[0]}
         arrays |= {f"norm/{name}": np.array(norms, dtype) for name, norms in self.norms.items()}
         permutation = {} if self.permutation is None else {"permutation": self.permutation}
-        return arrays | self.gradients | permutation
+        return arrays | self.gradients | permutation | prefixed("augmented", self.augmented)
 
 
 @contextlib.contextmanager
@@ -263,10 +276,13 @@ def recording(algorithm: PPO, generator: np.random.Generator) -> Iterator[Record
         return norm
 
     def step_and_record() -> None:
+        variables = sys._getframe(1).f_locals
         for model, parameters in parameters_of.items():
             if not recorder.scalars:
                 recorder.gradients[f"clipped/{model}"] = vector(p.grad for p in parameters)
-        recorder.scalars.append(scalars_of(algorithm, sys._getframe(1).f_locals))
+        if algorithm.symmetry and algorithm.symmetry.use_data_augmentation and not recorder.scalars:
+            recorder.augmented = augmented_samples(variables["batch"])
+        recorder.scalars.append(scalars_of(algorithm, variables))
         step()
 
     with (
@@ -283,13 +299,23 @@ def scalars_of(algorithm: PPO, variables: dict[str, Any]) -> dict[str, float]:
         kl = algorithm.actor.get_kl_divergence(
             variables["batch"].old_distribution_params, variables["distribution_params"]
         ).mean()
+    extensions = {"rnd": algorithm.rnd, "symmetry": algorithm.symmetry}
     return {
         "losses/surrogate": variables["surrogate_loss"].item(),
         "losses/value": variables["value_loss"].item(),
         "losses/entropy": variables["entropy"].mean().item(),
+        **{f"losses/{name}": variables[f"{name}_loss"].item() for name, used in extensions.items() if used},
         "kl": kl.item(),
         "learning_rate": algorithm.optimizer.param_groups[0]["lr"],
     }
+
+
+def augmented_samples(batch: Any) -> Arrays:
+    """Samples of a mini-batch and their mirror images: ``observations/GROUP``, ``actions``, ``log_probs``, ..."""
+    arrays = {f"observations/{name}": to_array(array) for name, array in batch.observations.items()}
+    columns = {"log_probs": batch.old_actions_log_prob, "values": batch.values, "returns": batch.returns}
+    arrays |= {name: to_array(column[:, 0]) for name, column in columns.items()}
+    return {**arrays, "actions": to_array(batch.actions)}
 
 
 def check_means(losses: dict[str, float], arrays: Arrays) -> None:

@@ -24,6 +24,8 @@ from .cases import (
     STD_TYPES,
     SYMMETRIC,
     Case,
+    curious,
+    symmetric,
     train_cfg,
 )
 from .checks import assert_agreement
@@ -111,20 +113,44 @@ DISTRIBUTIONS = st.one_of(
         }
     ),
 )
+WEIGHT_SCHEDULES = st.builds(
+    lambda mode, first, steps, value: {
+        "mode": mode,
+        "initial_step": first,
+        "final_step": first + steps,
+        "final_value": value,
+    },
+    st.sampled_from(["constant", "step", "linear"]),
+    st.integers(0, 8),
+    st.integers(1, 8),
+    st.floats(0.0, 1.0),
+)
+EXTENSIONS = {
+    "rnd_cfg": st.builds(
+        curious,
+        state_normalization=st.booleans(),
+        reward_normalization=st.booleans(),
+        weight_schedule=st.none() | WEIGHT_SCHEDULES,
+        num_outputs=st.integers(1, 4),
+        predictor_hidden_dims=st.lists(st.sampled_from([-1, 4, 8]), min_size=1, max_size=2),
+    ),
+    "symmetry_cfg": st.builds(symmetric, st.booleans(), st.booleans()),
+}
 MINI_BATCHES = {"feed-forward": st.integers(1, 5), "recurrent": st.sampled_from([1, 2, 4])}
 MODELS = {"feed-forward": models(), "recurrent": models() | recurrent_models()}
 
 
-def random_cases(kind: str) -> st.SearchStrategy[Case]:
+def random_cases(kind: str, **sections: st.SearchStrategy[Any]) -> st.SearchStrategy[Case]:
     """Cases whose models are of a kind; a recurrent model's mini-batches divide the number of environments."""
-    algorithm = st.builds(lambda cfg, num: {**cfg, "num_mini_batches": num}, ALGORITHMS, MINI_BATCHES[kind])
+    more = st.fixed_dictionaries({"num_mini_batches": MINI_BATCHES[kind], **sections})
+    algorithm = st.builds(lambda cfg, others: {**cfg, **others}, ALGORITHMS, more)
     cfg = st.builds(
         train_cfg,
         algorithm=algorithm,
         actor=MODELS[kind],
         critic=MODELS[kind],
         distribution=DISTRIBUTIONS,
-        obs_groups=st.sampled_from([SYMMETRIC, ASYMMETRIC]),
+        obs_groups=st.sampled_from([{**groups, "rnd_state": groups["critic"]} for groups in (SYMMETRIC, ASYMMETRIC)]),
     )
     return st.builds(
         Case,
@@ -151,6 +177,12 @@ def examples(number: int) -> settings:
 @examples(4)
 @given(case=random_cases("feed-forward"))
 def test_random_configurations(case: Case) -> None:
+    assert_agrees_or_is_no_case(case)
+
+
+@examples(2)
+@given(case=random_cases("feed-forward", **EXTENSIONS))
+def test_random_extensions(case: Case) -> None:
     assert_agrees_or_is_no_case(case)
 
 
