@@ -4,6 +4,7 @@ from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.env.base import Env, SingleEnv, Transition, VecEnv
 from rsl_jax.env.camera import WithCamera, draw_segments
 from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
+from rsl_jax.env.symmetry import SymmetryReport, check_symmetry
 from rsl_jax.env.vec_env import JaxVecEnv
 from rsl_jax.env.vectorize import VectorizedEnv, VectorState, vectorize
 
@@ -11,11 +12,13 @@ __all__ = [
     "Env",
     "JaxVecEnv",
     "SingleEnv",
+    "SymmetryReport",
     "Transition",
     "VecEnv",
     "VectorState",
     "VectorizedEnv",
     "WithCamera",
+    "check_symmetry",
     "draw_segments",
     "like",
     "list_envs",

@@ -148,6 +148,7 @@ def make_gymnax(
     max_episode_length: int | None = None,
     auto_reset: AutoReset = "pool",
     reset_pool_size: int | None = None,
+    step_dt: float | None = None,
     **env_kwargs: Any,
 ) -> VectorizedEnv:
     """An environment of gymnax's registry.
@@ -160,6 +161,7 @@ def make_gymnax(
         max_episode_length: time limit in steps instead of gymnax's.
         auto_reset: see :func:`rsl_jax.env.vectorize`.
         reset_pool_size: see :func:`rsl_jax.env.vectorize`.
+        step_dt: seconds between two actions, where the parameters do not say so.
         **env_kwargs: go to ``gymnax.make``.
     """
     gymnax = import_extra("gymnax", "gymnax")
@@ -176,6 +178,7 @@ def make_gymnax(
         max_episode_length=max_episode_length,
         auto_reset=auto_reset,
         reset_pool_size=reset_pool_size,
+        step_dt=step_dt,
     )
 
 

@@ -149,6 +149,10 @@ class VectorizedEnv(Env[VectorState]):
         )
         return next_state, timestep
 
+    def single_step(self, state: State, action: Array) -> tuple[State, Answer]:
+        """A step of one robot, without time limit and reset."""
+        return self._signature.step(state, action)
+
     def begin_iteration(self, state: VectorState, key: Key) -> VectorState:
         """Renew the pool of initial states, where there is one."""
         if self.auto_reset != "pool":

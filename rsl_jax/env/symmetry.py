@@ -1,0 +1,260 @@
+"""Does a mirror really mirror an environment? :func:`check_symmetry` steps it beside its mirror image and compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from rsl_jax.config import MirrorSpec
+from rsl_jax.env.vectorize import VectorizedEnv
+from rsl_jax.extensions.mirror import AugmentationFunction, call, mirror_function
+from rsl_jax.types import Array, Key, Observations
+
+MINIMAL_STATES = ({"qpos", "qvel"}, {"q", "qd"})
+"""Names of leaves that say all about a simulator's state; the rest follows from them."""
+
+LARGEST_SEARCH = 200
+"""Numbers of a state up to which its mirror image is searched for."""
+
+Step = Callable[[Any, Array], tuple[Any, tuple[Observations, Array, Array]]]
+
+
+@dataclass(frozen=True)
+class SymmetryReport:
+    """How far an environment is from its mirror image.
+
+    Errors are the largest over all states and steps, divided by the largest magnitude of what is compared.
+
+    Attributes:
+        observation_errors: of each entry, by group.
+        reward_error: of the reward.
+        different_endings: steps at which only one of the two was terminated.
+        searched: whether the mirrored states were searched for, not given.
+        tolerance: errors up to which the symmetry is said to hold.
+    """
+
+    observation_errors: Mapping[str, np.ndarray]
+    reward_error: float
+    different_endings: int
+    searched: bool
+    tolerance: float
+
+    @property
+    def dynamics_hold(self) -> bool:
+        """Whether what is seen stays mirrored."""
+        return all(bool(np.all(errors <= self.tolerance)) for errors in self.observation_errors.values())
+
+    @property
+    def holds(self) -> bool:
+        """Whether dynamics, rewards and terminations are those of the mirror image."""
+        return self.dynamics_hold and self.reward_error <= self.tolerance and self.different_endings == 0
+
+    def __str__(self) -> str:
+        """What a person wants to know."""
+        if self.holds:
+            return f"The mirror is a symmetry, within {self.tolerance:g}."
+        lines = ["The mirror is no symmetry:"]
+        for group, errors in self.observation_errors.items():
+            wrong = [f"{index} (by {errors.flat[index]:.2g})" for index in np.flatnonzero(errors > self.tolerance)]
+            lines += [f"- obs['{group}'] goes apart at {', '.join(wrong)}"] if wrong else []
+        if self.reward_error > self.tolerance:
+            lines.append(f"- rewards differ by {self.reward_error:.2g}")
+        if self.different_endings:
+            lines.append(f"- at {self.different_endings} steps only one of the two was terminated")
+        if self.searched and not self.dynamics_hold:
+            lines.append(
+                "No state was found whose observations stay the mirror image. Either the mirror is wrong, or the "
+                "search was stuck: pass mirror_state to make sure."
+            )
+        return "\n".join(lines)
+
+
+def check_symmetry(
+    env: VectorizedEnv,
+    mirror: MirrorSpec | AugmentationFunction,
+    *,
+    mirror_state: Callable[[Any], Any] | None = None,
+    num_steps: int = 5,
+    warm_up: int = 20,
+    tolerance: float = 1e-3,
+    key: Key | None = None,
+) -> SymmetryReport:
+    """Step an environment beside its mirror image, with mirrored actions, and compare what comes of it.
+
+    A wrong mirror passes its own loss: the policy learns it all the same. So states are collected with random actions,
+    one an environment; each is mirrored; both go on for some steps; and what is seen, rewarded and terminated is
+    compared. Without ``mirror_state`` the mirrored state is searched for: the one (of the numbers ``qpos`` and ``qvel``
+    or ``q`` and ``qd``, where a state has leaves of that name, else of all its floats) whose observations over these
+    steps are the nearest to the mirror image.
+
+    It tells nothing about states that random actions do not reach, about what is not observed, or about noise, which is
+    the same for both and not mirrored. Contacts amplify rounding; fewer steps and a larger tolerance are for that. A
+    search that fails proves nothing (the report says so); ``mirror_state`` does.
+
+    Args:
+        env: a vectorized environment; as many states are compared as it has environments (32 are plenty).
+        mirror: the mirror, or a function like ``data_augmentation_func`` with one mirror image.
+        mirror_state: the mirror image of one robot's state (``env.reset(key)[0].env`` without the first axis).
+        num_steps: how long to compare.
+        warm_up: most random steps before that.
+        tolerance: see :class:`SymmetryReport`.
+        key: of states and actions.
+
+    Returns:
+        the report; print it.
+
+    Raises:
+        TypeError: if the environment is not vectorized, or the function does not keep its contract.
+        ValueError: for discrete actions, a function with several mirror images, or a state too large to search.
+    """
+    if not isinstance(env, VectorizedEnv):
+        raise TypeError(f"check_symmetry takes what rsl_jax.env.vectorize or make_env gives; got {type(env).__name__}.")
+    if env.discrete:
+        raise ValueError("check_symmetry mirrors vectors of actions, but an action of this environment is one choice.")
+    function = mirror_function(mirror) if isinstance(mirror, MirrorSpec) else mirror
+    states_key, actions_key = jax.random.split(jax.random.key(0) if key is None else key)
+    step = jax.vmap(_step_of(env))
+
+    def compare() -> tuple:
+        states = _visited(env, step, states_key, warm_up)
+        actions = jax.random.uniform(actions_key, (num_steps, env.num_envs, env.num_actions), minval=-1, maxval=1)
+        mirrored_actions = jax.vmap(lambda x: _image(call(function, env, None, x)[1], env.num_envs))(actions)
+        expected, rewards, endings = _follow(step, states, actions)
+        expected = jax.vmap(lambda x: _image(call(function, env, x, None)[0], env.num_envs))(expected)
+        if mirror_state is None:
+            mirrored_states = _search(_step_of(env), states, mirrored_actions, expected)
+        else:
+            mirrored_states = jax.vmap(mirror_state)(states)
+        seen = _follow(step, mirrored_states, mirrored_actions)
+        return expected, rewards, endings, seen
+
+    expected, rewards, endings, (seen, seen_rewards, seen_endings) = jax.device_get(jax.jit(compare)())
+    return SymmetryReport(
+        observation_errors={group: _error(seen[group], x, axis=(0, 1)) for group, x in expected.items()},
+        reward_error=float(_error(seen_rewards, rewards)),
+        different_endings=int(np.sum(endings != seen_endings)),
+        searched=mirror_state is None,
+        tolerance=tolerance,
+    )
+
+
+def _step_of(env: VectorizedEnv) -> Step:
+    """A step of one robot without any reset."""
+
+    def step(state: Any, action: Array) -> tuple[Any, tuple[Observations, Array, Array]]:
+        state, answer = env.single_step(state, action)
+        return state, (answer.observations, answer.reward, answer.terminated)
+
+    return step
+
+
+def _follow(step: Step, states: Any, actions: Array) -> tuple[Observations, Array, Array]:
+    """Observations, rewards and terminations of steps ``[K, ...]``."""
+    return jax.lax.scan(step, states, actions)[1]
+
+
+def _visited(env: VectorizedEnv, step: Step, key: Key, warm_up: int) -> Any:
+    """States after 0 to ``warm_up`` random steps, environment by environment; leaves ``[N, ...]``."""
+    reset_key, key = jax.random.split(key)
+    waits = jnp.arange(env.num_envs) % (warm_up + 1)
+
+    def go_on(states: Any, given: tuple[Array, Key]) -> tuple[Any, None]:
+        time, step_key = given
+        actions = jax.random.uniform(step_key, (env.num_envs, env.num_actions), minval=-1, maxval=1)
+        following, _ = step(states, actions)
+        return jax.tree.map(lambda new, old: jnp.where(_like(time < waits, old), new, old), following, states), None
+
+    start = env.reset(reset_key)[0].env
+    return jax.lax.scan(go_on, start, (jnp.arange(warm_up), jax.random.split(key, warm_up)))[0]
+
+
+def _search(step: Step, states: Any, actions: Array, expected: Observations) -> Any:
+    """The states ``[N, ...]`` that, with given actions ``[K, N, A]``, come nearest to expected observations.
+
+    Levenberg and Marquardt's method on the squares of the differences, from the original state and from its negative.
+    """
+    chosen = _chosen_leaves(states)
+    scale = jax.tree.map(lambda x: 1e-6 + jnp.max(jnp.abs(x), axis=(0, 1)), expected)
+
+    def search(state: Any, actions: Array, expected: Observations) -> Any:
+        leaves, structure = jax.tree.flatten(state)
+        start, unravel = ravel_pytree([leaves[index] for index in chosen])
+
+        def state_of(x: Array) -> Any:
+            changed = dict(zip(chosen, unravel(x), strict=True))
+            return jax.tree.unflatten(structure, [changed.get(index, leaf) for index, leaf in enumerate(leaves)])
+
+        def residuals(x: Array) -> Array:
+            seen = _follow(step, state_of(x), actions)[0]
+            return ravel_pytree(
+                jax.tree.map(lambda a, b, s: (a - b) / s, {g: seen[g] for g in expected}, expected, scale)
+            )[0]
+
+        def improve(best: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
+            x, error, damping = best
+            jacobian, difference = jax.jacfwd(residuals)(x), residuals(x)
+            curvature = jacobian.T @ jacobian
+            change = jnp.linalg.solve(
+                curvature + damping * (jnp.diag(jnp.diag(curvature)) + 1e-9 * jnp.eye(x.size)), jacobian.T @ difference
+            )
+            error_there = jnp.sum(jnp.square(residuals(x - change)))
+            better = error_there < error
+            damping = jnp.clip(jnp.where(better, damping / 5, damping * 4), 1e-9, 1e6)
+            return (jnp.where(better, x - change, x), jnp.where(better, error_there, error), damping), None
+
+        def descend(x: Array) -> tuple[Array, Array]:
+            begin = (x, jnp.sum(jnp.square(residuals(x))), jnp.asarray(1e-2, x.dtype))
+            (x, error, _), _ = jax.lax.scan(improve, begin, None, 30)
+            return x, error
+
+        found, errors = jax.vmap(descend)(jnp.stack([start, -start]))
+        return state_of(found[jnp.argmin(errors)])
+
+    return jax.vmap(search, in_axes=(0, 1, 1))(states, actions, expected)
+
+
+def _chosen_leaves(states: Any) -> list[int]:
+    """Which leaves of states make a search, by their index."""
+    leaves = jax.tree_util.tree_leaves_with_path(states)
+    names = [jax.tree_util.keystr(path[-1:], simple=True) for path, _ in leaves]
+    floats = [index for index, (_, leaf) in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    for wanted in MINIMAL_STATES:
+        if wanted <= set(names):
+            floats = [index for index in floats if names[index] in wanted]
+            break
+    size = sum(leaves[index][1][0].size for index in floats)
+    if not 0 < size <= LARGEST_SEARCH:
+        raise ValueError(
+            f"A state of this environment has {size} numbers to search among (1 to {LARGEST_SEARCH} can be). Pass "
+            "mirror_state, which gives the mirror image of one robot's state."
+        )
+    return floats
+
+
+def _image(both: Any, size: int) -> Any:
+    """The mirror image out of ``size`` originals and their image."""
+
+    def second(x: Array) -> Array:
+        if x.shape[0] != 2 * size:
+            raise ValueError(
+                f"check_symmetry checks one mirror image, but the function returned {x.shape[0] // size - 1} of each "
+                "sample. Check the images one by one, each by a function (or a MirrorSpec) of its own."
+            )
+        return x[size:]
+
+    return jax.tree.map(second, both)
+
+
+def _error(seen: np.ndarray, expected: np.ndarray, axis: tuple[int, ...] | None = None) -> np.ndarray:
+    largest = np.maximum(np.max(np.abs(expected), axis=axis), 1e-6)
+    return np.max(np.abs(seen - expected), axis=axis) / largest
+
+
+def _like(mask: Array, x: Array) -> Array:
+    return jnp.reshape(mask, mask.shape + (1,) * (x.ndim - 1))
