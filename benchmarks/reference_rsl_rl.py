@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rsl_rl.algorithms import PPO
+from rsl_rl.algorithms import PPO, Distillation
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
@@ -39,12 +39,12 @@ class MadeUpEnv(VecEnv):
         raise NotImplementedError("the rollouts of this environment are made up beforehand")
 
 
-def build_reference(train_cfg: dict[str, Any], env: VecEnv) -> PPO:
+def build_reference(train_cfg: dict[str, Any], env: VecEnv, kind: type = PPO) -> Any:
     """RSL-RL's algorithm for a configuration, ready to learn; it prints nothing."""
     cfg = {**copy.deepcopy(train_cfg), "multi_gpu": None}
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        algorithm = PPO.construct_algorithm(env.get_observations(), env, cfg, "cpu")
+        algorithm = kind.construct_algorithm(env.get_observations(), env, cfg, "cpu")
     algorithm.train_mode()
     return algorithm
 
@@ -84,3 +84,33 @@ def reference_update(train_cfg: dict[str, Any], rollout: Arrays) -> tuple[Callab
     mean, std = (param.numpy().copy() for param in storage.distribution_params or ())
     acted = {"actions": storage.actions.numpy().copy(), "mean": mean, "std": std}
     return update, acted | {"log_probs": storage.actions_log_prob[..., 0].numpy().copy()}
+
+
+def reference_distillation(train_cfg: dict[str, Any], rollout: Arrays, num_actions: int) -> Callable[[], None]:
+    """Let RSL-RL's student act on a rollout, so that it can learn from it again and again.
+
+    Args:
+        train_cfg: the configuration.
+        rollout: ``observations [T, N, O]`` and ``dones [T, N]``.
+        num_actions: size of an action.
+
+    Returns:
+        a function that lets the teacher label the rollout, as RSL-RL does while collecting, and runs one whole update.
+    """
+    num_steps, num_envs, num_obs = rollout["observations"].shape
+    env = MadeUpEnv(num_envs, num_obs, num_actions)
+    algorithm = build_reference(train_cfg, env, Distillation)
+    steps = [TensorDict({"policy": torch.as_tensor(x)}, num_envs) for x in rollout["observations"]]
+    with torch.inference_mode():
+        for step in range(num_steps):
+            algorithm.act(steps[step])
+            dones = torch.as_tensor(rollout["dones"][step])
+            algorithm.process_env_step(steps[step], torch.zeros(num_envs), dones, {})
+
+    def update() -> None:
+        with torch.inference_mode():
+            for step in range(num_steps):
+                algorithm.storage.privileged_actions[step].copy_(algorithm.teacher(steps[step]))
+        algorithm.update()
+
+    return update
