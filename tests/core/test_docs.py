@@ -125,6 +125,12 @@ def test_complete_example_holds_the_defaults():
         RunnerConfig.from_dict(runner)
 
 
+def test_the_config_of_distillation_is_one():
+    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / "distillation.md").read_text(), re.DOTALL)
+    (runner,) = [yaml.safe_load(block)["runner"] for block in blocks]
+    assert isinstance(RunnerConfig.from_dict(runner), config.DistillationRunnerConfig)
+
+
 def _key_paths(section: dict, prefix: str = "") -> set[str]:
     paths = set()
     for key, value in section.items():
