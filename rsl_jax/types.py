@@ -56,7 +56,7 @@ class Step(NamedTuple):
     """What acting in ``N`` environments yields and learning needs again.
 
     Attributes:
-        actions: sampled actions ``[N, A]``.
+        actions: sampled actions ``[N, A]``; choices, int32 ``[N]``, where actions are discrete.
         log_probs: their log-probabilities ``[N]``; None where the algorithm does not learn from them.
         distribution_params: the distribution they came from, leaves ``[N, A]``; ``()`` where there is none.
     """
@@ -94,7 +94,7 @@ class Rollout:
 
     Attributes:
         observations: seen before each action, leaves ``[T, N, ...]``.
-        actions: ``[T, N, A]``.
+        actions: ``[T, N, A]``; choices, int32 ``[T, N]``, where actions are discrete.
         log_probs: log-probabilities of the actions when they were taken, ``[T, N]``, or None.
         distribution_params: the distributions they came from, leaves ``[T, N, A]``; ``()`` where there are none.
         rewards: of the environment, ``[T, N]``.
@@ -155,7 +155,7 @@ class Algorithm(NamedTuple):
             always).
         update: ``(state, rollout, key) -> (state, carry, metrics)``, one iteration of learning, and the hidden states
             with which collecting goes on: ``rollout.last_carry`` unless learning renews them.
-        policy: ``(state, carry, observations) -> (actions [N, A], carry)``, deterministic, for play and export.
+        policy: ``(state, carry, observations) -> (actions, carry)``, deterministic, for play and export.
         policy_model: ``(state) -> (model, variables)`` of the policy, for export.
         reward_tags: tags of the rewards that ``prepare`` gives.
         score_tag: the one among them that says which state is the best so far.

@@ -23,7 +23,7 @@ class Batch:
 
     Attributes:
         observations: leaves ``[T', n, ...]``.
-        actions: ``[T', n, A]``.
+        actions: ``[T', n, A]``, or choices ``[T', n]``.
         log_probs: of the actions when they were taken, ``[T', n]``.
         distribution_params: the distributions they came from, leaves ``[T', n, A]``.
         values: of the critic that collected, ``[T', n]``.

@@ -295,9 +295,10 @@ class Distillation:
             "Loss/learning_rate": state.learning_rate,
             **non_finite({"loss.behavior": logs["losses"], "gradient.student": logs["gradient_norm"]}),
         }
-        if self.student.distribution is not None:
+        distribution = self.student.distribution
+        if distribution is not None and distribution.std is not None:
             last = jax.tree.map(lambda x: x[-1], rollout.distribution_params)
-            spread = jnp.mean(self.student.distribution.std(last))
+            spread = jnp.mean(distribution.std(last))
             metrics["Policy/mean_std"] = ops.mean_over_devices(spread, self.axis_name)
         return metrics
 

@@ -28,7 +28,7 @@ from rsl_jax.algorithms.variables import (
 )
 from rsl_jax.config import PPOConfig, RunnerConfig
 from rsl_jax.extensions import Extension, build_extensions
-from rsl_jax.models import ENCODERS, build_model, resolve_obs_groups, with_encoders_of
+from rsl_jax.models import ENCODERS, build_model, build_policy, resolve_obs_groups, with_encoders_of
 from rsl_jax.modules import TRAINING, default_dtype
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
@@ -60,7 +60,7 @@ def ppo(
         the algorithm.
 
     Raises:
-        ValueError: if a model does not fit the observations, or the actor has no distribution.
+        ValueError: if a model does not fit the observations, or the actor's distribution not the environment's actions.
     """
     return PPO.build(cfg, spec, axis_name=axis_name, permute=permute).algorithm()
 
@@ -95,15 +95,10 @@ class PPO:
         if not isinstance(cfg.algorithm, PPOConfig):
             raise TypeError(f"ppo needs a PPOConfig as the 'algorithm' section; got {type(cfg.algorithm).__name__}.")
         obs_groups = resolve_obs_groups(list(spec.observations), cfg.obs_groups, ["actor", "critic"])
-        actor = build_model(cfg.actor, spec, obs_set="actor", obs_groups=obs_groups, output_dim=spec.num_actions)
+        actor = build_policy(cfg.actor, spec, obs_set="actor", obs_groups=obs_groups)
         shared = (ENCODERS,) if cfg.algorithm.share_cnn_encoders else ()
         critic_cfg = with_encoders_of(cfg.actor, cfg.critic, spec.observations, obs_groups) if shared else cfg.critic
         critic = build_model(critic_cfg, spec, obs_set="critic", obs_groups=obs_groups, output_dim=1)
-        if actor.distribution is None:
-            raise ValueError(
-                "PPO samples its actions, so the 'actor' section needs a 'distribution_cfg', for example "
-                "{'class_name': 'GaussianDistribution'}."
-            )
         recurrent = bool(jax.tree.leaves((actor.initial_carry(1), critic.initial_carry(1))))
         check_batch_sizes(
             num_envs=spec.num_envs,
@@ -290,8 +285,9 @@ class PPO:
         logs = {
             "losses": {"surrogate": surrogate, "value": value, "entropy": entropy, **losses},
             "kl": jnp.mean(distribution.kl(batch.distribution_params, original)),
-            "std": jnp.mean(distribution.std(original)),
         }
+        if distribution.std is not None:
+            logs["std"] = jnp.mean(distribution.std(original))
         loss = surrogate + cfg.value_loss_coef * value - cfg.entropy_coef * entropy + added
         return loss, (logs, moved)
 
@@ -306,7 +302,7 @@ class PPO:
         return {
             **{f"Loss/{name}": jnp.mean(values) for name, values in logs["losses"].items()},
             "Loss/learning_rate": state.learning_rate,
-            "Policy/mean_std": logs["std"][-1, -1],
+            **({"Policy/mean_std": logs["std"][-1, -1]} if "std" in logs else {}),
             **self.extension.metrics(state.extensions),
             **non_finite(checked),
         }

@@ -8,6 +8,7 @@ from rsl_jax.config.algorithms import AlgorithmConfig, DistillationConfig, PPOCo
 from rsl_jax.config.base import CustomConfig
 from rsl_jax.config.distributions import (
     BetaDistributionConfig,
+    CategoricalDistributionConfig,
     DistributionConfig,
     GaussianDistributionConfig,
     HeteroscedasticGaussianDistributionConfig,
@@ -24,6 +25,7 @@ __all__ = [
     "BetaDistributionConfig",
     "CNNConfig",
     "CNNModelConfig",
+    "CategoricalDistributionConfig",
     "CustomConfig",
     "DistillationConfig",
     "DistillationRunnerConfig",

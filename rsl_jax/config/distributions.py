@@ -55,13 +55,25 @@ class BetaDistributionConfig:
     action_range: tuple[float, float] = (-1.0, 1.0)
 
 
+@dataclass(frozen=True)
+class CategoricalDistributionConfig:
+    """One choice out of n, for discrete actions (not in RSL-RL)."""
+
+    class_name: str = "CategoricalDistribution"
+
+
 DistributionConfig = Union[  # noqa: UP007 (isinstance and tyro want a Union)
-    GaussianDistributionConfig, HeteroscedasticGaussianDistributionConfig, BetaDistributionConfig, CustomConfig
+    GaussianDistributionConfig,
+    HeteroscedasticGaussianDistributionConfig,
+    BetaDistributionConfig,
+    CategoricalDistributionConfig,
+    CustomConfig,
 ]
 
 DISTRIBUTION_CONFIGS: Mapping[str, type] = {
     "GaussianDistribution": GaussianDistributionConfig,
     "HeteroscedasticGaussianDistribution": HeteroscedasticGaussianDistributionConfig,
     "BetaDistribution": BetaDistributionConfig,
+    "CategoricalDistribution": CategoricalDistributionConfig,
 }
 """By ``class_name``."""

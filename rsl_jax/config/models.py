@@ -18,7 +18,8 @@ class MLPModelConfig:
         hidden_dims: sizes of the hidden layers; -1 means the size of the input.
         activation: name of the activation.
         obs_normalization: whether to normalise observations by their running moments.
-        distribution_cfg: distribution over the output; None makes it deterministic.
+        distribution_cfg: distribution over the output. Without one a model is deterministic, but for PPO's actor,
+            which then takes what the environment asks for: a Gaussian, or a Categorical where actions are choices.
     """
 
     class_name: str = "MLPModel"
@@ -36,7 +37,8 @@ class RNNModelConfig(MLPModelConfig):
         hidden_dims: sizes of the MLP's hidden layers; -1 means the size of its input.
         activation: name of the MLP's activation.
         obs_normalization: whether to normalise observations by their running moments.
-        distribution_cfg: distribution over the output; None makes it deterministic.
+        distribution_cfg: distribution over the output. Without one a model is deterministic, but for PPO's actor,
+            which then takes what the environment asks for: a Gaussian, or a Categorical where actions are choices.
         rnn_type: lstm or gru.
         rnn_hidden_dim: size of each hidden state.
         rnn_num_layers: how many recurrent layers.
@@ -114,7 +116,8 @@ class CNNModelConfig(MLPModelConfig):
         hidden_dims: sizes of the hidden layers; -1 means the size of the input.
         activation: name of the MLP's activation.
         obs_normalization: whether to normalise 1-D observations by their running moments.
-        distribution_cfg: distribution over the output; None makes it deterministic.
+        distribution_cfg: distribution over the output. Without one a model is deterministic, but for PPO's actor,
+            which then takes what the environment asks for: a Gaussian, or a Categorical where actions are choices.
         cnn_cfg: the encoder of all image groups, or a mapping from their names to encoders.
     """
 

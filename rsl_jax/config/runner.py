@@ -98,7 +98,7 @@ class RunnerConfig(BaseRunnerConfig):
     """
 
     algorithm: AlgorithmConfig = field(default_factory=PPOConfig)
-    actor: ModelConfig = field(default_factory=lambda: MLPModelConfig(distribution_cfg=GaussianDistributionConfig()))
+    actor: ModelConfig = field(default_factory=MLPModelConfig)
     critic: ModelConfig = field(default_factory=MLPModelConfig)
 
 

@@ -14,21 +14,24 @@ def no_extra() -> tuple[()]:
 
 
 class Distribution(NamedTuple):
-    """A distribution over actions ``[..., A]``; a user's own is a callable ``(output_dim, **cfg) -> Distribution``.
+    """A distribution over actions; a user's own is a callable ``(output_dim, **cfg) -> Distribution``.
+
+    Actions are vectors ``[..., A]``, or choices out of ``A``, int32 ``[...]``, where ``discrete``.
 
     Attributes:
         output_dim: what the network must give: a size or a shape.
         params: ``(network output [..., *output_dim], extra) -> DistributionParams``, leaves ``[..., A]``.
-        sample: ``(params, key) -> actions [..., A]``.
-        log_prob: ``(params, actions [..., A]) -> [...]``, summed over the actions.
+        sample: ``(params, key) -> actions``.
+        log_prob: ``(params, actions) -> [...]``, summed over the actions.
         entropy: ``(params) -> [...]``, summed over the actions.
         kl: ``(old params, new params) -> KL(old || new) [...]``, summed over the actions.
-        mode: ``(params) -> actions [..., A]``, the deterministic action (the mean, where there is one).
-        std: ``(params) -> [..., A]``, how far samples spread; for the log.
+        mode: ``(params) -> actions``, the deterministic action (the mean, where there is one).
+        std: ``(params) -> [..., A]``, how far samples spread, for the log; None where this means nothing.
         init_extra: ``() -> pytree`` of learnable parameters beside the network's (a standard deviation).
         learn_extra: whether those learn.
         head_kernel: changes the initial kernel ``[fan_in, prod(output_dim)]`` of the network's last layer.
         head_bias: likewise for its bias.
+        discrete: whether an action is one choice out of ``A``.
     """
 
     output_dim: int | tuple[int, ...]
@@ -38,8 +41,9 @@ class Distribution(NamedTuple):
     entropy: Callable[[DistributionParams], Array]
     kl: Callable[[DistributionParams, DistributionParams], Array]
     mode: Callable[[DistributionParams], Array]
-    std: Callable[[DistributionParams], Array]
+    std: Callable[[DistributionParams], Array] | None
     init_extra: Callable[[], Any] = no_extra
     learn_extra: bool = True
     head_kernel: Callable[[Array], Array] | None = None
     head_bias: Callable[[Array], Array] | None = None
+    discrete: bool = False

@@ -89,7 +89,7 @@ class Env(Generic[State]):
         raise NotImplementedError
 
     def step(self, state: State, actions: Array) -> tuple[State, TimeStep]:
-        """Apply actions ``[N, A]``; an environment whose episode ends is reset within the same step."""
+        """Apply actions ``[N, A]``, or choices ``[N]``; an environment whose episode ends is reset in the same step."""
         raise NotImplementedError
 
     def begin_iteration(self, state: State, key: Key) -> State:
@@ -132,7 +132,8 @@ class VecEnv(Protocol):
 
     Attributes:
         num_envs: size of the batch, ``N``.
-        num_actions: size of an action, ``A``.
+        num_actions: size of an action, ``A``; the number of choices where there is an attribute ``discrete`` that is
+            true (not in RSL-RL).
         max_episode_length: time limit in steps, one for all or ``[N]``.
         episode_length_buf: steps since the last reset, ``[N]``.
         device: where its arrays live.
@@ -151,7 +152,7 @@ class VecEnv(Protocol):
         ...
 
     def step(self, actions: Any) -> tuple[Mapping[str, Any], Any, Any, dict[str, Any]]:
-        """Apply actions ``[N, A]``; gives observations, rewards ``[N]``, dones ``[N]`` and extras.
+        """Apply actions ``[N, A]``, or choices ``[N]``; gives observations, rewards ``[N]``, dones ``[N]`` and extras.
 
         ``extras`` may hold ``"time_outs"`` ``[N]``, ``"final_observations"`` (leaves ``[N, ...]``, before the reset)
         and ``"log"`` (scalars or arrays by tag; arrays are averaged).

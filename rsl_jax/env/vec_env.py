@@ -62,7 +62,7 @@ class JaxVecEnv:
         return self._observations
 
     def step(self, actions: Any) -> tuple[Observations, Array, Array, dict[str, Any]]:
-        """Apply actions ``[N, A]`` of JAX, numpy or torch.
+        """Apply actions ``[N, A]``, or choices ``[N]``, of JAX, numpy or torch.
 
         Returns:
             observations (leaves ``[N, ...]``), rewards ``[N]``, dones ``[N]``, and extras with ``time_outs`` ``[N]``,

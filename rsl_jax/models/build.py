@@ -34,7 +34,8 @@ def build_model(
         a linen module with the methods of :class:`rsl_jax.models.MLPModel`.
 
     Raises:
-        ValueError: if the model cannot look at one of its groups.
+        ValueError: if the model cannot look at one of its groups, or its distribution is not over the environment's
+            actions.
     """
     kwargs = section_arguments(cfg)
     distribution_cfg = kwargs.pop("distribution_cfg", None)
@@ -42,18 +43,50 @@ def build_model(
     groups = obs_groups[obs_set]
     if hasattr(model_class, "check"):
         model_class.check(obs_set, spec.observations, groups, **kwargs)
+    distribution = build_distribution(distribution_cfg, output_dim) if distribution_cfg is not None else None
+    if distribution is not None and distribution.discrete != spec.discrete:
+        wanted = f"one choice out of {spec.num_actions}" if spec.discrete else f"a vector of {spec.num_actions} numbers"
+        raise ValueError(
+            f"An action of this environment is {wanted}, which is not what {obs_set}.distribution_cfg "
+            f"({distribution_cfg.class_name}) gives. Use {{'class_name': '{_fitting_distribution(spec)}'}}."
+        )
     return model_class(
         obs_shapes={group: tuple(spec.observations[group]) for group in groups},
         obs_groups=tuple(groups),
         output_dim=output_dim,
-        distribution=build_distribution(distribution_cfg, output_dim) if distribution_cfg is not None else None,
+        distribution=distribution,
         **kwargs,
     )
+
+
+def build_policy(cfg: ModelConfig, spec: Spec, *, obs_set: str, obs_groups: Mapping[str, tuple[str, ...]]) -> Any:
+    """Build a model that samples actions; one without a distribution gets that which the environment asks for.
+
+    Args:
+        cfg: its section of the config.
+        spec: the environment.
+        obs_set: name of the observation set (actor, ...).
+        obs_groups: resolved groups of every set.
+
+    Returns:
+        a linen module with the methods of :class:`rsl_jax.models.MLPModel` and a distribution.
+
+    Raises:
+        ValueError: as :func:`build_model` does.
+    """
+    model = build_model(cfg, spec, obs_set=obs_set, obs_groups=obs_groups, output_dim=spec.num_actions)
+    if model.distribution is not None:
+        return model
+    return model.clone(distribution=DISTRIBUTIONS[_fitting_distribution(spec)](spec.num_actions))
 
 
 def build_distribution(cfg: Any, output_dim: int) -> Distribution:
     """Build a distribution over ``output_dim`` actions from its section of the config."""
     return resolve_callable(cfg.class_name, DISTRIBUTIONS, "distribution")(output_dim, **section_arguments(cfg))
+
+
+def _fitting_distribution(spec: Spec) -> str:
+    return "CategoricalDistribution" if spec.discrete else "GaussianDistribution"
 
 
 def section_arguments(cfg: Any) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from rsl_jax.types import Algorithm, Carry, TrainState
 class InferencePolicy:
     """``actions = policy(observations)``: deterministic actions ``[N, A]`` for observations with leaves ``[N, ...]``.
 
+    Where actions are choices, these are int32 ``[N]``.
+
     It is a snapshot: training on does not change it. Arrays may be of numpy, torch or JAX; actions come back in the
     kind of the observations. Hidden states of a recurrent policy live here and are zeroed where an episode has ended;
     the policy sees that in the environment's ``episode_length_buf``, or is told by :meth:`reset`.

@@ -5,7 +5,7 @@ import yaml
 
 from rsl_jax.cli.train import KIND
 from rsl_jax.cli.training import read_command
-from rsl_jax.config import CustomConfig
+from rsl_jax.config import BetaDistributionConfig, CustomConfig, GaussianDistributionConfig
 from tests.cli.own import said
 
 ENV = "tests.environments:PointMass"
@@ -72,6 +72,15 @@ def test_a_class_may_be_chosen_by_a_flag():
     assert cfg.critic.class_name == "tests.cli.own:Model"
     assert "hidden_dims" not in cfg.critic.kwargs  # which this class does not take
     assert cfg.actor.hidden_dims == (8,)
+
+
+def test_a_flag_of_a_section_that_is_not_there_brings_it():
+    assert command().runner.actor.distribution_cfg is None
+    cfg = command("--actor.distribution-cfg.init-std=0.5", "--actor.hidden-dims", "8").runner
+    assert cfg.actor.distribution_cfg == GaussianDistributionConfig(init_std=0.5)
+    flags = ("--actor.distribution_cfg.class_name", "BetaDistribution")
+    cfg = command("--actor.distribution-cfg.action-range", "-2", "2", *flags).runner
+    assert cfg.actor.distribution_cfg == BetaDistributionConfig(action_range=(-2.0, 2.0))
 
 
 @pytest.mark.parametrize(

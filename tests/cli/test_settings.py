@@ -17,7 +17,6 @@ def test_presets_are_whole(file):
     settings = read_settings(str(file))
     assert settings.num_envs
     assert settings.iterations
-    assert settings.runner.actor.distribution_cfg is not None
     batch = settings.num_envs * settings.runner.num_steps_per_env
     assert batch % settings.runner.algorithm.num_mini_batches == 0, "a part of each rollout would be thrown away"
     if settings.env is not None:

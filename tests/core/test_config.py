@@ -94,7 +94,7 @@ def test_the_algorithm_says_which_models_there_are(given, asked, kind):
 def test_missing_sections_and_keys_take_defaults():
     cfg = RunnerConfig.from_dict({"algorithm": {"class_name": "PPO"}, "critic": {"class_name": "MLPModel"}})
     assert cfg.critic == MLPModelConfig(hidden_dims=(256, 256, 256), activation="elu", obs_normalization=False)
-    assert cfg.actor.distribution_cfg == GaussianDistributionConfig()
+    assert cfg.actor == MLPModelConfig()
 
 
 def test_goes_through_yaml_and_back(tmp_path):

@@ -212,13 +212,6 @@ def test_unknown_device_falls_back_with_a_warning(env):
     assert runner.device == jax.devices()[0]
 
 
-def test_missing_distribution_is_refused_before_anything_is_built(env):
-    cfg = small_config().to_dict()
-    cfg["actor"]["distribution_cfg"] = None
-    with pytest.raises(ValueError, match=r"'actor' section needs a 'distribution_cfg'"):
-        OnPolicyRunner(env, cfg)
-
-
 def test_unknown_observation_group_is_refused(env):
     cfg = {**small_config().to_dict(), "obs_groups": {"actor": ["polcy"]}}
     with pytest.raises(ValueError, match=r"'polcy'.*Did you mean 'policy'"):
