@@ -21,18 +21,18 @@ Arrays = dict[str, np.ndarray]
 class MadeUpEnv(VecEnv):
     """The sizes that RSL-RL asks an environment for; it cannot be stepped."""
 
-    def __init__(self, num_envs: int, num_obs: int, num_actions: int) -> None:
+    def __init__(self, num_envs: int, observation_shape: tuple[int, ...], num_actions: int) -> None:
         self.num_envs = num_envs
         self.num_actions = num_actions
         self.max_episode_length = 1000
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
         self.device = "cpu"
         self.cfg: dict[str, Any] = {}
-        self._num_obs = num_obs
+        self._shape = observation_shape
 
     def get_observations(self) -> TensorDict:
         """Zeros of the right shape."""
-        return TensorDict({"policy": torch.zeros(self.num_envs, self._num_obs)}, self.num_envs)
+        return TensorDict({"policy": torch.zeros(self.num_envs, *self._shape)}, self.num_envs)
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
         """Refuses."""
@@ -54,7 +54,7 @@ def reference_update(train_cfg: dict[str, Any], rollout: Arrays) -> tuple[Callab
 
     Args:
         train_cfg: the configuration.
-        rollout: ``observations [T + 1, N, O]``, ``rewards``, ``dones`` and ``time_outs`` ``[T, N]``.
+        rollout: ``observations [T + 1, N, ...]``, ``rewards``, ``dones`` and ``time_outs`` ``[T, N]``.
 
     Returns:
         a function that computes returns and runs one whole update, which is what ours does too; and what acting added
@@ -62,7 +62,7 @@ def reference_update(train_cfg: dict[str, Any], rollout: Arrays) -> tuple[Callab
     """
     num_steps, num_envs = rollout["rewards"].shape
     num_actions = rollout["num_actions"].item()
-    algorithm = build_reference(train_cfg, MadeUpEnv(num_envs, rollout["observations"].shape[-1], num_actions))
+    algorithm = build_reference(train_cfg, MadeUpEnv(num_envs, rollout["observations"].shape[2:], num_actions))
     observations = torch.as_tensor(rollout["observations"])
     steps = [TensorDict({"policy": observation}, num_envs) for observation in observations]
     with torch.inference_mode():

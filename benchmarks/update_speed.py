@@ -63,6 +63,11 @@ class Size:
         """Samples of a mini-batch."""
         return self.num_envs * self.num_steps // self.num_mini_batches
 
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """Of an environment."""
+        return (self.num_obs,)
+
     def train_cfg(self) -> dict[str, Any]:
         """RSL-RL's configuration, with its defaults where it has any."""
         model = {"class_name": "MLPModel", "hidden_dims": list(self.hidden_dims), "activation": "elu"}
@@ -92,7 +97,9 @@ def made_up_rollout(size: Size, seed: int = 0) -> Arrays:
     shape = (size.num_steps, size.num_envs)
     dones = generator.random(shape) < 0.01
     return {
-        "observations": generator.normal(size=(size.num_steps + 1, size.num_envs, size.num_obs)).astype(np.float32),
+        "observations": generator.normal(size=(size.num_steps + 1, size.num_envs, *size.observation_shape)).astype(
+            np.float32
+        ),
         "rewards": generator.normal(size=shape).astype(np.float32),
         "dones": dones,
         "time_outs": dones & (generator.random(shape) < 0.5),
@@ -114,7 +121,7 @@ def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[],
         carry=(),
         last_observations={"policy": arrays["observations"][-1]},
     )
-    spec = Spec({"policy": (size.num_obs,)}, num_envs=size.num_envs, num_actions=size.num_actions)
+    spec = Spec({"policy": size.observation_shape}, num_envs=size.num_envs, num_actions=size.num_actions)
     algorithm = ppo(RunnerConfig.from_dict(size.train_cfg()), spec)
     states, key = [jax.jit(algorithm.init)(jax.random.key(0))], jax.random.key(1)
     start = time.perf_counter()

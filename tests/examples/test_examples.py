@@ -67,3 +67,12 @@ def test_many_seeds_draws_its_picture(tmp_path, monkeypatch):
     assert result["swept_rewards"].shape == (2, 2, 9)
     assert np.isfinite(result["swept_rewards"][..., -1]).all()
     assert (tmp_path / "docs" / "images" / "many_seeds.png").stat().st_size > 10_000
+
+
+def test_vision_draws_its_picture(tmp_path):
+    example = run("vision.py", {"num_envs=128": "num_envs=4"})
+    with matplotlib.rc_context({"backend": "agg"}):
+        pixels, state = example["main"](num_iterations=8, num_seeds=1, picture=tmp_path / "vision.png")
+    assert np.isfinite(pixels[:, -1]).all()
+    assert np.isfinite(state[:, -1]).all()
+    assert (tmp_path / "vision.png").stat().st_size > 5_000

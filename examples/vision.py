@@ -1,0 +1,135 @@
+"""A pendulum is swung up from pixels: the actor sees two frames, the critic knows the state. Trains on a CPU.
+
+The picture is drawn by ``python examples/vision.py`` in the root of the repository (about ten minutes on two cores).
+"""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+from rsl_jax import RunnerConfig
+from rsl_jax.env import Transition, WithCamera, draw_segments, vectorize
+from rsl_jax.env.camera import Filmed
+from rsl_jax.training import build_algorithm, make_train, spec_of
+
+PICTURE = Path("docs/images/vision.png")
+
+
+class Pendulum:
+    """Swing a pole up and keep it there; the state is (angle from upright, speed). The motor is too weak to lift it."""
+
+    num_actions = 1
+    max_episode_length = 150
+    step_dt = 0.05
+
+    def reset(self, key):
+        """Anywhere, at rest."""
+        state = jnp.stack([jax.random.uniform(key, (), minval=-jnp.pi, maxval=jnp.pi), 0.0])
+        return state, self.observe(state)
+
+    def step(self, state, action):
+        """Apply a torque of -1 to 1."""
+        torque = jnp.clip(action[0], -1.0, 1.0)
+        speed = jnp.clip(state[1] + self.step_dt * (15.0 * jnp.sin(state[0]) + 7.0 * torque), -8.0, 8.0)
+        state = jnp.stack([state[0] + self.step_dt * speed, speed])
+        reward = (1 + jnp.cos(state[0])) / 2 - 0.005 * speed**2
+        return state, Transition(self.observe(state), reward, terminated=jnp.zeros((), bool))
+
+    def observe(self, state):
+        """Where the tip is, and the speed."""
+        return {"state": jnp.stack([jnp.sin(state[0]), jnp.cos(state[0]), state[1] / 8.0])}
+
+
+def draw(state):
+    """What a camera sees of the pendulum, ``[1, 20, 20]``."""
+    tip = jnp.stack([jnp.sin(state[0]), jnp.cos(state[0])])
+    return draw_segments(jnp.zeros((1, 2)), tip[None], size=(20, 20), radius=0.15)
+
+
+CONFIG = {
+    "num_steps_per_env": 24,
+    "algorithm": {
+        "class_name": "PPO",
+        "learning_rate": 1e-3,
+        "num_learning_epochs": 4,
+        "num_mini_batches": 4,
+        "entropy_coef": 0.0,
+        "gamma": 0.97,
+    },
+    "obs_groups": {"actor": ["camera"], "critic": ["state"]},
+    "actor": {
+        "class_name": "CNNModel",
+        "hidden_dims": [64],
+        "cnn_cfg": {"output_channels": [8, 16], "kernel_size": [5, 3], "stride": 2, "padding": "zeros"},
+        "distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 0.7},
+    },
+    "critic": {"class_name": "MLPModel", "hidden_dims": [64, 64]},
+}
+FROM_STATE = {**CONFIG, "obs_groups": {"actor": ["state"], "critic": ["state"]}}
+FROM_STATE["actor"] = {
+    "class_name": "MLPModel",
+    "hidden_dims": [64, 64],
+    "distribution_cfg": CONFIG["actor"]["distribution_cfg"],
+}
+
+
+def make_env(num_envs):
+    """Pendulums that are filmed."""
+    return vectorize(WithCamera(Pendulum(), draw, frames=2), num_envs)
+
+
+def train(config, num_iterations, num_seeds, num_envs=128):
+    """Train one seed after the other; gives the last one's state and all mean returns ``[seeds, iterations]``."""
+    run = jax.jit(make_train(make_env(num_envs), config, num_iterations))
+    returns = []
+    for seed in range(num_seeds):
+        state, metrics = run(jax.random.key(seed))
+        returns.append(np.asarray(metrics["Train/mean_reward"]))
+        print(f"seed {seed}: mean return {returns[-1][-1]:.1f} of at most {Pendulum.max_episode_length}")
+    return state, np.stack(returns)
+
+
+def watch(state, num_steps=48, every=4):
+    """What the trained robot sees from hanging down on, ``[frames, H, W]``."""
+    env = make_env(4)
+    algorithm, pendulum = build_algorithm(RunnerConfig.from_dict(CONFIG), spec_of(env)), env.single_env
+    hanging = jnp.array([jnp.pi - 0.05, 0.0])
+    robot = Filmed(hanging, jnp.concatenate([draw(hanging)] * 2))
+    frames = []
+    act, step = jax.jit(algorithm.policy), jax.jit(pendulum.step)
+    for _ in range(num_steps):
+        actions, _ = act(state, (), {"camera": robot.frames[None]})
+        robot, _ = step(robot, actions[0])
+        frames.append(np.asarray(robot.frames[-1]))
+    return np.stack(frames[::every])
+
+
+def main(num_iterations=150, num_seeds=3, picture=PICTURE):
+    """Train from pixels and, for comparison, from the state; draw both and what the robot sees."""
+    print("from pixels")
+    state, from_pixels = train(CONFIG, num_iterations, num_seeds)
+    print("from the state")
+    _, from_state = train(FROM_STATE, num_iterations, num_seeds)
+    frames = watch(state)
+
+    figure, (curves, strip) = plt.subplots(2, 1, figsize=(8, 5.4), height_ratios=[5, 1], layout="constrained")
+    for returns, color, label in ((from_state, "tab:gray", "state"), (from_pixels, "tab:blue", "two frames of pixels")):
+        curves.plot(returns.T, color=color, linewidth=0.8, alpha=0.5)
+        curves.plot(returns.mean(0), color=color, linewidth=2, label=f"the actor sees: {label}")
+    curves.set(xlabel="iterations", ylabel="mean return of the last 100 episodes")
+    curves.set_title(f"Pendulum swing-up, {num_seeds} seeds each; the critic sees the state")
+    curves.grid(alpha=0.3)
+    curves.legend(frameon=False, loc="lower right")
+    strip.imshow(np.hstack([np.pad(frame, 1, constant_values=0.5) for frame in frames]), cmap="gray")
+    strip.set_title("what the trained robot sees, every 0.2 s", fontsize="medium")
+    strip.axis("off")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=110)
+    return from_pixels, from_state
+
+
+if __name__ == "__main__":
+    main()
