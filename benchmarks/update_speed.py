@@ -7,6 +7,7 @@ medians.
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import time
@@ -41,6 +42,8 @@ class Size:
         num_actions: size of an action.
         num_epochs: passes over the rollout.
         num_mini_batches: mini-batches of a pass.
+        rnn_type: ``"gru"`` or ``"lstm"`` in front of both networks, or None for none.
+        rnn_hidden_dim: size of its hidden state.
     """
 
     num_envs: int
@@ -52,16 +55,14 @@ class Size:
     num_actions: int = 12
     num_epochs: int = 5
     num_mini_batches: int = 4
+    rnn_type: str | None = None
+    rnn_hidden_dim: int = 256
 
     @property
     def name(self) -> str:
         """For the table."""
-        return f"{self.num_envs} x {self.num_steps}, {list(self.hidden_dims)}"
-
-    @property
-    def mini_batch_size(self) -> int:
-        """Samples of a mini-batch."""
-        return self.num_envs * self.num_steps // self.num_mini_batches
+        rnn = f"{self.rnn_type.upper()} {self.rnn_hidden_dim}, " if self.rnn_type else ""
+        return f"{self.num_envs} x {self.num_steps}, {rnn}{list(self.hidden_dims)}"
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
@@ -71,6 +72,8 @@ class Size:
     def train_cfg(self) -> dict[str, Any]:
         """RSL-RL's configuration, with its defaults where it has any."""
         model = {"class_name": "MLPModel", "hidden_dims": list(self.hidden_dims), "activation": "elu"}
+        if self.rnn_type:
+            model |= {"class_name": "RNNModel", "rnn_type": self.rnn_type, "rnn_hidden_dim": self.rnn_hidden_dim}
         return {
             "num_steps_per_env": self.num_steps,
             "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
@@ -84,11 +87,17 @@ class Size:
         }
 
 
-SIZES = (
-    Size(512, 24, (512, 256, 128), speedup=1.3, over_products=1.25),
-    Size(256, 32, (128, 128, 128), speedup=2.2),
-    Size(32, 32, (64, 64), speedup=6.0),
-)
+SIZES = {
+    "feed_forward": (
+        Size(512, 24, (512, 256, 128), speedup=1.3, over_products=1.25),
+        Size(256, 32, (128, 128, 128), speedup=2.2),
+        Size(32, 32, (64, 64), speedup=6.0),
+    ),
+    "recurrent": (
+        Size(512, 24, (256, 128), speedup=1.6, rnn_type="gru"),
+        Size(512, 24, (256, 128), speedup=1.3, rnn_type="lstm"),
+    ),
+}
 
 
 def made_up_rollout(size: Size, seed: int = 0) -> Arrays:
@@ -109,6 +118,8 @@ def made_up_rollout(size: Size, seed: int = 0) -> Arrays:
 
 def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[], None], float]:
     """Our update on the same rollout, with donated buffers as in training; and the seconds it took to compile."""
+    spec = Spec({"policy": size.observation_shape}, num_envs=size.num_envs, num_actions=size.num_actions)
+    algorithm = ppo(RunnerConfig.from_dict(size.train_cfg()), spec)
     arrays = {name: jnp.asarray(array) for name, array in {**made_up, **acted}.items()}
     rollout = Rollout(
         observations={"policy": arrays["observations"][:-1]},
@@ -118,11 +129,9 @@ def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[],
         rewards=arrays["rewards"],
         dones=arrays["dones"],
         time_outs=arrays["time_outs"],
-        carry=(),
+        carry=algorithm.initial_carry(size.num_envs),
         last_observations={"policy": arrays["observations"][-1]},
     )
-    spec = Spec({"policy": size.observation_shape}, num_envs=size.num_envs, num_actions=size.num_actions)
-    algorithm = ppo(RunnerConfig.from_dict(size.train_cfg()), spec)
     states, key = [jax.jit(algorithm.init)(jax.random.key(0))], jax.random.key(1)
     start = time.perf_counter()
     compiled = jax.jit(algorithm.update, donate_argnums=0).lower(states[0], rollout, key).compile()
@@ -139,41 +148,65 @@ def matrix_products(size: Size) -> Callable[[], None]:
     """The matrix products of an update and nothing else, over mini-batches that are already cut.
 
     A layer takes ``h W`` forward, ``h^T g`` for the gradient of its kernel and, if it is not the first, ``g W^T`` for
-    that of its input.
+    that of its input. Those of a recurrent layer that wait for the step before are made one step after the other.
     """
     generator = np.random.default_rng(0)
-    outputs = (size.num_actions, 1)
-    networks = [
-        [
-            jnp.asarray(generator.normal(size=(fan_in, fan_out)) / np.sqrt(fan_in), jnp.float32)
-            for fan_in, fan_out in zip((size.num_obs, *size.hidden_dims), (*size.hidden_dims, output), strict=True)
-        ]
-        for output in outputs
-    ]
-    shape = (size.num_mini_batches, size.mini_batch_size, size.num_obs)
-    batches = jnp.asarray(generator.normal(size=shape), jnp.float32)
 
-    def gradients(kernels: list[Array], h: Array) -> list[Array]:
-        inputs = []
-        for kernel in kernels:
-            inputs.append(h)
-            h = h @ kernel
-        kernel_gradients = []
-        for index in reversed(range(len(kernels))):
-            kernel_gradients.append(inputs[index].T @ h)
-            h = h @ kernels[index].T if index > 0 else h
-        return kernel_gradients[::-1]
+    def matrix(*shape: int) -> Array:
+        return jnp.asarray(generator.normal(size=shape) / np.sqrt(shape[-2]), jnp.float32)
 
-    def learn(networks: list[list[Array]], batch: Array) -> tuple[list[list[Array]], None]:
+    def network(output: int) -> dict[str, Any]:
+        hidden, gates = size.rnn_hidden_dim, {"gru": 3, "lstm": 4, None: 0}[size.rnn_type]
+        first = hidden if gates else size.num_obs
+        layers = [matrix(*pair) for pair in itertools.pairwise((first, *size.hidden_dims, output))]
+        rnn = [matrix(size.num_obs, gates * hidden), matrix(hidden, gates * hidden)] if gates else []
+        return {"rnn": rnn, "mlp": layers}
+
+    networks = [network(size.num_actions), network(1)]
+    batches = matrix(size.num_mini_batches, size.num_steps, size.num_envs // size.num_mini_batches, size.num_obs)
+
+    def learn(networks: Any, batch: Array) -> tuple[Any, None]:
         # Without some use of the results XLA would leave the products out; to add them is next to nothing.
-        changes = [gradients(kernels, batch) for kernels in networks]
+        changes = [products_of(network, batch) for network in networks]
         return jax.tree.map(lambda kernel, change: kernel + 1e-12 * change, networks, changes), None
 
     @jax.jit
-    def products(networks: list[list[Array]], batches: Array) -> list[list[Array]]:
+    def products(networks: Any, batches: Array) -> Any:
         return jax.lax.scan(lambda x, _: jax.lax.scan(learn, x, batches), networks, None, size.num_epochs)[0]
 
     return lambda: jax.block_until_ready(products(networks, batches)) and None
+
+
+def products_of(network: dict[str, Any], batch: Array) -> dict[str, Any]:
+    """Products of one network on a mini-batch ``[T, n, O]``, as many as it has kernels."""
+    h = jnp.reshape(batch, (-1, batch.shape[-1]))
+    rnn, inputs, changes = network["rnn"], [], []
+    if rnn:
+        width = rnn[1].shape[0]
+        from_input = jnp.reshape(h @ rnn[0], (*batch.shape[:2], -1))
+
+        def forward(state: Array, x: Array) -> tuple[Array, Array]:
+            state = (x + state @ rnn[1])[:, :width]
+            return state, state
+
+        h = states = jnp.reshape(jax.lax.scan(forward, from_input[0, :, :width], from_input)[1], (-1, width))
+    for kernel in network["mlp"]:
+        inputs.append(h)
+        h = h @ kernel
+    for kernel, x in zip(reversed(network["mlp"]), reversed(inputs), strict=True):
+        changes.append(x.T @ h)
+        h = h @ kernel.T if rnn or kernel is not network["mlp"][0] else h
+    if not rnn:
+        return {"rnn": [], "mlp": changes[::-1]}
+
+    def backward(gradient: Array, x: Array) -> tuple[Array, Array]:
+        gates = jnp.tile(x + gradient, rnn[1].shape[1] // width)
+        return gates @ rnn[1].T, gates
+
+    steps = jnp.reshape(h, (*batch.shape[:2], width))
+    gates = jnp.reshape(jax.lax.scan(backward, jnp.zeros_like(steps[0]), steps, reverse=True)[1], (h.shape[0], -1))
+    observations = jnp.reshape(batch, (h.shape[0], -1))
+    return {"rnn": [observations.T @ gates, states.T @ gates], "mlp": changes[::-1]}
 
 
 def in_turns(functions: dict[str, Callable[[], None]], rounds: int, pause: float) -> dict[str, list[float]]:
@@ -209,10 +242,10 @@ def measure(size: Size, rounds: int, pause: float) -> dict[str, Any]:
 COLUMNS = ("envs x steps, hidden", "RSL-RL", "rsl_jax", "products", "speed-up", "over products", "compile")
 
 
-def rows(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def rows(sizes: tuple[Size, ...], results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """What a person reads, under :data:`COLUMNS`."""
     table = []
-    for size, result in zip(SIZES, results, strict=True):
+    for size, result in zip(sizes, results, strict=True):
         medians = [f"{1000 * result['median_seconds'][name]:.1f} ms" for name in ("rsl_rl", "rsl_jax", "products")]
         speedup = f"{result['speedup']:.2f} (aim {size.speedup})"
         over = f"{result['over_products']:.2f}" + (f" (aim {size.over_products})" if size.over_products else "")
@@ -227,20 +260,24 @@ def limit_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def main(rounds: int = 15, threads: int = 2, pause: float = 0.1, write: bool = True) -> None:
+def main(
+    kinds: tuple[str, ...] = tuple(SIZES), rounds: int = 15, threads: int = 2, pause: float = 0.1, write: bool = True
+) -> None:
     """Measure all sizes.
 
     Args:
+        kinds: of networks, out of feed_forward and recurrent.
         rounds: turns of each.
         threads: processor cores to use.
         pause: seconds of rest before each update.
-        write: whether to write ``results/update_speed.json``.
+        write: whether to write ``results/update_speed_<kind>.json``.
     """
     limit_threads(threads)
-    results = [measure(size, rounds, pause) for size in SIZES]
-    show_table("One PPO update, medians", COLUMNS, rows(results))
-    if write:
-        write_json("update_speed", {"results": results})
+    for kind in kinds:
+        results = [measure(size, rounds, pause) for size in SIZES[kind]]
+        show_table(f"One PPO update, {kind.replace('_', '-')}, medians", COLUMNS, rows(SIZES[kind], results))
+        if write:
+            write_json(f"update_speed_{kind}", {"results": results})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.env.base import Env, SingleEnv, Transition, VecEnv
 from rsl_jax.env.camera import WithCamera, draw_segments
+from rsl_jax.env.groups import RegroupedEnv, regroup
 from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
 from rsl_jax.env.symmetry import SymmetryReport, check_symmetry
 from rsl_jax.env.vec_env import JaxVecEnv
@@ -11,6 +12,7 @@ from rsl_jax.env.vectorize import VectorizedEnv, VectorState, vectorize
 __all__ = [
     "Env",
     "JaxVecEnv",
+    "RegroupedEnv",
     "SingleEnv",
     "SymmetryReport",
     "Transition",
@@ -25,6 +27,7 @@ __all__ = [
     "make_env",
     "make_vec_env",
     "missing_extras",
+    "regroup",
     "to_jax",
     "to_jax_observations",
     "vectorize",

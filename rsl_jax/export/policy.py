@@ -145,9 +145,16 @@ def unpack_carry(model: Any, arrays: Mapping[str, Array]) -> Carry:
 
 
 def _describe_states(model: Any) -> dict[str, tuple[int | str, ...]]:
+    names: list[str] = []
+
+    def pack() -> tuple[Array, ...]:
+        packed = pack_carry(model, model.initial_carry(1))
+        names.extend(packed)  # here, because JAX sorts the keys of a dict that it hands on, and h comes before c
+        return tuple(packed.values())
+
     with float32_mode():
-        packed = jax.eval_shape(lambda: pack_carry(model, model.initial_carry(1)))
-    return {name: (state.shape[0], BATCH, *state.shape[2:]) for name, state in packed.items()}
+        shapes = [state.shape for state in jax.eval_shape(pack)]
+    return {name: (shape[0], BATCH, *shape[2:]) for name, shape in zip(names, shapes, strict=True)}
 
 
 # --- inputs -----------------------------------------------------------------------------------------------------------

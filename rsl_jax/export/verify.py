@@ -12,6 +12,10 @@ import numpy as np
 from rsl_jax.export.policy import BATCH, PolicyFunction, Tensor, float32_mode
 
 BATCH_SIZES = (1, 3)
+"""The last one is the largest: what it remembers is what the next step starts from."""
+STEPS = 100
+"""How long a policy with hidden states is tried."""
+RESET_PROBABILITY = 0.05
 TOLERANCE = 1e-5
 
 
@@ -21,6 +25,10 @@ class ExportError(RuntimeError):
 
 def verify(policy: PolicyFunction, run: Callable[..., Sequence[Any]], *, runtime: str) -> float:
     """Compare an export with its model on random inputs at several batch sizes.
+
+    Where there are hidden states, a sequence of steps is compared: what the export remembers goes back into it, and is
+    zeroed at random, as at the end of an episode. The model gets the export's hidden states too, so that a step is
+    judged by what it computes and not by what the rounding of a hundred others has become.
 
     Args:
         policy: the policy.
@@ -33,18 +41,26 @@ def verify(policy: PolicyFunction, run: Callable[..., Sequence[Any]], *, runtime
     Raises:
         ExportError: if the export fails, or an output differs by more than :data:`TOLERANCE`.
     """
-    inputs = random_inputs(policy, max(BATCH_SIZES), np.random.default_rng(0))
-    worst = 0.0
+    generator = np.random.default_rng(0)
+    size = max(BATCH_SIZES)
+    num_states = len(policy.outputs) - 1
+    num_observations = len(policy.inputs) - num_states
+    states, worst = random_inputs(policy, size, generator)[num_observations:], 0.0
     with _exact_reference():
-        expected = [np.asarray(output) for output in jax.jit(policy.reference)(*inputs)]
-        for batch in BATCH_SIZES:
-            where = f"The export was refused and nothing was written: at batch size {batch}, {runtime}"
-            try:
-                actual = [np.asarray(output) for output in run(*_first(batch, policy.inputs, inputs))]
-            except Exception as error:
-                raise ExportError(f"{where} fails:\n{error}") from error
-            for tensor, a, b in zip(policy.outputs, actual, _first(batch, policy.outputs, expected), strict=True):
-                worst = max(worst, _difference(f"{where} gives '{tensor.name}'", a, b))
+        reference = jax.jit(policy.reference)
+        for _ in range(STEPS if num_states else 1):
+            inputs = random_inputs(policy, size, generator)[:num_observations] + states
+            expected = [np.asarray(output) for output in reference(*inputs)]
+            for batch in BATCH_SIZES:
+                where = f"The export was refused and nothing was written: at batch size {batch}, {runtime}"
+                try:
+                    actual = [np.asarray(output) for output in run(*_first(batch, policy.inputs, inputs))]
+                except Exception as error:
+                    raise ExportError(f"{where} fails:\n{error}") from error
+                for tensor, a, b in zip(policy.outputs, actual, _first(batch, policy.outputs, expected), strict=True):
+                    worst = max(worst, _difference(f"{where} gives '{tensor.name}'", a, b))
+            ended = generator.random(size) < RESET_PROBABILITY
+            states = [_reset(x, tensor, ended) for x, tensor in zip(actual[1:], policy.outputs[1:], strict=True)]
     return worst
 
 
@@ -54,6 +70,12 @@ def _first(batch: int, tensors: Sequence[Tensor], arrays: Sequence[np.ndarray]) 
         np.take(array, range(batch), axis=tensor.shape.index(BATCH))
         for tensor, array in zip(tensors, arrays, strict=True)
     ]
+
+
+def _reset(state: np.ndarray, tensor: Tensor, ended: np.ndarray) -> np.ndarray:
+    """A hidden state, zero where an episode has ended, ``[batch]``."""
+    shape = [-1 if size == BATCH else 1 for size in tensor.shape]
+    return np.where(ended.reshape(shape), np.zeros_like(state), state)
 
 
 def random_inputs(policy: PolicyFunction, batch: int, generator: np.random.Generator) -> list[np.ndarray]:

@@ -1,0 +1,97 @@
+"""Other observation groups than an environment has: what a robot can measure, what only a simulator knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rsl_jax.env.base import Env
+from rsl_jax.registry import nearest
+from rsl_jax.types import Array, Key, Observations, TimeStep
+
+Selection = str | tuple[str, Sequence[int]]
+"""A whole group by its name, or some entries of a 1-D group: ``("policy", [0, 1])``."""
+
+
+def regroup(env: Env[Any], groups: Mapping[str, Selection]) -> RegroupedEnv:
+    """An environment that shows its observations in other groups.
+
+    For example ``regroup(env, {"measured": ("policy", [0, 1, 2]), "privileged": "policy"})``.
+
+    Args:
+        env: the environment.
+        groups: by the new group's name, what it shows of which group. Groups that nothing names are hidden.
+
+    Raises:
+        ValueError: if a group is not there, has no such entries, or entries are picked out of what is no vector.
+    """
+    return RegroupedEnv(env, groups)
+
+
+class RegroupedEnv(Env[Any]):
+    """What :func:`regroup` makes; ``env`` is the environment within, whose states it has."""
+
+    def __init__(self, env: Env[Any], groups: Mapping[str, Selection]):
+        _, observations = jax.eval_shape(env.reset, jax.random.key(0))
+        shapes = {name: tuple(x.shape[1:]) for name, x in observations.items()}
+        self._groups = {name: _checked(name, selection, shapes) for name, selection in groups.items()}
+        self.env = env
+        self.num_envs = env.num_envs
+        self.num_actions = env.num_actions
+        self.discrete = env.discrete
+        self.max_episode_length = env.max_episode_length
+        self.step_dt = env.step_dt
+        self.cfg = env.cfg
+
+    def reset(self, key: Key) -> tuple[Any, Observations]:
+        """Start an episode everywhere."""
+        state, observations = self.env.reset(key)
+        return state, self._regrouped(observations)
+
+    def step(self, state: Any, actions: Array) -> tuple[Any, TimeStep]:
+        """Apply actions ``[N, A]``."""
+        state, timestep = self.env.step(state, actions)
+        final = timestep.final_observations
+        return state, timestep.replace(  # type: ignore[attr-defined]
+            observations=self._regrouped(timestep.observations),
+            final_observations=None if final is None else self._regrouped(final),
+        )
+
+    def begin_iteration(self, state: Any, key: Key) -> Any:
+        """What the environment does before each rollout."""
+        return self.env.begin_iteration(state, key)
+
+    def render(self, state: Any) -> np.ndarray:
+        """Picture of the first environment, uint8 ``[H, W, 3]``."""
+        return self.env.render(state)
+
+    def _regrouped(self, observations: Observations) -> Observations:
+        return {
+            name: observations[source] if entries is None else jnp.take(observations[source], entries, axis=-1)
+            for name, (source, entries) in self._groups.items()
+        }
+
+
+def _checked(name: str, selection: Selection, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, np.ndarray | None]:
+    """Source and entries of a new group."""
+    source, entries = (selection, None) if isinstance(selection, str) else (selection[0], np.asarray(selection[1]))
+    if source not in shapes:
+        raise ValueError(
+            f"The group '{name}' shall show '{source}', which the environment does not return. It returns "
+            f"{sorted(shapes)}.{nearest(source, shapes)}"
+        )
+    shape = shapes[source]
+    if entries is None:
+        return source, None
+    if len(shape) != 1:
+        raise ValueError(f"Entries are picked out of vectors; '{source}' has the shape {shape} an environment.")
+    if entries.ndim != 1 or not entries.size or not np.all((entries >= 0) & (entries < shape[0])):
+        raise ValueError(
+            f"The group '{name}' picks the entries {entries.tolist()} of '{source}', which has {shape[0]}. Name some "
+            f"of 0 to {shape[0] - 1}."
+        )
+    return source, entries
