@@ -330,8 +330,8 @@ def draw(curves: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
             color, line = styles[library]
             mean, width = band(stacks[library])
             axis.fill_between(steps, mean - width, mean + width, color=color, alpha=0.18, linewidth=0)
-            axis.plot(steps, mean, line, color=color, linewidth=1.8, label=f"{label} ({len(stacks[library])} seeds)")
-        axis.set_title(task.title, fontsize=11)
+            axis.plot(steps, mean, line, color=color, linewidth=1.8, label=label)
+        axis.set_title(f"{task.title}, {min(map(len, stacks.values()))} seeds", fontsize=10)
         axis.set_xlabel("environment steps (thousands)")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
@@ -339,7 +339,7 @@ def draw(curves: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
         if task.highest is not None:
             axis.set_ylim(0, min(1.02 * task.highest, axis.get_ylim()[1]))
     axes[0, 0].set_ylabel("mean return of the last 100 episodes")
-    axes[0, 0].legend(frameon=False, loc="upper left", fontsize=9)
+    axes[0, -1].legend(frameon=False, loc="lower right", fontsize=9)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
