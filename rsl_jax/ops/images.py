@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -143,7 +144,7 @@ def pad_images(x: Array, amounts: tuple[int, ...], mode: str) -> Array:
             x = jnp.pad(x, [(amount, amount) if i == axis else (0, 0) for i in range(x.ndim)])
         else:
             # Not jnp.pad, because an export to ONNX gets its edges wrong.
-            x = jnp.take(x, np.pad(np.arange(x.shape[axis]), amount, mode=MODES[mode]), axis)  # type: ignore[call-overload]
+            x = jnp.take(x, np.pad(np.arange(x.shape[axis]), amount, mode=MODES[mode]), axis=axis)  # type: ignore[call-overload]
     return x
 
 
@@ -151,4 +152,4 @@ def max_pool(x: Array) -> Array:
     """The largest of 3 x 3 pixels around every second one: ``[B, H, W, C]`` to ``[B, ceil(H / 2), ceil(W / 2), C]``."""
     # Padded by hand, because an export to ONNX ignores the padding of a pooling.
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
+    return nn.max_pool(x, (3, 3), strides=(2, 2), padding="VALID")
