@@ -29,7 +29,7 @@ def export_onnx(
 ) -> Path:
     """Write a deterministic policy, its normaliser included, as an ONNX file.
 
-    The file is compared with the model in onnxruntime, at batch sizes 1 and 3, before it is written. Training goes on
+    The file is compared with the model in onnxruntime, at several batch sizes, before it is written. Training goes on
     afterwards as if nothing had happened: nothing is compiled again and no random generator moves. The first export of
     a process takes some fifteen seconds longer than the others.
 
@@ -44,7 +44,8 @@ def export_onnx(
 
     Returns:
         the path. Inputs are ``obs`` ``[batch, D]``, images by name, ``h_in``, ``c_in`` ``[layers, batch, hidden]``;
-        outputs ``actions`` ``[batch, A]``, ``h_out``, ``c_out``; all in float32 with a dynamic batch.
+        outputs ``actions`` ``[batch, A]``, ``h_out``, ``c_out``; all in float32 with a dynamic batch. Actions that are
+        choices are int32 ``[batch]``.
 
     Raises:
         ValueError: if the variables or metadata make no sense.

@@ -41,6 +41,8 @@ class Tensor(NamedTuple):
 class PolicyFunction:
     """A deterministic policy as ``(obs [B, D], *images, *states_in) -> (actions [B, A], *states_out)`` in float32.
 
+    Where actions are choices, they are int32 ``[B]``.
+
     Attributes:
         function: the function; traceable, with constants of numpy.
         inputs: what it takes: ``obs`` (1-D groups side by side; absent where there are none), images by the names of
@@ -270,10 +272,13 @@ def _facts(
         "model_class": type(model).__name__,
         "observation_groups": list(vectors),
         "observation_sizes": [model.obs_shapes[group][0] for group in vectors],
-        "action_size": outputs[0].shape[-1],
+        "action_size": 1 if outputs[0].shape == (BATCH,) else outputs[0].shape[-1],
         "input_names": [tensor.name for tensor in inputs],
         "output_names": [tensor.name for tensor in outputs],
     }
+    distribution = getattr(model, "distribution", None)
+    if distribution is not None and distribution.discrete:
+        facts["num_choices"] = model.output_dim
     if images:
         facts["image_groups"] = list(images)
         facts["image_shapes"] = [list(model.obs_shapes[group]) for group in images]

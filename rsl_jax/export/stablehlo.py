@@ -46,7 +46,7 @@ def export_jax(
 ) -> Path:
     """Write a deterministic policy, its normaliser included, as an artefact that runs with jax alone.
 
-    The artefact is read back and compared with the model, at batch sizes 1 and 3, before it is written.
+    The artefact is read back and compared with the model, at several batch sizes, before it is written.
 
     Args:
         model: the policy's model, see :func:`rsl_jax.export.plain_policy`.

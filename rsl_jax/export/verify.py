@@ -11,8 +11,9 @@ import numpy as np
 
 from rsl_jax.export.policy import BATCH, PolicyFunction, Tensor, float32_mode
 
-BATCH_SIZES = (1, 3)
-"""The last one is the largest: what it remembers is what the next step starts from."""
+BATCH_SIZES = (1, 3, 64)
+"""The last one is the largest: what it remembers is what the next step starts from. It is large because a choice tells
+little of the numbers that it comes from."""
 STEPS = 100
 """How long a policy with hidden states is tried."""
 RESET_PROBABILITY = 0.05
