@@ -152,4 +152,4 @@ def max_pool(x: Array) -> Array:
     """The largest of 3 x 3 pixels around every second one: ``[B, H, W, C]`` to ``[B, ceil(H / 2), ceil(W / 2), C]``."""
     # Padded by hand, because an export to ONNX ignores the padding of a pooling.
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    return nn.max_pool(x, (3, 3), strides=(2, 2), padding="VALID")
+    return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="VALID")
