@@ -28,6 +28,8 @@ class MadeUpEnv(VecEnv):
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
         self.device = "cpu"
         self.cfg: dict[str, Any] = {}
+        self.step_dt = 0.02
+        self.unwrapped = self
         self._shape = observation_shape
 
     def get_observations(self) -> TensorDict:
@@ -57,7 +59,8 @@ def reference_update(train_cfg: dict[str, Any], rollout: Arrays) -> tuple[Callab
         rollout: ``observations [T + 1, N, ...]``, ``rewards``, ``dones`` and ``time_outs`` ``[T, N]``.
 
     Returns:
-        a function that computes returns and runs one whole update, which is what ours does too; and what acting added
+        a function that computes intrinsic rewards (where there is curiosity) and returns, and runs one whole update,
+        which is what ours does too; and what acting added
         to the rollout: ``actions``, ``mean``, ``std`` ``[T, N, A]`` and ``log_probs [T, N]``.
     """
     num_steps, num_envs = rollout["rewards"].shape
@@ -77,6 +80,8 @@ def reference_update(train_cfg: dict[str, Any], rollout: Arrays) -> tuple[Callab
 
     def update() -> None:
         with torch.inference_mode():
+            for following in steps[1:] if algorithm.rnd else ():
+                algorithm.rnd.get_intrinsic_reward(following)
             algorithm.compute_returns(steps[-1])
         algorithm.update()
 

@@ -25,7 +25,7 @@ from reporting import show_table, write_json
 
 from rsl_jax.algorithms import ppo
 from rsl_jax.config import RunnerConfig
-from rsl_jax.types import Array, Rollout, Spec
+from rsl_jax.types import Array, Key, Rollout, Spec, TrainState
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ def made_up_rollout(size: Size, seed: int = 0) -> Arrays:
 
 def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[], None], float]:
     """Our update on the same rollout, with donated buffers as in training; and the seconds it took to compile."""
-    spec = Spec({"policy": size.observation_shape}, num_envs=size.num_envs, num_actions=size.num_actions)
+    shapes = {"policy": size.observation_shape}
+    spec = Spec(shapes, num_envs=size.num_envs, num_actions=size.num_actions, step_dt=0.02)
     algorithm = ppo(RunnerConfig.from_dict(size.train_cfg()), spec)
     arrays = {name: jnp.asarray(array) for name, array in {**made_up, **acted}.items()}
     rollout = Rollout(
@@ -133,12 +134,17 @@ def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[],
         last_observations={"policy": arrays["observations"][-1]},
     )
     states, key = [jax.jit(algorithm.init)(jax.random.key(0))], jax.random.key(1)
+
+    def learn(state: TrainState, rollout: Rollout, key: Key) -> tuple[TrainState, Any]:
+        state, rollout, _ = algorithm.prepare(state, rollout)
+        return algorithm.update(state, rollout, key)[::2]
+
     start = time.perf_counter()
-    compiled = jax.jit(algorithm.update, donate_argnums=0).lower(states[0], rollout, key).compile()
+    compiled = jax.jit(learn, donate_argnums=0).lower(states[0], rollout, key).compile()
     compile_seconds = time.perf_counter() - start
 
     def update() -> None:
-        state, _, _ = compiled(states.pop(), rollout, key)
+        state, _ = compiled(states.pop(), rollout, key)
         states.append(jax.block_until_ready(state))
 
     return update, compile_seconds

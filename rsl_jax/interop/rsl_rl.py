@@ -184,7 +184,10 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
         params[name] = variables.pop("params")
         statistics[name] = variables
     if "rnd" in extensions and "rnd_state_dict" in checkpoint:
-        extensions["rnd"] = rnd_from_state_dict(checkpoint["rnd_state_dict"], extensions["rnd"])
+        try:
+            extensions["rnd"] = rnd_from_state_dict(checkpoint["rnd_state_dict"], extensions["rnd"])
+        except ValueError as error:
+            raise ValueError(f"rnd_state_dict: {error}") from error
     groups = checkpoint.get("optimizer_state_dict", {}).get("param_groups", [])
     learning_rate = groups[0]["lr"] if groups else state.learning_rate
     return dataclasses.replace(

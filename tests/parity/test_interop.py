@@ -129,6 +129,42 @@ def test_encoders_of_the_critics_own_are_not_taken_for_shared_ones() -> None:
         train_state_from_checkpoint(checkpoint, state)
 
 
+@pytest.mark.filterwarnings("ignore:symmetry_cfg switches on neither")
+def test_curiosity_goes_on_as_it_was_in_rsl_rl(tmp_path: Path) -> None:
+    require_oracle()
+    import torch
+    from tensordict import TensorDict
+
+    case = CASES["symmetry_both_rnd_normalized"]
+    expected = train_and_save(case, tmp_path / "model_7.pt")
+    checkpoint = torch.load(tmp_path / "model_7.pt", weights_only=True)
+    ppo = build(case)
+    fresh = ppo.init(jax.random.key(1))
+    state = train_state_from_checkpoint(checkpoint, fresh)
+
+    generator = np.random.default_rng(0)
+    observations = {
+        key: generator.normal(size=(NUM_ENVS, *shape)).astype(np.float32)
+        for key, shape in case.observation_shapes.items()
+    }
+    with torch.inference_mode():
+        batch = TensorDict({key: torch.as_tensor(array) for key, array in observations.items()}, NUM_ENVS)
+        loss = expected.rnd.compute_loss(batch).numpy()
+    _, losses = jax.jit(ppo.extension.learn)(state.extensions, {k: jnp.asarray(x) for k, x in observations.items()})
+    assert_close(losses["rnd"], loss, "float32", "what the predictor does not know")
+    moments = state.extensions["rnd"].normalizers["reward"]
+    assert_close(moments.var, expected.rnd.reward_normalizer.emp_norm._var.numpy()[0], "float32", "of the rewards")
+
+    del checkpoint["rnd_state_dict"]
+    kept = train_state_from_checkpoint(checkpoint, fresh).extensions["rnd"]
+    np.testing.assert_array_equal(
+        kept.predictor["layer_0"]["kernel"], fresh.extensions["rnd"].predictor["layer_0"]["kernel"]
+    )
+    checkpoint["rnd_state_dict"] = {"predictor.0.weight": np.zeros((8, 8))}
+    with pytest.raises(ValueError, match=r"rnd_state_dict: "):
+        train_state_from_checkpoint(checkpoint, fresh)
+
+
 def train_and_save(case: Case, path: Path):
     """The reference's PPO after an update, saved as its runner saves it."""
     import torch
