@@ -1,7 +1,8 @@
 """How long an update takes with curiosity (RND), and with mirrored data and mirror loss: ours and RSL-RL's.
 
 Run ``python benchmarks/extension_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. It
-measures as ``update_speed.py`` does: the two take turns, and the ratio of medians counts.
+measures as ``update_speed.py`` does: the two take turns, and the ratio of medians counts. Rows whose quartiles lie far
+apart are marked as disturbed; something else ran meanwhile, and they mean nothing.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ SYMMETRY = {
 NETWORK = (512, 256, 128)
 
 SIZES = (
+    ExtendedSize(512, 24, NETWORK, speedup=1.3, label="nothing, to compare"),
     ExtendedSize(512, 24, NETWORK, speedup=1.3, label="RND", sections={"rnd_cfg": RND}),
     ExtendedSize(512, 24, NETWORK, speedup=1.3, label="augmentation, mirror loss", sections={"symmetry_cfg": SYMMETRY}),
 )
@@ -86,11 +88,13 @@ def measure(size: ExtendedSize, rounds: int, pause: float) -> dict[str, Any]:
     ours, compile_seconds = our_update(size, made_up, acted)
     seconds = in_turns({"rsl_rl": theirs, "rsl_jax": ours}, rounds, pause)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
+    quartiles = {name: statistics.quantiles(values, n=4) for name, values in seconds.items()}
     return {
         "label": size.label,
         "size": {name: value for name, value in asdict(size).items() if name != "sections"},
         "median_seconds": medians,
-        "quartiles_seconds": {name: statistics.quantiles(values, n=4) for name, values in seconds.items()},
+        "quartiles_seconds": quartiles,
+        "disturbed": any(high > 1.25 * low for low, _, high in quartiles.values()),
         "speedup": medians["rsl_rl"] / medians["rsl_jax"],
         "compile_seconds": compile_seconds,
     }
@@ -99,7 +103,7 @@ def measure(size: ExtendedSize, rounds: int, pause: float) -> dict[str, Any]:
 def row(size: ExtendedSize, result: dict[str, Any]) -> tuple[str, ...]:
     """What a person reads, under :data:`COLUMNS`."""
     medians = [f"{1000 * result['median_seconds'][name]:.0f} ms" for name in ("rsl_rl", "rsl_jax")]
-    speedup = f"{result['speedup']:.2f} (aim {size.speedup})"
+    speedup = f"{result['speedup']:.2f} (aim {size.speedup})" + (", DISTURBED" if result["disturbed"] else "")
     return (size.label, size.name, *medians, speedup, f"{result['compile_seconds']:.1f} s")
 
 
