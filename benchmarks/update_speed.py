@@ -215,16 +215,21 @@ def products_of(network: dict[str, Any], batch: Array) -> dict[str, Any]:
     return {"rnn": [observations.T @ gates, states.T @ gates], "mlp": changes[::-1]}
 
 
-def in_turns(functions: dict[str, Callable[[], None]], rounds: int, pause: float) -> dict[str, list[float]]:
+def in_turns(
+    functions: dict[str, Callable[[], None]],
+    rounds: int,
+    pause: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Seconds that each function took in each round, after two rounds that do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for index in range(rounds + 2):
         for name, function in functions.items():
             time.sleep(pause)  # PyTorch's threads spin for a while after their work
-            start = time.perf_counter()
+            start = clock()
             function()
             if index >= 2:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 

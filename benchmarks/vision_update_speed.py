@@ -7,6 +7,8 @@ The two take turns; what counts is the ratio of medians.
 from __future__ import annotations
 
 import statistics
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,12 +61,12 @@ SIZES = (
 COLUMNS = ("envs x steps", "RSL-RL", "rsl_jax", "speed-up", "compile")
 
 
-def measure(size: ImageSize, rounds: int, pause: float) -> dict[str, Any]:
+def measure(size: ImageSize, rounds: int, pause: float, clock: Callable[[], float]) -> dict[str, Any]:
     """Medians and their ratio for a size."""
     made_up = made_up_rollout(size)
     theirs, acted = reference_update(size.train_cfg(), made_up)
     ours, compile_seconds = our_update(size, made_up, acted)
-    seconds = in_turns({"rsl_rl": theirs, "rsl_jax": ours}, rounds, pause)
+    seconds = in_turns({"rsl_rl": theirs, "rsl_jax": ours}, rounds, pause, clock)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     return {
         "size": asdict(size),
@@ -75,17 +77,21 @@ def measure(size: ImageSize, rounds: int, pause: float) -> dict[str, Any]:
     }
 
 
-def main(rounds: int = 7, threads: int = 2, pause: float = 0.1, write: bool = True) -> None:
+def main(
+    rounds: int = 7, threads: int = 2, pause: float = 0.1, processor_time: bool = False, write: bool = True
+) -> None:
     """Measure all sizes.
 
     Args:
         rounds: turns of each.
         threads: processor cores to use.
         pause: seconds of rest before each update.
+        processor_time: count the processor's time, for a machine that does other work as well; take one thread then.
         write: whether to write ``results/vision_update_speed.json``.
     """
     limit_threads(threads)
-    results = [measure(size, rounds, pause) for size in SIZES]
+    clock = time.process_time if processor_time else time.perf_counter
+    results = [measure(size, rounds, pause, clock) for size in SIZES]
     rows = [
         (
             size.name,
@@ -97,7 +103,7 @@ def main(rounds: int = 7, threads: int = 2, pause: float = 0.1, write: bool = Tr
     ]
     show_table("One PPO update from images, medians", COLUMNS, rows)
     if write:
-        write_json("vision_update_speed", {"results": results})
+        write_json("vision_update_speed", {"threads": threads, "processor_time": processor_time, "results": results})
 
 
 if __name__ == "__main__":
