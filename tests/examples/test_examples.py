@@ -76,3 +76,21 @@ def test_vision_draws_its_picture(tmp_path):
     assert np.isfinite(pixels[:, -1]).all()
     assert np.isfinite(state[:, -1]).all()
     assert (tmp_path / "vision.png").stat().st_size > 5_000
+
+
+def test_memory_draws_its_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # A simulator takes minutes to compile; what the script does is the same on another pendulum.
+    playground = '"playground/PendulumSwingup", num_envs=128, config_overrides={"action_repeat": 4}'
+    with matplotlib.rc_context({"backend": "agg"}):
+        result = run(
+            "memory.py",
+            {
+                playground: '"gymnax/Pendulum-v1", num_envs=4',
+                "NUM_ITERATIONS, NUM_SEEDS = 300, 3": "NUM_ITERATIONS, NUM_SEEDS = 7, 2",
+                '    "LSTM": {**RECURRENT, "rnn_type": "lstm"},\n': "",  # as the GRU
+            },
+        )
+    assert {name: curve.shape for name, curve in result["curves"].items()} == {"GRU": (2, 7), "MLP": (2, 7)}
+    assert np.isfinite(result["played"]).all()
+    assert (tmp_path / "docs" / "images" / "memory.png").stat().st_size > 10_000
