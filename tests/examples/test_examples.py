@@ -1,8 +1,10 @@
 """The examples run, smaller than they are."""
 
+import importlib
 import re
 from pathlib import Path
 
+import jax
 import matplotlib
 import numpy as np
 import pytest
@@ -69,6 +71,26 @@ def test_many_seeds_draws_its_picture(tmp_path, monkeypatch):
     assert (tmp_path / "docs" / "images" / "many_seeds.png").stat().st_size > 10_000
 
 
+def test_parts_of_ones_own_learn_and_are_exported(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    custom_model = importlib.import_module("custom_model")
+    custom_model.CONFIG["algorithm"] |= {"num_learning_epochs": 2, "num_mini_batches": 2}
+    before, _ = custom_model.main(num_envs=16, num_iterations=2, folder=tmp_path)
+    trained, exported = custom_model.main(num_envs=64, num_iterations=40, folder=tmp_path)
+    assert (tmp_path / "policy.onnx").exists()
+    assert trained > 20, (before, trained)
+    assert exported > 20
+
+
+def test_the_squashed_gaussian_is_a_density(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    squashed = importlib.import_module("custom_model").squashed_gaussian(1, init_std=0.7)
+    edges = np.linspace(-1, 1, 4001)
+    actions = (edges[1:] + edges[:-1])[:, None] / 2
+    params = (np.full_like(actions, 0.4), np.full_like(actions, 0.7))
+    np.testing.assert_allclose(np.sum(np.exp(squashed.log_prob(params, actions))) * (edges[1] - edges[0]), 1, rtol=1e-3)
+
+
 def test_vision_draws_its_picture(tmp_path):
     example = run("vision.py", {"num_envs=128": "num_envs=4"})
     with matplotlib.rc_context({"backend": "agg"}):
@@ -94,3 +116,19 @@ def test_memory_draws_its_picture(tmp_path, monkeypatch):
     assert {name: curve.shape for name, curve in result["curves"].items()} == {"GRU": (2, 7), "MLP": (2, 7)}
     assert np.isfinite(result["played"]).all()
     assert (tmp_path / "docs" / "images" / "memory.png").stat().st_size > 10_000
+
+
+def test_the_page_on_parts_of_ones_own_tells_the_truth():
+    page = (EXAMPLES.parent / "docs" / "custom_parts.md").read_text()
+    namespace: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, namespace)
+    distribution = namespace["squashed_gaussian"](2, init_std=0.5)
+    model = namespace["GatedModel"](
+        obs_shapes={"policy": (3,)}, obs_groups=("policy",), output_dim=2, distribution=distribution, hidden_dims=(4,)
+    )
+    observations = {"policy": np.ones((5, 3), np.float32)}
+    variables = model.init(jax.random.key(0), observations, ())
+    (mean, std), _ = model.apply(variables, observations, ())
+    assert mean.shape == std.shape == (5, 2)
+    assert variables["params"]["mlp"]["layer_0"]["kernel"].shape == (64, 4)
