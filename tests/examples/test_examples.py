@@ -75,11 +75,9 @@ def test_parts_of_ones_own_learn_and_are_exported(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     custom_model = importlib.import_module("custom_model")
     custom_model.CONFIG["algorithm"] |= {"num_learning_epochs": 2, "num_mini_batches": 2}
-    before, _ = custom_model.main(num_envs=16, num_iterations=2, folder=tmp_path)
     trained, exported = custom_model.main(num_envs=64, num_iterations=40, folder=tmp_path)
     assert (tmp_path / "policy.onnx").exists()
-    assert trained > 20, (before, trained)
-    assert exported > 20
+    assert min(trained, exported) > 40, (trained, exported)
 
 
 def test_the_squashed_gaussian_is_a_density(monkeypatch):
