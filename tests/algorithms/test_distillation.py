@@ -13,7 +13,7 @@ from rsl_jax.config import RunnerConfig
 from rsl_jax.types import Rollout, Spec
 from tests.helpers import assert_trees_equal
 
-SPEC = Spec({"policy": (3,), "privileged": (4,)}, num_actions=2, num_envs=5)
+SPEC = Spec({"policy": (3,), "privileged": (4,)}, num_actions=2, num_envs=6)
 GAUSSIAN = {"class_name": "GaussianDistribution", "init_std": 0.5}
 
 
@@ -25,7 +25,7 @@ def mlp(**changes):
     return {"class_name": "MLPModel", "hidden_dims": [8], **changes}
 
 
-def build(num_steps=6, *, student=None, teacher=None, spec=SPEC, **algorithm):
+def build(num_steps=6, *, student=None, teacher=None, spec=SPEC, axis_name=None, **algorithm):
     cfg = {
         "num_steps_per_env": num_steps,
         "obs_groups": {"student": ["policy"], "teacher": ["privileged"]},
@@ -33,7 +33,7 @@ def build(num_steps=6, *, student=None, teacher=None, spec=SPEC, **algorithm):
         "student": student or mlp(distribution_cfg=GAUSSIAN),
         "teacher": teacher or mlp(),
     }
-    return Distillation.build(RunnerConfig.from_dict(cfg), spec)
+    return Distillation.build(RunnerConfig.from_dict(cfg), spec, axis_name=axis_name)
 
 
 def init(ours):
@@ -74,6 +74,10 @@ def part(of, start, stop, carry):
     return dataclasses.replace(steps, carry=carry, last_carry=carry, last_observations={})
 
 
+def close(actual, expected):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), actual, expected)
+
+
 def test_a_recurrent_teacher_remembers_from_rollout_to_rollout():
     """RSL-RL lets it forget with every update, so that its labels are those of a teacher who has just woken up."""
     ours = build(teacher=rnn("lstm"))
@@ -101,6 +105,27 @@ def test_learns_what_can_be_learned(student):
         state, _, metrics = update(state, steps, jax.random.key(0))
         losses.append(float(metrics["Loss/behavior"]))
     assert np.mean(losses[-10:]) < 0.1 * np.mean(losses[:10]), losses
+
+
+def test_two_devices_learn_what_one_does():
+    changes = {"student": rnn("gru", obs_normalization=True, distribution_cfg=GAUSSIAN), "gradient_length": 4}
+    one, two = (
+        build(num_learning_epochs=2, max_grad_norm=0.1, axis_name=name, **changes) for name in (None, "devices")
+    )
+    state, whole = init(one), rollout(one)
+    around = ("carry", "last_carry", "last_observations")
+
+    def halves(name):
+        return jax.tree.map(lambda x: jnp.stack(jnp.split(x, 2, 0 if name in around else 1)), getattr(whole, name))
+
+    parts = Rollout(**{field.name: halves(field.name) for field in dataclasses.fields(Rollout)})
+    update = jax.vmap(two.update, axis_name="devices", in_axes=(None, 0, None))
+    shared, carry, metrics = jax.jit(update)(state, parts, jax.random.key(0))
+    expected, expected_carry, expected_metrics = jax.jit(one.update)(state, whole, jax.random.key(0))
+    for device in range(2):
+        close(jax.tree.map(lambda x, device=device: x[device], shared), expected)
+    close(jax.tree.map(lambda x: jnp.concatenate(list(x)), carry), expected_carry)
+    close(metrics["Loss/behavior"][0], expected_metrics["Loss/behavior"])
 
 
 def test_a_student_without_a_distribution_acts_without_noise():
