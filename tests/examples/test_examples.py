@@ -6,9 +6,13 @@ from pathlib import Path
 
 import jax
 import matplotlib
+import matplotlib.pyplot
 import numpy as np
 import pytest
 import yaml
+
+from rsl_jax.env import vectorize
+from tests.environments import HalfSeen
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -130,3 +134,26 @@ def test_the_page_on_parts_of_ones_own_tells_the_truth():
     (mean, std), _ = model.apply(variables, observations, ())
     assert mean.shape == std.shape == (5, 2)
     assert variables["params"]["mlp"]["layer_0"]["kernel"].shape == (64, 4)
+
+
+def test_distill_runs_from_a_teacher_to_a_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = run("distill.py", {})
+    gru = {**example["GRU"], "rnn_hidden_dim": 4, "hidden_dims": [4]}
+    task = {
+        "title": "a point mass",
+        "env": lambda num_envs: vectorize(HalfSeen(), 4, max_episode_length=20),
+        "network": example["mlp"](8),
+        "ppo": {},
+        "iterations": 2,
+        "students": {"GRU": (gru, "policy", 2)},
+    }
+    example["TASKS"]["point"] = task
+    teacher, results = example["run"]("point")
+    curve, earned = results["GRU"]
+    assert np.isfinite([teacher, earned, *curve]).all()
+    with matplotlib.rc_context({"backend": "agg"}):
+        figure, axes = matplotlib.pyplot.subplots()
+        example["plot"](axes, "point", teacher, results)
+        assert len(axes.lines) == 3
+        matplotlib.pyplot.close(figure)
