@@ -103,7 +103,7 @@ def reference_distillation(train_cfg: dict[str, Any], rollout: Arrays, num_actio
         a function that lets the teacher label the rollout, as RSL-RL does while collecting, and runs one whole update.
     """
     num_steps, num_envs, num_obs = rollout["observations"].shape
-    env = MadeUpEnv(num_envs, num_obs, num_actions)
+    env = MadeUpEnv(num_envs, (num_obs,), num_actions)
     algorithm = build_reference(train_cfg, env, Distillation)
     steps = [TensorDict({"policy": torch.as_tensor(x)}, num_envs) for x in rollout["observations"]]
     with torch.inference_mode():
