@@ -10,7 +10,6 @@ import pytest
 from rsl_jax.algorithms import ppo
 from rsl_jax.config import RunnerConfig
 from rsl_jax.export import export_jax, export_onnx, load_jax
-from rsl_jax.models import build_model
 from rsl_jax.types import Rollout, Spec
 
 N, T, D, A = 4, 4, 5, 2
@@ -25,7 +24,9 @@ def algorithm_and_actor():
         algorithm=dataclasses.replace(cfg.algorithm, num_learning_epochs=1, num_mini_batches=2),
     )
     spec = Spec({"policy": (D,)}, A, N)
-    return ppo(cfg, spec), build_model(cfg.actor, spec, obs_set="actor", obs_groups=cfg.obs_groups, output_dim=A)
+    algorithm = ppo(cfg, spec)
+    actor, _ = algorithm.policy_model(algorithm.init(jax.random.key(0)))
+    return algorithm, actor
 
 
 def random_rollout(state, algorithm, key):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rsl_jax.algorithms import PPO
-from rsl_jax.config import Mirror, MirrorSpec, RunnerConfig, SymmetryConfig
+from rsl_jax.config import CategoricalDistributionConfig, Mirror, MirrorSpec, RunnerConfig, SymmetryConfig
 from rsl_jax.env import vectorize
 from rsl_jax.extensions import Extension, combine
 from rsl_jax.extensions.mirror import mirror_function
@@ -115,12 +115,21 @@ def test_functions_get_the_environment_and_are_tried_out_only_where_there_is_one
     [
         ({"observations": {"policy": (3,)}}, r"observations\['policy'\] is of size 2, but the group has shape \(3,\)"),
         ({"num_actions": 2}, r"actions is of size 1, but the environment takes 2 actions"),
-        ({"discrete": True, "num_actions": 2}, r"an action of this environment is one choice"),
     ],
 )
 def test_mirrors_that_do_not_fit_are_refused(spec, message):
     with pytest.raises(ValueError, match=message):
         build(**spec)
+
+
+def test_choices_are_not_mirrored():
+    cfg = symmetric_config(use_mirror_loss=True)
+    cfg = dataclasses.replace(
+        cfg, actor=dataclasses.replace(cfg.actor, distribution_cfg=CategoricalDistributionConfig())
+    )
+    spec = Spec({"policy": (2,)}, num_actions=2, num_envs=8, discrete=True)
+    with pytest.raises(ValueError, match="an action of this environment is one choice"):
+        PPO.build(cfg, spec)
 
 
 def test_groups_that_models_look_at_must_be_mirrored():

@@ -290,6 +290,7 @@ CASES: dict[str, Case] = {
                     "symmetry_cfg": symmetric(augmentation=True, mirror_loss=False),
                     "normalize_advantage_per_mini_batch": True,
                     "optimizer": "sgd",
+                    "learning_rate": 5e-3,
                 },
                 actor={"obs_normalization": True},
             ),
