@@ -120,6 +120,35 @@ def test_memory_draws_its_picture(tmp_path, monkeypatch):
     assert (tmp_path / "docs" / "images" / "memory.png").stat().st_size > 10_000
 
 
+def test_curiosity_draws_its_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = {"NUM_ITERATIONS = 150": "NUM_ITERATIONS = 8", "NUM_SEEDS = 5": "NUM_SEEDS = 2"}
+    with matplotlib.rc_context({"backend": "agg"}):
+        result = run("curiosity.py", small)
+    assert {name: metrics["own"].shape for name, metrics in result["metrics"].items()} == {
+        "with curiosity": (2, 8),
+        "without": (2, 8),
+    }
+    assert np.isfinite(result["metrics"]["with curiosity"]["own"][:, -1]).all()
+    assert (tmp_path / "docs" / "images" / "curiosity.png").stat().st_size > 10_000
+
+
+def test_symmetry_finds_its_mirror_right_and_draws_its_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = {
+        "NUM_ITERATIONS = 200": "NUM_ITERATIONS = 9",
+        "NUM_SEEDS = 5": "NUM_SEEDS = 2",
+        "num_envs=32": "num_envs=4",
+    }
+    with matplotlib.rc_context({"backend": "agg"}):
+        result = run("symmetry.py", small)
+    assert "The mirror is a symmetry" in capsys.readouterr().out
+    assert all(curves.shape == (2, 9) for curves in result["errors"].values())
+    plain, mirrored = (result["errors"][name][:, -1].mean() for name in ("without", "augmentation and mirror loss"))
+    assert mirrored < plain
+    assert (tmp_path / "docs" / "images" / "symmetry.png").stat().st_size > 10_000
+
+
 def test_the_page_on_parts_of_ones_own_tells_the_truth():
     page = (EXAMPLES.parent / "docs" / "custom_parts.md").read_text()
     namespace: dict = {}
