@@ -6,7 +6,6 @@ RSL-RL's teacher labels while collecting, ours in the update; the labelling is p
 
 from __future__ import annotations
 
-import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from reference_rsl_rl import Arrays, reference_distillation
-from reporting import show_table, write_json
+from reporting import comparison, show_table, speedup_text, write_json
 from update_speed import in_turns, limit_threads
 
 from rsl_jax.algorithms import distillation
@@ -128,14 +127,7 @@ def measure(problem: Problem, rounds: int, pause: float) -> dict[str, Any]:
     theirs = reference_distillation(problem.train_cfg(), made_up, problem.num_actions)
     ours, compile_seconds = our_update(problem, made_up)
     seconds = in_turns({"rsl_rl": theirs, "rsl_jax": ours}, rounds, pause)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    return {
-        "problem": asdict(problem),
-        "median_seconds": medians,
-        "quartiles_seconds": {name: statistics.quantiles(values, n=4) for name, values in seconds.items()},
-        "speedup": medians["rsl_rl"] / medians["rsl_jax"],
-        "compile_seconds": compile_seconds,
-    }
+    return {"problem": asdict(problem), **comparison(seconds), "compile_seconds": compile_seconds}
 
 
 COLUMNS = ("student, 512 envs x 24", "RSL-RL", "rsl_jax", "speed-up", "compile")
@@ -147,7 +139,7 @@ def rows(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         (
             result["problem"]["name"],
             *(f"{1000 * result['median_seconds'][name]:.1f} ms" for name in ("rsl_rl", "rsl_jax")),
-            f"{result['speedup']:.2f} (aim {AIM})",
+            speedup_text(result, AIM),
             f"{result['compile_seconds']:.1f} s",
         )
         for result in results

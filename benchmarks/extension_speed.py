@@ -7,7 +7,6 @@ apart are marked as disturbed; something else ran meanwhile, and they mean nothi
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 import torch
 import tyro
 from reference_rsl_rl import reference_update
-from reporting import show_table, write_json
+from reporting import comparison, show_table, speedup_text, write_json
 from update_speed import Size, in_turns, limit_threads, made_up_rollout, our_update
 
 
@@ -87,15 +86,10 @@ def measure(size: ExtendedSize, rounds: int, pause: float) -> dict[str, Any]:
     theirs, acted = reference_update(size.train_cfg(), made_up)
     ours, compile_seconds = our_update(size, made_up, acted)
     seconds = in_turns({"rsl_rl": theirs, "rsl_jax": ours}, rounds, pause)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    quartiles = {name: statistics.quantiles(values, n=4) for name, values in seconds.items()}
     return {
         "label": size.label,
         "size": {name: value for name, value in asdict(size).items() if name != "sections"},
-        "median_seconds": medians,
-        "quartiles_seconds": quartiles,
-        "disturbed": any(high > 1.25 * low for low, _, high in quartiles.values()),
-        "speedup": medians["rsl_rl"] / medians["rsl_jax"],
+        **comparison(seconds),
         "compile_seconds": compile_seconds,
     }
 
@@ -103,8 +97,7 @@ def measure(size: ExtendedSize, rounds: int, pause: float) -> dict[str, Any]:
 def row(size: ExtendedSize, result: dict[str, Any]) -> tuple[str, ...]:
     """What a person reads, under :data:`COLUMNS`."""
     medians = [f"{1000 * result['median_seconds'][name]:.0f} ms" for name in ("rsl_rl", "rsl_jax")]
-    speedup = f"{result['speedup']:.2f} (aim {size.speedup})" + (", DISTURBED" if result["disturbed"] else "")
-    return (size.label, size.name, *medians, speedup, f"{result['compile_seconds']:.1f} s")
+    return (size.label, size.name, *medians, speedup_text(result, size.speedup), f"{result['compile_seconds']:.1f} s")
 
 
 def main(rounds: int = 9, threads: int = 2, pause: float = 0.1, write: bool = True) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,26 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of the packages that are compared and that compute."""
     return {name: version for name in PACKAGES if (version := _version(name)) is not None}
+
+
+def comparison(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """What the turns of ``rsl_rl``, ``rsl_jax`` and maybe others come to: medians, quartiles and the speed-up.
+
+    Where quartiles lie far apart the comparison is marked as disturbed: something else ran meanwhile.
+    """
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    quartiles = {name: statistics.quantiles(values, n=4) for name, values in seconds.items()}
+    return {
+        "median_seconds": medians,
+        "quartiles_seconds": quartiles,
+        "disturbed": any(high > 1.25 * low for low, _, high in quartiles.values()),
+        "speedup": medians["rsl_rl"] / medians["rsl_jax"],
+    }
+
+
+def speedup_text(result: Mapping[str, Any], aim: float) -> str:
+    """The speed-up of a :func:`comparison` beside its aim."""
+    return f"{result['speedup']:.2f} (aim {aim})" + (", DISTURBED" if result["disturbed"] else "")
 
 
 def write_json(name: str, result: dict[str, Any]) -> Path:

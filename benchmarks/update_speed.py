@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 import tyro
 from reference_rsl_rl import Arrays, reference_update
-from reporting import show_table, write_json
+from reporting import comparison, show_table, speedup_text, write_json
 
 from rsl_jax.algorithms import ppo
 from rsl_jax.config import RunnerConfig
@@ -239,12 +238,11 @@ def measure(size: Size, rounds: int, pause: float) -> dict[str, Any]:
     theirs, acted = reference_update(size.train_cfg(), made_up)
     ours, compile_seconds = our_update(size, made_up, acted)
     seconds = in_turns({"rsl_rl": theirs, "rsl_jax": ours, "products": matrix_products(size)}, rounds, pause)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    compared = comparison(seconds)
+    medians = compared["median_seconds"]
     return {
         "size": asdict(size),
-        "median_seconds": medians,
-        "quartiles_seconds": {name: statistics.quantiles(values, n=4) for name, values in seconds.items()},
-        "speedup": medians["rsl_rl"] / medians["rsl_jax"],
+        **compared,
         "over_products": medians["rsl_jax"] / medians["products"],
         "compile_seconds": compile_seconds,
     }
@@ -258,7 +256,7 @@ def rows(sizes: tuple[Size, ...], results: list[dict[str, Any]]) -> list[tuple[s
     table = []
     for size, result in zip(sizes, results, strict=True):
         medians = [f"{1000 * result['median_seconds'][name]:.1f} ms" for name in ("rsl_rl", "rsl_jax", "products")]
-        speedup = f"{result['speedup']:.2f} (aim {size.speedup})"
+        speedup = speedup_text(result, size.speedup)
         over = f"{result['over_products']:.2f}" + (f" (aim {size.over_products})" if size.over_products else "")
         table.append((size.name, *medians, speedup, over, f"{result['compile_seconds']:.1f} s"))
     return table

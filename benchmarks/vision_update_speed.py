@@ -6,7 +6,6 @@ The two take turns; what counts is the ratio of medians.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 import tyro
 from reference_rsl_rl import reference_update
-from reporting import show_table, write_json
+from reporting import comparison, show_table, speedup_text, write_json
 from update_speed import Size, in_turns, limit_threads, made_up_rollout, our_update
 
 
@@ -67,14 +66,7 @@ def measure(size: ImageSize, rounds: int, pause: float, clock: Callable[[], floa
     theirs, acted = reference_update(size.train_cfg(), made_up)
     ours, compile_seconds = our_update(size, made_up, acted)
     seconds = in_turns({"rsl_rl": theirs, "rsl_jax": ours}, rounds, pause, clock)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    return {
-        "size": asdict(size),
-        "median_seconds": medians,
-        "quartiles_seconds": {name: statistics.quantiles(values, n=4) for name, values in seconds.items()},
-        "speedup": medians["rsl_rl"] / medians["rsl_jax"],
-        "compile_seconds": compile_seconds,
-    }
+    return {"size": asdict(size), **comparison(seconds), "compile_seconds": compile_seconds}
 
 
 def main(
@@ -96,7 +88,7 @@ def main(
         (
             size.name,
             *(f"{1000 * result['median_seconds'][name]:,.0f} ms" for name in ("rsl_rl", "rsl_jax")),
-            f"{result['speedup']:.2f} (aim {size.speedup})",
+            speedup_text(result, size.speedup),
             f"{result['compile_seconds']:.1f} s",
         )
         for size, result in zip(SIZES, results, strict=True)

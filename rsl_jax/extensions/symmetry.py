@@ -63,7 +63,7 @@ def symmetry(
         given = jax.tree.map(lambda x: x[0], (observations, actions))
         return jax.tree.map(lambda x: x[None], call(function, spec.env, *given))
 
-    def loss(act_at: ActAt, actions: Array, observations: Observations) -> tuple[Array, Metrics]:
+    def loss(act_at: ActAt, actions: Array, observations: Observations) -> tuple[Array | float, Metrics]:
         size = next(iter(observations.values())).shape[1]
         if section.use_data_augmentation:
             in_the_mirror = actions[:, size:]
@@ -71,7 +71,7 @@ def symmetry(
             in_the_mirror = act_at(jax.tree.map(lambda x: x[:, size:], mirrored(observations, None)[0]))
         wanted = mirrored(None, actions[:, :size])[1][:, size:]
         value = jnp.mean(jnp.square(in_the_mirror - jax.lax.stop_gradient(wanted)))
-        return (section.mirror_loss_coeff * value if section.use_mirror_loss else 0.0 * value), {"symmetry": value}
+        return (section.mirror_loss_coeff * value if section.use_mirror_loss else 0.0), {"symmetry": value}
 
     return Extension(loss=loss, augment=mirrored) if section.use_data_augmentation else Extension(loss=loss)
 

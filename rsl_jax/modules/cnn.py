@@ -185,7 +185,8 @@ class BatchNorm(nn.Module):
     def __call__(self, x: Array) -> Array:
         """``[B, H, W, C]`` to the same shape and type; computed in full precision."""
         dtype, shape = default_dtype(), (x.shape[-1],)
-        scale, bias = self.param("scale", nn.initializers.ones, shape, dtype), self._zeros("bias", shape)
+        scale = self.param("scale", nn.initializers.ones, shape, dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, dtype)
         mean = self.variable(*TRAINING, "mean", jnp.zeros, shape, dtype)
         var = self.variable(*TRAINING, "var", jnp.ones, shape, dtype)
         full = x.astype(dtype)
@@ -198,9 +199,6 @@ class BatchNorm(nn.Module):
             mean.value = mean.value + self.momentum * (batch_mean - mean.value)
             var.value = var.value + self.momentum * (unbiased - var.value)
         return affine(full, batch_mean, batch_var, scale, bias, self.eps).astype(x.dtype)
-
-    def _zeros(self, name: str, shape: tuple[int, ...]) -> Array:
-        return self.param(name, nn.initializers.zeros, shape, default_dtype())
 
 
 class LayerNorm(nn.Module):

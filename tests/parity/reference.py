@@ -85,13 +85,19 @@ class SyntheticEnv(VecEnv):
         raise NotImplementedError("the rollouts of this environment are made up beforehand")
 
 
-def build_ppo(train_cfg: dict[str, Any], env: VecEnv) -> PPO:
-    """The reference's algorithm for a configuration, ready to learn; it prints nothing."""
+def construct(kind: Any, train_cfg: dict[str, Any], env: VecEnv) -> Any:
+    """One of the reference's algorithms for a configuration, ready to learn; it prints nothing."""
     cfg = {**copy.deepcopy(train_cfg), "multi_gpu": None}
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        algorithm = PPO.construct_algorithm(env.get_observations(), env, cfg, "cpu")
+        algorithm = kind.construct_algorithm(env.get_observations(), env, cfg, "cpu")
     algorithm.train_mode()
+    return algorithm
+
+
+def build_ppo(train_cfg: dict[str, Any], env: VecEnv) -> PPO:
+    """The reference's PPO, ready to learn."""
+    algorithm = construct(PPO, train_cfg, env)
     # Encoders that are shared stand in this list twice and would be moved twice by each step; we move them once.
     for group in algorithm.optimizer.param_groups:
         group["params"] = list(dict.fromkeys(group["params"]))

@@ -7,9 +7,6 @@ which see the gradients.
 from __future__ import annotations
 
 import contextlib
-import copy
-import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +21,7 @@ from tests.parity.cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, NUM_STEPS, C
 from tests.parity.reference import (
     Arrays,
     SyntheticEnv,
+    construct,
     default_dtype,
     prefixed,
     synthetic_rollout,
@@ -38,12 +36,8 @@ LABEL_SCALE = 6.0
 
 
 def build_reference(train_cfg: dict[str, Any], env: SyntheticEnv) -> Distillation:
-    """The reference's algorithm for a configuration, ready to learn; it prints nothing."""
-    cfg = {**copy.deepcopy(train_cfg), "multi_gpu": None}
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        algorithm = Distillation.construct_algorithm(env.get_observations(), env, cfg, "cpu")
-    algorithm.train_mode()
+    """The reference's distillation, ready to learn."""
+    algorithm = construct(Distillation, train_cfg, env)
     with torch.no_grad():
         for parameter in algorithm.teacher.mlp[-1].parameters():
             parameter *= LABEL_SCALE
