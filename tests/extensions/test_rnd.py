@@ -9,7 +9,7 @@ import pytest
 
 from rsl_jax.algorithms import PPO
 from rsl_jax.config import RunnerConfig
-from rsl_jax.env import JaxVecEnv, vectorize
+from rsl_jax.env import JaxVecEnv, WithCamera, vectorize
 from rsl_jax.extensions import build_extensions
 from rsl_jax.extensions.rnd import EXTRINSIC, INTRINSIC
 from rsl_jax.runners import OnPolicyRunner
@@ -200,6 +200,29 @@ def test_recurrent_policies_are_curious_too():
     _, metrics = jax.jit(make_train(make_env(), cfg, 3))(jax.random.key(0))
     assert np.all(np.isfinite(metrics["Loss/rnd"]))
     assert metrics[INTRINSIC][-1] > 0
+
+
+def test_policies_that_see_images_are_curious_on_two_devices():
+    filmed = WithCamera(PointMass(), lambda state: jnp.tile(state[:1], (1, 3, 3)), frames=1)
+    env = vectorize(filmed, 8, max_episode_length=10, step_dt=STEP_DT)
+    cnn = {
+        "class_name": "CNNModel",
+        "hidden_dims": [4],
+        "cnn_cfg": {"output_channels": [2], "kernel_size": 3},
+        "distribution_cfg": {"class_name": "GaussianDistribution"},
+    }
+    groups = {"actor": ["camera"], "critic": ["policy"], "rnd_state": ["policy"]}
+    cfg = RunnerConfig.from_dict({**curious_config().to_dict(), "actor": cnn, "obs_groups": groups})
+    runner = OnPolicyRunner(env, cfg, console=False, devices=jax.devices("cpu")[:2])
+    start = jax.tree.map(np.asarray, runner.state.extensions["rnd"])
+    runner.learn(2)
+    assert runner.metrics[INTRINSIC] > 0
+    state = runner.state.extensions["rnd"]
+    assert_trees_equal(jax.tree.map(np.asarray, state.target), start.target)
+    assert not np.allclose(state.predictor["layer_0"]["kernel"], start.predictor["layer_0"]["kernel"])
+    for leaf in jax.tree.leaves(state):
+        first, second = (np.asarray(shard.data) for shard in leaf.addressable_shards)
+        np.testing.assert_array_equal(first, second)
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
