@@ -102,6 +102,21 @@ def test_vision_draws_its_picture(tmp_path):
     assert (tmp_path / "vision.png").stat().st_size > 5_000
 
 
+def test_discrete_draws_its_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = {
+        'num_envs=settings["num_envs"]': "num_envs=8",
+        'settings["iterations"])\n': "2)\n",
+        "NUM_SEEDS = 3": "NUM_SEEDS = 2",
+    }
+    with matplotlib.rc_context({"backend": "agg"}):
+        curves = run("discrete.py", small)["curves"]
+    for steps, rewards in curves.values():
+        assert rewards.shape == (2, *steps.shape)
+    assert np.isfinite(curves["Breakout-MinAtar"][1]).all()  # a game of chance ends within a rollout of 128 steps
+    assert (tmp_path / "docs" / "images" / "discrete.png").stat().st_size > 10_000
+
+
 def test_memory_draws_its_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # A simulator takes minutes to compile; what the script does is the same on another pendulum.
