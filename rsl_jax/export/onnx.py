@@ -83,6 +83,7 @@ def build(policy: PolicyFunction, metadata: Metadata, *, opset: int = 18, verbos
         import jax2onnx
         import onnx
 
+        import rsl_jax.export.recurrent  # noqa: F401  teaches jax2onnx our recurrent layers
         from rsl_jax.export.simplify import simplify
 
         try:

@@ -142,8 +142,8 @@ def unpack_carry(model: Any, arrays: Mapping[str, Array]) -> Carry:
     if hasattr(model, "unpack_carry"):
         return model.unpack_carry(arrays)
     structure = jax.tree.structure(jax.eval_shape(lambda: model.initial_carry(1)))
-    num_layers = next((array.shape[0] for array in arrays.values()), 0)
-    return jax.tree.unflatten(structure, [array[layer] for layer in range(num_layers) for array in arrays.values()])
+    layers = zip(*(jnp.split(array, array.shape[0]) for array in arrays.values()), strict=True)
+    return jax.tree.unflatten(structure, [jnp.squeeze(state, 0) for layer in layers for state in layer])
 
 
 def _describe_states(model: Any) -> dict[str, tuple[int | str, ...]]:

@@ -18,11 +18,11 @@ _NOT_CONSTANT = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUni
 def simplify(model: onnx.ModelProto) -> None:
     """Simplify a model in place; it computes the same.
 
-    Nodes on constants are evaluated, ``Concat(Split(x))`` and a ``Concat`` of one are removed, and so is what nothing
-    needs any more.
+    Nodes on constants are evaluated; ``Concat(Split(x))``, ``Unsqueeze(Squeeze(x))``, a ``Concat`` of one and a
+    ``Split`` into one are removed, and so is what nothing needs any more.
     """
     _fold_constants(model)
-    _remove_trivial_concats(model.graph)
+    _remove_copies(model.graph)
     _remove_unused(model.graph)
 
 
@@ -59,35 +59,58 @@ def _evaluate(
     return dict(zip(node.output, arrays, strict=True))
 
 
-def _remove_trivial_concats(graph: onnx.GraphProto) -> None:
+def _remove_copies(graph: onnx.GraphProto) -> None:
     producers = {output: node for node in graph.node for output in node.output}
-    fixed = {output.name for output in graph.output}
-    fixed.update(*(_names_read(node) - set(node.input) for node in graph.node))
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    outputs = {output.name for output in graph.output}
+    fixed = outputs.union(*(_names_read(node) - set(node.input) for node in graph.node))
     same: dict[str, str] = {}
+
+    def name_of(name: str) -> str:
+        return name_of(same[name]) if name in same else name
+
     kept = []
     for node in graph.node:
-        source = _copied_input(node, producers) if node.op_type == "Concat" else None
-        if source is None or node.output[0] in fixed:
-            kept.append(node)
+        copied = _copied_input(node, producers, constants)
+        source = None if copied is None else name_of(copied)
+        if source is not None and node.output[0] not in fixed:
+            same[node.output[0]] = source
+        elif source is not None and source in producers.keys() - fixed and node.output[0] in outputs:
+            same[source] = node.output[0]
         else:
-            same[node.output[0]] = same.get(source, source)
+            kept.append(node)
     for node in kept:
-        node.input[:] = [same.get(name, name) for name in node.input]
+        node.input[:] = [name_of(name) for name in node.input]
+        node.output[:] = [name_of(name) for name in node.output]
     _replace_nodes(graph, kept)
 
 
-def _copied_input(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> str | None:
-    """What a ``Concat`` merely copies, if it does."""
-    if len(node.input) == 1:
-        return node.input[0]
-    split = producers.get(node.input[0])
-    if split is None or split.op_type != "Split" or list(split.output) != list(node.input):
-        return None
-    return split.input[0] if _axis(split) == _axis(node) else None
+def _copied_input(
+    node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto], constants: Mapping[str, onnx.TensorProto]
+) -> str | None:
+    """What a node merely copies, if it does."""
+    before = producers.get(node.input[0], node) if node.input else node
+    match before.op_type, node.op_type:
+        case _, "Concat" if len(node.input) == 1:
+            return node.input[0]
+        case _, "Split" if len(node.output) == 1:
+            return node.input[0]
+        case "Split", "Concat" if list(before.output) == list(node.input) and _axis(before) == _axis(node):
+            return before.input[0]
+        case "Squeeze", "Unsqueeze":
+            axes = _axes(before, constants)
+            return before.input[0] if axes is not None and axes == _axes(node, constants) else None
+    return None
 
 
 def _axis(node: onnx.NodeProto) -> int:
     return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+
+
+def _axes(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[int] | None:
+    """Axes of a ``Squeeze`` or ``Unsqueeze``, where they are known."""
+    axes = constants.get(node.input[1]) if len(node.input) > 1 else None
+    return None if axes is None else numpy_helper.to_array(axes).tolist()
 
 
 def _remove_unused(graph: onnx.GraphProto) -> None:

@@ -1,15 +1,19 @@
 """Recurrent policies on the robot: a hundred steps with resets, each side with its own memory."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from rsl_jax.distributions import gaussian
 from rsl_jax.export import ExportError, export_jax, export_onnx, plain_policy
+from rsl_jax.export.onnx import build
 from rsl_jax.export.stablehlo import load_jax
 from rsl_jax.export.verify import verify
 from rsl_jax.models import RNNModel
+from rsl_jax.modules.rnn import CELLS, Cell
 from rsl_jax.ops import reset_carry
 
 from .models import ACTIONS, GROUPS, GRULike, deployable, observations_of, variables_of
@@ -19,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("first_export")
 ROBOTS, STEPS = 3, 100
 
 
-def rnn_model(kind):
+def rnn_model(kind, num_layers=2):
     return RNNModel(
         obs_shapes=GROUPS,
         obs_groups=tuple(GROUPS),
@@ -29,12 +33,19 @@ def rnn_model(kind):
         obs_normalization=True,
         rnn_type=kind,
         rnn_hidden_dim=6,
-        rnn_num_layers=2,
+        rnn_num_layers=num_layers,
     )
 
 
+def operators(model):
+    return [node.op_type for node in model.graph.node]
+
+
 def in_onnxruntime(path, model):
-    """Acts and remembers as the program in docs/export.md does."""
+    """Acts and remembers as the program in docs/export.md does; each layer is a node."""
+    assert [op for op in operators(onnx.load(path)) if op in {"GRU", "LSTM", "Sigmoid", "Tanh"}] == [
+        model.rnn_type.upper()
+    ] * 2
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     states = {i.name: np.zeros((2, ROBOTS, 6), np.float32) for i in session.get_inputs() if i.name.endswith("_in")}
     assert list(states) == (["h_in"] if model.rnn_type == "gru" else ["h_in", "c_in"])
@@ -102,10 +113,20 @@ def test_what_goes_wrong_only_later_is_noticed():
 
 def test_names_mean_what_rsl_rl_means_by_them():
     """``c`` is what an LSTM keeps inside, and may be of any size; its output ``h`` lies within plus and minus 1."""
-    model = rnn_model("lstm")
-    policy = plain_policy(model, variables_of(model))
-    large = np.full((2, ROBOTS, 6), 50.0, np.float32)
+    model = rnn_model("lstm", num_layers=1)
+    session = onnxruntime.InferenceSession(build(plain_policy(model, variables_of(model)), {}))
+    large = np.full((1, ROBOTS, 6), 50.0, np.float32)
     inputs = {"obs": np.zeros((ROBOTS, 7), np.float32), "h_in": np.zeros_like(large), "c_in": large}
-    results = policy.function(*(inputs[tensor.name] for tensor in policy.inputs))
-    outputs = dict(zip((tensor.name for tensor in policy.outputs), results, strict=True))
-    assert np.max(np.abs(outputs["h_out"])) <= 1.0 < np.max(np.abs(outputs["c_out"]))
+    h, c = session.run(["h_out", "c_out"], inputs)
+    assert np.max(np.abs(h)) <= 1.0 < np.max(np.abs(c))
+
+
+def test_a_layer_that_onnx_does_not_have_is_exported_operation_by_operation(monkeypatch, tmp_path):
+    def minimal_step(from_input, from_hidden, states):
+        gate, new = jnp.split(from_input + from_hidden, 2, axis=-1)
+        return (states[0] + jax.nn.sigmoid(gate) * (jnp.tanh(new) - states[0]),)
+
+    monkeypatch.setitem(CELLS, "minimal", Cell(1, 2, minimal_step))
+    model = rnn_model("minimal")
+    path = export_onnx(model, variables_of(model), tmp_path / "policy.onnx")
+    assert [op for op in operators(onnx.load(path)) if op in {"Sigmoid", "Tanh"}] == ["Sigmoid", "Tanh"] * 2

@@ -90,10 +90,27 @@ def test_random_numbers_are_no_constants():
             ["Split", "Neg", "Concat"],
         ),
         ([split("a", "b"), concat("a", "b")], ["Split", "Concat"]),
+        ([split("a"), helper.make_node("Neg", ["a"], ["y"])], ["Neg"]),
+        ([helper.make_node("Neg", ["x"], ["a"]), concat("a", output="b"), concat("b")], ["Neg"]),
     ],
 )
-def test_concats_that_only_copy_go(nodes, left):
+def test_what_only_copies_goes(nodes, left):
     assert simplified(model_of(nodes)) == left
+
+
+@pytest.mark.parametrize(
+    ("again", "left"),
+    [("zero", ["Unsqueeze", "Neg", "Squeeze"]), ("one", ["Unsqueeze", "Squeeze", "Unsqueeze", "Neg", "Squeeze"])],
+)
+def test_an_axis_that_goes_and_comes_back_stays(again, left):
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "zero"], ["a"]),
+        helper.make_node("Squeeze", ["a", "zero"], ["b"]),
+        helper.make_node("Unsqueeze", ["b", again], ["c"]),
+        helper.make_node("Neg", ["c"], ["d"]),
+        helper.make_node("Squeeze", ["d", again], ["y"]),
+    ]
+    assert simplified(model_of(nodes, zero=np.array([0]), one=np.array([1]))) == left
 
 
 def test_what_an_inner_graph_reads_stays():
