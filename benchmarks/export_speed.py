@@ -1,7 +1,7 @@
 """How long a step of an exported policy takes in onnxruntime: ours, RSL-RL's, and ours without nodes for whole layers.
 
 Run ``python benchmarks/export_speed.py`` with rsl-rl-lib==5.5.1 and onnxscript installed, on a machine that does
-nothing else. The files take turns, each a few hundred steps on one thread, and the ratios of medians count.
+nothing else. Short turns of 50 steps on one thread follow each other, and the ratios of medians count.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def row(result: dict[str, Any]) -> tuple[str, ...]:
     return (name, *microseconds, f"{result['over_decomposed']:.2f}", f"{result['speedup']:.2f}{disturbed}")
 
 
-def main(batch: int = 1, rounds: int = 40, repetitions: int = 400, write: bool = True) -> None:
+def main(batch: int = 1, rounds: int = 300, repetitions: int = 50, write: bool = True) -> None:
     """Measure all.
 
     Args:

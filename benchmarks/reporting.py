@@ -16,7 +16,18 @@ from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
 
-PACKAGES = ("rsl-jax", "rsl-rl-lib", "jax", "jaxlib", "torch", "brax", "playground", "mujoco-mjx", "numpy")
+PACKAGES = (
+    "rsl-jax",
+    "rsl-rl-lib",
+    "jax",
+    "jaxlib",
+    "torch",
+    "brax",
+    "playground",
+    "mujoco-mjx",
+    "numpy",
+    "onnxruntime",
+)
 
 
 def machine() -> dict[str, Any]:

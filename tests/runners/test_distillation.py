@@ -5,9 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnxruntime
 import pytest
 
 from rsl_jax.checkpoint import read_checkpoint
+from rsl_jax.cli import main
 from rsl_jax.config import RunnerConfig
 from rsl_jax.env import JaxVecEnv, vectorize
 from rsl_jax.export import load_jax
@@ -142,13 +144,50 @@ def test_resumes_bit_for_bit_with_its_teacher(env, trained, compilations):
     assert_trees_equal(runner.loop_state, trained.loop_state)
 
 
+def in_onnxruntime(path):
+    """A policy as a robot has it: ``act(observations [N, 1], ended [N]) -> actions [N, 1]``."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [(i.name, i.shape[-1]) for i in session.get_inputs()] == [("obs", 1), ("h_in", 5)]  # no teacher's 2 inside
+    assert session.get_modelmeta().custom_metadata_map["observation_groups"] == "policy"
+    h = np.zeros((1, 3, 5), np.float32)
+
+    def act(observations, ended):
+        nonlocal h
+        actions, h = session.run(["actions", "h_out"], {"obs": observations, "h_in": h * ~ended[:, None]})
+        return actions
+
+    return act
+
+
+def in_jax(path):
+    """The same from the other kind of file."""
+    exported = load_jax(path)
+    carry = exported.initial_carry(3)
+
+    def act(observations, ended):
+        nonlocal carry
+        actions, carry = exported({"policy": observations}, [h * ~ended[:, None] for h in carry])
+        return actions
+
+    return act
+
+
 def test_what_is_exported_is_the_student(trained, tmp_path):
-    exported = load_jax(trained.export_policy_to_jit(tmp_path))
-    policy, carry = trained.get_inference_policy(), exported.initial_carry(2)
-    for scale in (1.0, 2.0):
-        observations = {"policy": np.full((2, 1), scale, np.float32)}
-        actions, carry = exported(observations, carry)
-        np.testing.assert_allclose(actions, policy(observations), rtol=1e-5, atol=1e-6)
+    """By the runner, and from its last checkpoint by ``rsl-jax export``."""
+    assert main(["export", str(trained.logger.log_dir), "--out", str(tmp_path)]) == 0
+    robots = [
+        in_onnxruntime(trained.export_policy_to_onnx(tmp_path, "runner.onnx")),
+        in_onnxruntime(tmp_path / "policy.onnx"),
+        in_jax(trained.export_policy_to_jit(tmp_path, "runner.jax")),
+        in_jax(tmp_path / "policy.jax"),
+    ]
+    student, generator = trained.get_inference_policy(), np.random.default_rng(0)
+    for _ in range(100):
+        observations, ended = generator.normal(size=(3, 1)).astype(np.float32), generator.random(3) < 0.1
+        student.reset(ended)
+        expected = student({"policy": observations})
+        for act in robots:
+            np.testing.assert_allclose(act(observations, ended), expected, rtol=1e-5, atol=1e-6)
 
 
 # --- what fits together -----------------------------------------------------------------------------------------------
