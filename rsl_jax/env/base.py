@@ -46,7 +46,9 @@ class SingleEnv(Protocol[State]):
 
     It may further have what :func:`rsl_jax.env.vectorize` looks for: ``discrete`` (an action is then one choice, an int
     ``[]``), ``max_episode_length``, ``step_dt`` and ``cfg`` as in :class:`Env`, and ``render(state)``, which gives a
-    picture uint8 ``[H, W, 3]``.
+    picture uint8 ``[H, W, 3]``. Where a state holds much that follows from a few floats, ``coordinates(state)`` gives
+    these, as a pytree, and ``at(state, coordinates)`` the state that has others;
+    :func:`rsl_jax.env.check_symmetry` asks for them.
 
     Attributes:
         num_actions: size of an action, ``A``; the number of choices where ``discrete``.

@@ -108,6 +108,25 @@ class BraxSingleEnv:
         names = ("qpos", "qvel", "mocap_pos", "mocap_quat", "xfrc_applied")
         return self._camera.draw(**{name: getattr(state.data, name) for name in names})
 
+    def coordinates(self, state: Any) -> tuple[Array, Array]:
+        """Joint positions and speeds, which the rest of the simulator's state follows from."""
+        if hasattr(state, "pipeline_state"):
+            return state.pipeline_state.q, state.pipeline_state.qd
+        return state.data.qpos, state.data.qvel
+
+    def at(self, state: Any, coordinates: tuple[Array, Array]) -> Any:
+        """The state with other joint positions and speeds; what is seen and rewarded in it stays until the next step.
+
+        In Brax's ``spring`` and ``positional`` simulations joints give way, which joint positions do not tell: there
+        it is the state in which they do not.
+        """
+        positions, speeds = coordinates
+        if hasattr(state, "pipeline_state"):
+            with _without_deprecations():
+                return state.replace(pipeline_state=self.env.pipeline_init(positions, speeds))
+        forgotten = jnp.zeros_like(state.data.qacc_warmstart)
+        return state.replace(data=state.data.replace(qpos=positions, qvel=speeds, qacc_warmstart=forgotten))
+
     def _repeat(self, state: Any, action: Array) -> Any:
         """Hold an action; an episode that ends meanwhile stays at its end and earns no more."""
 

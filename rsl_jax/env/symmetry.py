@@ -12,17 +12,17 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from rsl_jax.config import MirrorSpec
+from rsl_jax.env.base import SingleEnv
 from rsl_jax.env.vectorize import VectorizedEnv
 from rsl_jax.extensions.mirror import AugmentationFunction, call, mirror_function
 from rsl_jax.types import Array, Key, Observations
-
-MINIMAL_STATES = ({"qpos", "qvel"}, {"q", "qd"})
-"""Names of leaves that say all about a simulator's state; the rest follows from them."""
 
 LARGEST_SEARCH = 200
 """Numbers of a state up to which its mirror image is searched for."""
 
 Step = Callable[[Any, Array], tuple[Any, tuple[Observations, Array, Array]]]
+At = Callable[[Any, Any], Any]
+"""``(state, coordinates) -> state``"""
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ def check_symmetry(
 
     A wrong mirror passes its own loss: the policy learns it all the same. So states are collected with random actions,
     one an environment; each is mirrored; both go on for some steps; and what is seen, rewarded and terminated is
-    compared. Without ``mirror_state`` the mirrored state is searched for: the one (of the numbers ``qpos`` and ``qvel``
-    or ``q`` and ``qd``, where a state has leaves of that name, else of all its floats) whose observations over these
-    steps are the nearest to the mirror image.
+    compared. Without ``mirror_state`` the mirrored state is searched for: the one whose observations over these steps
+    are the nearest to the mirror image. Searched are the state's ``coordinates``, where the environment has them
+    (Playground and Brax: joint positions and speeds; see :class:`rsl_jax.env.SingleEnv`), else all its floats.
 
     It tells nothing about states that random actions do not reach, about what is not observed, or about noise, which is
     the same for both and not mirrored. Contacts amplify rounding; fewer steps and a larger tolerance are for that. A
@@ -119,16 +119,18 @@ def check_symmetry(
         raise ValueError("check_symmetry mirrors vectors of actions, but an action of this environment is one choice.")
     function = mirror_function(mirror) if isinstance(mirror, MirrorSpec) else mirror
     states_key, actions_key = jax.random.split(jax.random.key(0) if key is None else key)
-    step = jax.vmap(_step_of(env))
+    step, (coordinates, at) = jax.vmap(_step_of(env)), _coordinates_of(env.single_env)
 
     def compare() -> tuple:
         states = _visited(env, step, states_key, warm_up)
+        # What else a simulator remembers, such as where its solver begins, would be the same on both sides, unmirrored.
+        states = jax.vmap(lambda state: at(state, coordinates(state)))(states)
         actions = jax.random.uniform(actions_key, (num_steps, env.num_envs, env.num_actions), minval=-1, maxval=1)
         mirrored_actions = jax.vmap(lambda x: _image(call(function, env, None, x)[1], env.num_envs))(actions)
         expected, rewards, endings = _follow(step, states, actions)
         expected = jax.vmap(lambda x: _image(call(function, env, x, None)[0], env.num_envs))(expected)
         if mirror_state is None:
-            mirrored_states = _search(_step_of(env), states, mirrored_actions, expected)
+            mirrored_states = _search(_step_of(env), coordinates, at, states, mirrored_actions, expected)
         else:
             mirrored_states = jax.vmap(mirror_state)(states)
         seen = _follow(step, mirrored_states, mirrored_actions)
@@ -174,67 +176,74 @@ def _visited(env: VectorizedEnv, step: Step, key: Key, warm_up: int) -> Any:
     return jax.lax.scan(go_on, start, (jnp.arange(warm_up), jax.random.split(key, warm_up)))[0]
 
 
-def _search(step: Step, states: Any, actions: Array, expected: Observations) -> Any:
+def _search(
+    step: Step, coordinates: Callable[[Any], Any], at: At, states: Any, actions: Array, expected: Observations
+) -> Any:
     """The states ``[N, ...]`` that, with given actions ``[K, N, A]``, come nearest to expected observations.
 
     Levenberg and Marquardt's method on the squares of the differences, from the original state and from its negative.
     """
-    chosen = _chosen_leaves(states)
     scale = jax.tree.map(lambda x: 1e-6 + jnp.max(jnp.abs(x), axis=(0, 1)), expected)
 
     def search(state: Any, actions: Array, expected: Observations) -> Any:
-        leaves, structure = jax.tree.flatten(state)
-        start, unravel = ravel_pytree([leaves[index] for index in chosen])
+        start, unravel = ravel_pytree(coordinates(state))
+        _check_size(start.size)
 
-        def state_of(x: Array) -> Any:
-            changed = dict(zip(chosen, unravel(x), strict=True))
-            return jax.tree.unflatten(structure, [changed.get(index, leaf) for index, leaf in enumerate(leaves)])
-
-        def residuals(x: Array) -> Array:
-            seen = _follow(step, state_of(x), actions)[0]
-            return ravel_pytree(
+        def residuals(x: Array) -> tuple[Array, Array]:
+            seen = _follow(step, at(state, unravel(x)), actions)[0]
+            difference, _ = ravel_pytree(
                 jax.tree.map(lambda a, b, s: (a - b) / s, {g: seen[g] for g in expected}, expected, scale)
-            )[0]
-
-        def improve(best: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
-            x, error, damping = best
-            jacobian, difference = jax.jacfwd(residuals)(x), residuals(x)
-            curvature = jacobian.T @ jacobian
-            change = jnp.linalg.solve(
-                curvature + damping * (jnp.diag(jnp.diag(curvature)) + 1e-9 * jnp.eye(x.size)), jacobian.T @ difference
             )
-            error_there = jnp.sum(jnp.square(residuals(x - change)))
-            better = error_there < error
+            return difference, difference
+
+        def improve(best: Any, _: None) -> tuple[Any, None]:
+            x, error, gradient, curvature, damping = best
+            damped = curvature + damping * (jnp.diag(jnp.diag(curvature)) + 1e-9 * jnp.eye(x.size))
+            there = x - jnp.linalg.solve(damped, gradient)
+            jacobian, difference = jax.jacfwd(residuals, has_aux=True)(there)
+            found = (there, jnp.sum(jnp.square(difference)), jacobian.T @ difference, jacobian.T @ jacobian)
+            better = found[1] < error
             damping = jnp.clip(jnp.where(better, damping / 5, damping * 4), 1e-9, 1e6)
-            return (jnp.where(better, x - change, x), jnp.where(better, error_there, error), damping), None
+            return (*jax.tree.map(lambda new, old: jnp.where(better, new, old), found, best[:-1]), damping), None
 
         def descend(x: Array) -> tuple[Array, Array]:
-            begin = (x, jnp.sum(jnp.square(residuals(x))), jnp.asarray(1e-2, x.dtype))
-            (x, error, _), _ = jax.lax.scan(improve, begin, None, 30)
+            # Without a gradient the first step stays where it is, and any error is better than this one.
+            nowhere = (jnp.asarray(jnp.inf, x.dtype), jnp.zeros_like(x), jnp.zeros((x.size, x.size), x.dtype))
+            (x, error, *_), _ = jax.lax.scan(improve, (x, *nowhere, jnp.asarray(1e-2, x.dtype)), None, 31)
             return x, error
 
         found, errors = jax.vmap(descend)(jnp.stack([start, -start]))
-        return state_of(found[jnp.argmin(errors)])
+        return at(state, unravel(found[jnp.argmin(errors)]))
 
     return jax.vmap(search, in_axes=(0, 1, 1))(states, actions, expected)
 
 
-def _chosen_leaves(states: Any) -> list[int]:
-    """Which leaves of states make a search, by their index."""
-    leaves = jax.tree_util.tree_leaves_with_path(states)
-    names = [jax.tree_util.keystr(path[-1:], simple=True) for path, _ in leaves]
-    floats = [index for index, (_, leaf) in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    for wanted in MINIMAL_STATES:
-        if wanted <= set(names):
-            floats = [index for index in floats if names[index] in wanted]
-            break
-    size = sum(leaves[index][1][0].size for index in floats)
+def _coordinates_of(single_env: SingleEnv[Any]) -> tuple[Callable[[Any], Any], At]:
+    """How to take a few floats that a state follows from out of it, and how to make the state that has others."""
+
+    def all_floats(state: Any) -> list[Array]:
+        return [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+
+    def with_floats(state: Any, floats: list[Array]) -> Any:
+        others = iter(floats)
+        return jax.tree.map(lambda x: next(others) if jnp.issubdtype(x.dtype, jnp.floating) else x, state)
+
+    at = getattr(single_env, "at", with_floats)
+
+    def typed_at(state: Any, coordinates: Any) -> Any:
+        return jax.tree.map(
+            lambda new, old: new if new.dtype == old.dtype else new.astype(old.dtype), at(state, coordinates), state
+        )
+
+    return getattr(single_env, "coordinates", all_floats), typed_at
+
+
+def _check_size(size: int) -> None:
     if not 0 < size <= LARGEST_SEARCH:
         raise ValueError(
             f"A state of this environment has {size} numbers to search among (1 to {LARGEST_SEARCH} can be). Pass "
             "mirror_state, which gives the mirror image of one robot's state."
         )
-    return floats
 
 
 def _image(both: Any, size: int) -> Any:
@@ -252,7 +261,7 @@ def _image(both: Any, size: int) -> Any:
 
 
 def _error(seen: np.ndarray, expected: np.ndarray, axis: tuple[int, ...] | None = None) -> np.ndarray:
-    largest = np.maximum(np.max(np.abs(expected), axis=axis), 1e-6)
+    largest = np.maximum(np.max(np.maximum(np.abs(seen), np.abs(expected)), axis=axis), 1e-6)
     return np.max(np.abs(seen - expected), axis=axis) / largest
 
 

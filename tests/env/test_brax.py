@@ -118,6 +118,18 @@ def test_playground(pendulum):
     assert step._cache_size() == 1
 
 
+def test_playground_goes_on_from_other_coordinates(pendulum):
+    env, reset, step = pendulum
+    state, _ = reset(jax.random.key(0))
+    state, _ = step(state, jnp.ones((N, 1)))  # so that it moves
+    angles, speeds = env.single_env.coordinates(state.env)
+    mirrored = state.replace(env=jax.vmap(env.single_env.at)(state.env, (-angles, -speeds)))
+    _, timestep = step(state, jnp.ones((N, 1)))
+    _, in_the_mirror = step(mirrored, -jnp.ones((N, 1)))
+    signs = jnp.array([-1.0, 1.0, -1.0])  # sine, cosine, speed
+    np.testing.assert_allclose(in_the_mirror.observations["policy"], signs * timestep.observations["policy"], atol=1e-6)
+
+
 def test_playground_draws_itself(pendulum, monkeypatch):
     env, reset, _ = pendulum
     state, _ = reset(jax.random.key(0))
@@ -161,23 +173,14 @@ def test_brax():
         assert env.cfg["backend"] == "spring"
         state, first = quickly(env.reset)(jax.random.key(0))
         # The pole of the second has fallen over, the third is out of time.
-        pipeline = state.env.pipeline_state
-        state = state.replace(
-            env=state.env.replace(pipeline_state=fallen(pipeline)), episode_length=jnp.array([0, 0, 999])
-        )
+        positions, speeds = env.single_env.coordinates(state.env)
+        fallen = quickly(jax.vmap(env.single_env.at))(state.env, (positions.at[1, 1].set(0.5), speeds))
+        state = state.replace(env=fallen, episode_length=jnp.array([0, 0, 999]))
         _, timestep = quickly(env.step)(state, jnp.zeros((N, 1)))
     assert timestep.dones.tolist() == [False, True, True]
     assert timestep.time_outs.tolist() == [False, False, True]
     np.testing.assert_array_equal(timestep.observations["policy"][1:], first["policy"][1:])
     assert abs(timestep.final_observations["policy"][1, 1]) > 0.2
-
-
-def fallen(pipeline):
-    """The pole of the second environment lies: its body is turned, which is what springs go by."""
-    angle = 0.5
-    turned = jnp.array([np.cos(angle / 2), 0.0, np.sin(angle / 2), 0.0])
-    x_i = pipeline.x_i.replace(rot=pipeline.x_i.rot.at[1, 1].set(turned))
-    return pipeline.replace(x_i=x_i, x=pipeline.x.replace(rot=pipeline.x.rot.at[1, 1].set(turned)))
 
 
 def test_brax_without_springs():

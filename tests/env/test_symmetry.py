@@ -50,6 +50,28 @@ def test_a_given_mirrored_state_is_taken():
     assert "No state was found" not in str(wrong)
 
 
+class Simulator(Pendulum):
+    """The pendulum in a simulator: what it steps is its own copy of the angle and speed that it reports."""
+
+    def reset(self, key):
+        state, observations = super().reset(key)
+        return {"reported": state, "own": state}, observations
+
+    def step(self, state, action):
+        following, transition = super().step(state["own"], action)
+        return {"reported": following, "own": following}, transition
+
+    def coordinates(self, state):
+        return state["reported"]
+
+    def at(self, state, coordinates):
+        return {"reported": coordinates, "own": coordinates}
+
+
+def test_searches_among_the_coordinates_of_a_simulator():
+    assert check_symmetry(vectorize(Simulator(), 8), MIRROR, warm_up=6).holds
+
+
 @pytest.mark.parametrize(
     ("mirror", "env", "says"),
     [
