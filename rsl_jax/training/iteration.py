@@ -79,6 +79,32 @@ def init_loop(algorithm: Algorithm, num_envs: int, key: Key, env_state: Any = ()
     )
 
 
+def randomize_episode_lengths(env: Env, loop: LoopState, key: Key) -> LoopState:
+    """Pretend that every environment is somewhere within its episode, so that not all episodes end together.
+
+    Raises:
+        ValueError: if the environment does not count the steps of its episodes, or has no time limit.
+    """
+    limit, counted = limit_of_counted_episodes(env, loop.env_state), loop.env_state.episode_length
+    lengths = jax.random.randint(key, counted.shape, 0, limit, counted.dtype)
+    return dataclasses.replace(loop, env_state=loop.env_state.replace(episode_length=lengths))
+
+
+def limit_of_counted_episodes(env: Env, env_state: Any) -> int:
+    """The time limit of an environment that can start within an episode; of its state, shapes will do.
+
+    Raises:
+        ValueError: if the environment does not count the steps of its episodes, or has no time limit.
+    """
+    limit = env.max_episode_length
+    if limit is None or not hasattr(env_state, "episode_length"):
+        raise ValueError(
+            "init_at_random_ep_len needs an environment with a max_episode_length whose state counts episode_length, "
+            "as those of rsl_jax.env.vectorize do."
+        )
+    return limit
+
+
 def collect(
     algorithm: Algorithm, env: Env, state: TrainState, loop: LoopState, key: Key, *, num_steps: int
 ) -> tuple[LoopState, Rollout, Metrics]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -23,6 +22,7 @@ from rsl_jax.training.iteration import (
     learn,
     make_iteration,
     make_rollout,
+    randomize_episode_lengths,
     spec_of,
 )
 from rsl_jax.training.sharding import EACH_ENV, EVERYWHERE, LOOP_SPECS, ROLLOUT_SPECS, STATE_SPECS, Devices
@@ -102,16 +102,7 @@ class CompiledLoop:
         Raises:
             ValueError: if it counts none, or has no time limit.
         """
-        env_state, limit = loop.env_state, self.env.max_episode_length
-        if limit is None or not hasattr(env_state, "episode_length"):
-            raise ValueError(
-                "init_at_random_ep_len needs an environment with a max_episode_length whose state counts "
-                "episode_length, "
-                "as those of rsl_jax.env.vectorize do."
-            )
-        lengths = jax.random.randint(key, env_state.episode_length.shape, 0, limit, env_state.episode_length.dtype)
-        drawn = env_state.replace(episode_length=lengths)
-        return self._devices.place(dataclasses.replace(loop, env_state=drawn), LOOP_SPECS)
+        return self._devices.place(randomize_episode_lengths(self.env, loop, key), LOOP_SPECS)
 
     def place(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
         """Spread them over the devices."""

@@ -13,8 +13,16 @@ from rsl_jax.algorithms import ALGORITHMS
 from rsl_jax.algorithms.variables import with_variables
 from rsl_jax.config import BaseRunnerConfig, structural_fields
 from rsl_jax.env.base import Env
+from rsl_jax.ops import key_of_device
 from rsl_jax.registry import nearest, resolve_callable
-from rsl_jax.training.iteration import init_states, make_iteration, spec_of
+from rsl_jax.training.iteration import (
+    LoopState,
+    init_states,
+    limit_of_counted_episodes,
+    make_iteration,
+    randomize_episode_lengths,
+    spec_of,
+)
 from rsl_jax.training.sharding import EVERYWHERE, STATE_SPECS, Devices
 from rsl_jax.types import Algorithm, Key, Metrics, Spec, TrainState
 
@@ -26,6 +34,7 @@ def make_train(
     cfg: BaseRunnerConfig | Mapping[str, Any],
     num_iterations: int,
     *,
+    init_at_random_ep_len: bool = False,
     devices: int | Sequence[jax.Device] | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Make a training run that can be compiled and vectorised.
@@ -37,6 +46,7 @@ def make_train(
         env: a pure environment.
         cfg: the config, or RSL-RL's dict of it.
         num_iterations: how long to train.
+        init_at_random_ep_len: start every environment somewhere within its episode, so that not all end together.
         devices: how many devices share the environments, or which; one if None.
 
     Returns:
@@ -60,6 +70,16 @@ def make_train(
     axis_name, part, spec = spread.axis_name, spread.part_of_env(env), spread.part_of_spec(spec_of(env))
     # What does not fit together is refused here, before anything is traced.
     given = build_algorithm(cfg, spec).given
+    if init_at_random_ep_len:
+        limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
+
+    def begin(algorithm: Algorithm, key: Key) -> tuple[TrainState, LoopState]:
+        state, loop = init_states(algorithm, part, key, axis_name=axis_name)
+        if not init_at_random_ep_len:
+            return state, loop
+        loop_key, length_key = jax.random.split(loop.key)
+        loop = dataclasses.replace(loop, key=loop_key)
+        return state, randomize_episode_lengths(part, loop, key_of_device(length_key, axis_name))
 
     def train_part(key: Key, start: Mapping[str, Any], overrides: Mapping[str, Any]) -> tuple[TrainState, Metrics]:
         algorithm = build_algorithm(override(cfg, overrides), spec, axis_name=axis_name)
@@ -71,7 +91,7 @@ def make_train(
             state, loop, metrics = iteration(*states)
             return (state, loop), metrics
 
-        state, loop = init_states(algorithm, part, key, axis_name=axis_name)
+        state, loop = begin(algorithm, key)
         for name, variables in start.items():
             state = with_variables(state, name, variables)
         (state, _), metrics = jax.lax.scan(scanned, (state, loop), None, num_iterations)

@@ -75,6 +75,17 @@ def test_host_environments_are_refused(env, cfg):
         make_train(JaxVecEnv(env), cfg, 1)
 
 
+def test_episodes_can_begin_midway(env, cfg):
+    _, metrics = jax.jit(make_train(env, cfg, 1, init_at_random_ep_len=True))(jax.random.key(0))
+    # 8 of 20 steps end an episode only where it began midway.
+    assert np.isfinite(metrics["Train/mean_reward"]).all()
+
+
+def test_episodes_without_an_end_cannot_begin_midway(cfg):
+    with pytest.raises(ValueError, match=r"init_at_random_ep_len needs an environment with a max_episode_length"):
+        make_train(vectorize(PointMass(), 16, max_episode_length=None), cfg, 1, init_at_random_ep_len=True)
+
+
 def test_learns_the_point_mass():
     env = vectorize(PointMass(), 64, max_episode_length=50)
     cfg = dataclasses.replace(small_config(num_learning_epochs=5), num_steps_per_env=16)
