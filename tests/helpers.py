@@ -1,6 +1,7 @@
 """What tests of training share."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.config import RunnerConfig
@@ -38,3 +39,18 @@ def assert_trees_equal(a, b):
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
             x, y = jax.random.key_data(x), jax.random.key_data(y)
         np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
+
+
+def drawn_by_numpy(init, seed=0):
+    """The variables that ``init()`` makes, with parameters of numpy's: compiling JAX's draws takes longer than a test.
+
+    Args:
+        init: makes variables, by collections.
+        seed: of the parameters.
+    """
+    generator = np.random.default_rng(seed)
+    others = jax.jit(lambda: {name: variables for name, variables in init().items() if name != "params"})()
+    params = jax.tree.map(
+        lambda leaf: jnp.asarray(generator.uniform(-0.5, 0.5, leaf.shape), leaf.dtype), jax.eval_shape(init)["params"]
+    )
+    return {**others, "params": params}

@@ -55,7 +55,7 @@ def observations_of(model: Any, batch: int, seed: int = 3) -> dict[str, np.ndarr
 def actions_of(model: Any, variables: Any, observations: Mapping[str, np.ndarray]) -> jax.Array:
     """The model's own deterministic actions, in the type of its parameters."""
     in_force = {group: jnp.asarray(values, jnp.zeros(()).dtype) for group, values in observations.items()}
-    return model.apply(variables, in_force, (), method="mode")[0]
+    return jax.jit(lambda observations: model.apply(variables, observations, (), method="mode")[0])(in_force)
 
 
 class Deployable(nn.Module):

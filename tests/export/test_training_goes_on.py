@@ -29,16 +29,15 @@ def algorithm_and_actor():
     return algorithm, actor
 
 
-def random_rollout(state, algorithm, key):
-    keys = jax.random.split(key, 3)
-    observations = {"policy": 3 + jax.random.normal(keys[0], (T, N, D))}
-    _, step = jax.vmap(lambda o: algorithm.act(state, (), o, keys[1]))(observations)
+def rollout_of(state, algorithm, seen, rewards, key):
+    observations = {"policy": seen}
+    _, step = jax.vmap(lambda o: algorithm.act(state, (), o, key))(observations)
     return Rollout(
         observations=observations,
         actions=step.actions,
         log_probs=step.log_probs,
         distribution_params=step.distribution_params,
-        rewards=jax.random.normal(keys[2], (T, N)),
+        rewards=rewards,
         dones=jnp.zeros((T, N), bool),
         time_outs=jnp.zeros((T, N), bool),
         carry=(),
@@ -52,16 +51,17 @@ def test_same_parameters_and_no_compilation(tmp_path):
     traces = []
 
     @jax.jit
-    def iteration(state, key):
+    def iteration(state, seen, rewards, key):
         traces.append(key)
-        return algorithm.update(state, random_rollout(state, algorithm, key), key)[0]
+        return algorithm.update(state, rollout_of(state, algorithm, seen, rewards, key), key)[0]
 
     init = jax.jit(algorithm.init)
 
     def train(between):
-        state = init(jax.random.key(0))
-        for key in jax.random.split(jax.random.key(1), 3):
-            state = iteration(state, key)
+        state, generator = init(jax.random.key(0)), np.random.default_rng(1)
+        for seed in range(3):
+            seen, rewards = (generator.normal(3, 1, shape).astype(np.float32) for shape in ((T, N, D), (T, N)))
+            state = iteration(state, seen, rewards, jax.random.key(seed))
             between({"params": state.params["actor"], **state.statistics["actor"]})
         return state
 

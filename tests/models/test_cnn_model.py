@@ -13,6 +13,7 @@ from rsl_jax.config import CNNConfig, CNNModelConfig, RunnerConfig
 from rsl_jax.models import build_model
 from rsl_jax.modules import CNN, TRAINING, plan_layers
 from rsl_jax.types import Spec
+from tests.helpers import drawn_by_numpy
 
 T, N = 4, 3
 SHAPES = {"policy": (2,), "depth": (1, 6, 7), "camera": (2, 5, 8)}
@@ -20,16 +21,23 @@ SMALL = CNNConfig((3,), 3)
 NORMALIZED = CNNConfig((3, 4), 3, norm=("batch", "layer"), padding="zeros")
 
 
-def make(*groups, seed=0, **changes):
+def make(*groups, **changes):
     cfg = CNNModelConfig(hidden_dims=(5,), **{"cnn_cfg": SMALL, **changes})
     model = build_model(cfg, Spec(SHAPES, 2, N), obs_set="actor", obs_groups={"actor": groups}, output_dim=2)
-    first = {group: jnp.zeros((1, *SHAPES[group])) for group in groups}
-    return model, {"params": {}, **jax.jit(model.init)(jax.random.key(seed), first, ())}
+    return model, drawn_by_numpy(lambda: model.init(jax.random.key(0), first_of(model), ()))
+
+
+def first_of(model):
+    return {group: jnp.zeros((1, *SHAPES[group])) for group in model.obs_groups}
 
 
 def observe(seed=1, *leading):
-    keys = jax.random.split(jax.random.key(seed), len(SHAPES))
-    return {name: jax.random.normal(key, (*leading, *SHAPES[name])) for name, key in zip(SHAPES, keys, strict=True)}
+    generator = np.random.default_rng(seed)
+    return {name: jnp.asarray(generator.normal(size=(*leading, *s)), jnp.float32) for name, s in SHAPES.items()}
+
+
+def applied(model, variables, *args, **options):
+    return jax.jit(lambda variables, *args: model.apply(variables, *args, **options))(variables, *args)
 
 
 # --- what it computes -------------------------------------------------------------------------------------------------
@@ -40,14 +48,14 @@ def test_vectors_come_before_images_and_pixels_in_the_order_channel_height_width
     layer = variables["params"]["cnns"]["camera"]["layer_0"]
     layer |= {"kernel": jnp.reshape(jnp.eye(2), (1, 1, 2, 2)), "bias": jnp.array([0.0, 10.0])}
     observations = observe(1, N)
-    latent, _ = model.apply(variables, observations, (), method="latent")
+    latent, _ = applied(model, variables, observations, (), method="latent")
     pixels = observations["camera"] + jnp.array([0.0, 10.0])[:, None, None]
     np.testing.assert_array_equal(latent, jnp.concatenate([observations["policy"], jnp.reshape(pixels, (N, -1))], 1))
 
 
 def test_images_alone_are_enough():
     model, variables = make("camera")
-    assert model.apply(variables, observe(1, N), (), method="mode")[0].shape == (N, 2)
+    assert applied(model, variables, observe(1, N), (), method="mode")[0].shape == (N, 2)
 
 
 def test_each_group_has_the_encoder_that_is_meant_for_it():
@@ -55,12 +63,13 @@ def test_each_group_has_the_encoder_that_is_meant_for_it():
     shapes = jax.tree.map(jnp.shape, variables["params"]["cnns"])
     assert shapes["depth"]["layer_0"]["kernel"] == (2, 2, 1, 4)
     assert shapes["camera"]["layer_0"]["kernel"] == (3, 3, 2, 3)
-    latent, _ = model.apply(variables, observe(1, N), (), method="latent")
+    latent, _ = applied(model, variables, observe(1, N), (), method="latent")
     assert latent.shape == (N, 3 * 3 * 6 + 4 * 5 * 6)
 
 
 def test_kernels_start_as_pytorch_draws_them():
-    _, variables = make("camera", cnn_cfg=CNNConfig((200,), 3))
+    model, _ = make("camera", cnn_cfg=CNNConfig((200,), 3))
+    variables = jax.jit(model.init)(jax.random.key(0), first_of(model), ())
     layer = variables["params"]["cnns"]["camera"]["layer_0"]
     bound = 1 / np.sqrt(3 * 3 * 2)
     for array in layer.values():
@@ -93,11 +102,11 @@ def test_training_normalises_by_the_batch_and_play_by_the_running_moments(normal
     model, variables, step, _ = normalized
     observations = observe(3, N)
     (trained, _), moved = step(variables, observations)
-    played, _ = model.apply(variables, observations, ())
+    played, _ = applied(model, variables, observations, ())
     assert np.max(np.abs(trained - played)) > 1e-3
     for _ in range(200):
         _, moved = step({**variables, **moved}, observations)
-    later, _ = model.apply({**variables, **moved}, observations, ())
+    later, _ = applied(model, {**variables, **moved}, observations, ())
     # The running variance is the unbiased one.
     np.testing.assert_allclose(later, trained, rtol=0.05, atol=0.02)
 
@@ -105,16 +114,16 @@ def test_training_normalises_by_the_batch_and_play_by_the_running_moments(normal
 def test_a_batch_alone_does_not_see_its_neighbours_at_play(normalized):
     model, variables, _, _ = normalized
     observations = observe(4, N)
-    together, _ = model.apply(variables, observations, (), method="mode")
-    alone, _ = model.apply(variables, {name: x[:1] for name, x in observations.items()}, (), method="mode")
+    together, _ = applied(model, variables, observations, (), method="mode")
+    alone, _ = applied(model, variables, {name: x[:1] for name, x in observations.items()}, (), method="mode")
     np.testing.assert_allclose(together[:1], alone, rtol=1e-5, atol=1e-6)
 
 
 def test_unrolls_at_play_too(normalized):
     model, variables, _, _ = normalized
     observations, dones = observe(5, T, N), jnp.zeros((T, N), bool)
-    outputs = model.apply(variables, observations, (), dones, method="unroll")
-    last, _ = model.apply(variables, {name: x[-1] for name, x in observations.items()}, ())
+    outputs = applied(model, variables, observations, (), dones, method="unroll")
+    last, _ = applied(model, variables, {name: x[-1] for name, x in observations.items()}, ())
     np.testing.assert_allclose(outputs[-1], last, rtol=1e-5, atol=1e-6)
 
 
@@ -230,7 +239,7 @@ def sharing(**changes):
 
 
 def test_shared_encoders_stand_in_the_state_once():
-    params = sharing().init(jax.random.key(0)).params
+    params = jax.eval_shape(sharing().init, jax.random.key(0)).params
     assert set(params["actor"]) == {"cnns", "mlp", "distribution"}
     assert set(params["critic"]) == {"mlp"}
 
@@ -279,7 +288,7 @@ def test_running_moments_are_the_same_on_all_devices():
     cfg["obs_groups"] = {"actor": ["camera"], "critic": ["policy"]}
     cfg["actor"] = {**cfg["actor"], "cnn_cfg": {"output_channels": [3], "kernel_size": 3, "norm": "batch"}}
     ppo = PPO.build(RunnerConfig.from_dict(cfg), Spec(SHAPES, 2, N), axis_name="devices")
-    state = ppo.init(jax.random.key(0))
+    state = jax.jit(ppo.init)(jax.random.key(0))
     batch = Batch(
         observations=observe(1, 2, 1, N),
         actions=jnp.zeros((2, 1, N, 2)),
@@ -291,8 +300,6 @@ def test_running_moments_are_the_same_on_all_devices():
     moments = learned.statistics["actor"]["batch_statistics"]["cnns"]["camera"]["layer_1"]["mean"]
     assert np.all(moments[0] != 0)
     np.testing.assert_array_equal(moments[0], moments[1])
-    alone = jax.vmap(lambda x: ppo.actor.apply(variables_of(state, "actor"), x, (), mutable=TRAINING)[1])
-    each = alone({"camera": batch.observations["camera"][:, 0]})["batch_statistics"]["cnns"]["camera"]["layer_1"][
-        "mean"
-    ]
-    np.testing.assert_allclose(moments[0], jnp.mean(each, 0), rtol=1e-5)
+    alone = jax.jit(jax.vmap(lambda x: ppo.actor.apply(variables_of(state, "actor"), x, (), mutable=TRAINING)[1]))
+    each = alone({"camera": batch.observations["camera"][:, 0]})["batch_statistics"]
+    np.testing.assert_allclose(moments[0], jnp.mean(each["cnns"]["camera"]["layer_1"]["mean"], 0), rtol=1e-5)

@@ -10,6 +10,7 @@ from rsl_jax.config import RunnerConfig
 from rsl_jax.models import RNNModel, build_model
 from rsl_jax.ops import reset_carry
 from rsl_jax.types import Spec
+from tests.helpers import drawn_by_numpy
 
 T, N = 5, 3
 SHAPES = {"policy": (4,), "command": (2,)}
@@ -27,8 +28,12 @@ def make(kind: str, layers: int, **kwargs):
         rnn_num_layers=layers,
         **kwargs,
     )
+    return model, drawn_by_numpy(lambda: init(model))
+
+
+def init(model):
     first = {group: jnp.zeros((1, *shape)) for group, shape in SHAPES.items()}
-    return model, jax.jit(model.init)(jax.random.key(0), first, model.initial_carry(1))
+    return model.init(jax.random.key(0), first, model.initial_carry(1))
 
 
 @pytest.fixture(scope="module", params=[("gru", 1), ("lstm", 2)], ids="{0[0]}-{0[1]}".format)
@@ -38,8 +43,8 @@ def built(request):
 
 @pytest.fixture(scope="module")
 def observations():
-    keys = jax.random.split(jax.random.key(1), len(SHAPES))
-    return {g: jax.random.normal(key, (T, N, *s)) for key, (g, s) in zip(keys, SHAPES.items(), strict=True)}
+    generator = np.random.default_rng(1)
+    return {g: jnp.asarray(generator.normal(size=(T, N, *s)), jnp.float32) for g, s in SHAPES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +53,8 @@ def dones():
 
 
 def carry_of(model, seed=2):
-    leaves, structure = jax.tree.flatten(model.initial_carry(N))
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    return jax.tree.unflatten(structure, [jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)])
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: jnp.asarray(generator.normal(size=x.shape), x.dtype), model.initial_carry(N))
 
 
 def unroll(model, variables, observations, carry, dones):
@@ -89,11 +93,13 @@ def test_looking_ahead_advances_nothing(built, observations, dones):
     """At the true next observation, with the memory after the step and before any reset."""
     model, variables = built
     following = jax.tree.map(lambda x: x[::-1] + 1.0, observations)
-    ahead = model.apply(variables, observations, following, carry_of(model), dones, method="unroll_ahead")
+    look = jax.jit(lambda *args: model.apply(variables, *args, method="unroll_ahead"))
+    step = jax.jit(lambda *args: model.apply(variables, *args))
+    ahead = look(observations, following, carry_of(model), dones)
     carry = carry_of(model)
     for t in range(T):
-        _, carry = model.apply(variables, at(observations, t), carry)
-        np.testing.assert_allclose(ahead[t], model.apply(variables, at(following, t), carry)[0], rtol=1e-5, atol=1e-6)
+        _, carry = step(at(observations, t), carry)
+        np.testing.assert_allclose(ahead[t], step(at(following, t), carry)[0], rtol=1e-5, atol=1e-6)
         carry = reset_carry(carry, dones[t])
 
 
@@ -110,7 +116,8 @@ def test_gradients_through_time_stop_at_the_end_of_an_episode(built, observation
 
 
 def test_parameters_start_as_pytorch_draws_them(built):
-    model, variables = built
+    model, _ = built
+    variables = jax.jit(lambda: init(model))()
     bound = 1 / np.sqrt(7)
     for leaf in jax.tree.leaves(variables["params"]["rnn"]):
         assert np.max(np.abs(leaf)) <= bound
