@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 _LARGEST_CONSTANT = 1 << 20
-"""Constants beyond this many numbers are left to be computed when the network is loaded."""
+"""What grows beyond this many numbers is left to be computed when the network is loaded."""
 
 _NOT_CONSTANT = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
@@ -54,7 +54,8 @@ def _evaluate(
     except Exception:  # whatever the reference evaluator does not know, the runtime does
         return None
     arrays = [np.asarray(value) for value in values]
-    if any(array.size > _LARGEST_CONSTANT for array in arrays):
+    largest = max(_LARGEST_CONSTANT, sum(constants[name].size for name in node.input))
+    if any(array.size > largest for array in arrays):
         return None
     return dict(zip(node.output, arrays, strict=True))
 

@@ -50,6 +50,17 @@ def test_constants_are_folded_and_unused_ones_go():
     assert [tensor.name for tensor in model.graph.initializer] == ["scale"]
 
 
+def test_large_constants_are_reordered_but_not_made():
+    product = helper.make_node("MatMul", ["x", "wide"], ["y"])
+    transposed = helper.make_node("Transpose", ["large"], ["wide"])
+    assert simplified(model_of([transposed, product], large=np.ones((1 << 19, 4), np.float32))) == ["MatMul"]
+    made = helper.make_node("Expand", ["small", "shape"], ["wide"])
+    assert simplified(model_of([made, product], small=np.float32(1), shape=np.array([4, 1 << 19]))) == [
+        "Expand",
+        "MatMul",
+    ]
+
+
 def test_constant_output_stays_an_output():
     assert simplified(model_of([helper.make_node("Sqrt", ["var"], ["y"])], var=np.float32([[4]]))) == ["Sqrt"]
 
