@@ -151,7 +151,7 @@ def test_curiosity_draws_its_picture(tmp_path, monkeypatch):
 def test_symmetry_finds_its_mirror_right_and_draws_its_picture(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = {
-        "NUM_ITERATIONS = 200": "NUM_ITERATIONS = 9",
+        "NUM_ITERATIONS = 150": "NUM_ITERATIONS = 9",
         "NUM_SEEDS = 5": "NUM_SEEDS = 2",
         '"playground/CartpoleSwingup", num_envs=256, config_overrides={"action_repeat": 4}': (
             '"gymnax/Pendulum-v1", num_envs=4'
