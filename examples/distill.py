@@ -1,7 +1,7 @@
-"""A teacher that sees everything, and students that see what a robot would: joint angles without speeds, or pixels.
+"""Teachers that see everything, and students that see what a robot would: positions without speeds, or pixels.
 
-``python examples/distill.py`` in the root of the repository trains teachers and students and draws a picture;
-``python examples/distill.py pendulum`` or ``cheetah`` does one task alone.
+``python examples/distill.py`` in the root of the repository trains teachers and students and draws the picture (half an
+hour on one core); ``python examples/distill.py pendulum`` or ``cheetah`` does one task alone.
 """
 
 import sys
@@ -25,49 +25,78 @@ LOGS, PICTURE = Path("logs/distill"), Path("docs/images/distillation.png")
 
 
 def pendulum(num_envs, *, filmed=False):
-    """A pole that a weak motor swings up: its angle is measured, its speed is privileged."""
+    """A pole that a weak motor swings up: its direction is measured, its speed is privileged."""
     env = rsl_jax.make_env("playground/PendulumSwingup", num_envs=num_envs, config_overrides={"action_repeat": 4})
-    groups = {"privileged": "policy", "measured": ("policy", [0, 1])}
-    if filmed:
-        env, groups = vectorize(WithCamera(env.single_env, draw, frames=2), num_envs), {**groups, "camera": "camera"}
+    return shown(env, draw_pendulum if filmed else None, num_positions=2)
+
+
+def cheetah(num_envs, *, filmed=False):
+    """A running robot: height, pitch and six joints are measured, nine speeds are privileged."""
+    env = rsl_jax.make_env("brax/halfcheetah", num_envs=num_envs)
+    return shown(env, draw_cheetah if filmed else None, num_positions=8)
+
+
+def shown(env, draw, *, num_positions):
+    """What the teacher sees, what sensors of positions measure and, where there is something to draw, three frames."""
+    groups = {"privileged": "policy", "measured": ("policy", list(range(num_positions)))}
+    if draw is not None:
+        env, groups["camera"] = vectorize(WithCamera(env.single_env, draw, frames=3), env.num_envs), "camera"
     return regroup(env, groups)
 
 
-def draw(state):
-    """What a camera sees of the pole, ``[1, 20, 20]``."""
+def draw_pendulum(state):
+    """What a camera sees of the pole, ``[1, 32, 32]``."""
     angle = state.data.qpos[0]
     tip = jnp.stack([jnp.sin(angle), jnp.cos(angle)])
-    return draw_segments(jnp.zeros((1, 2)), tip[None], size=(20, 20), radius=0.15)
+    return draw_segments(jnp.zeros((1, 2)), tip[None], size=(32, 32), radius=0.15)
 
 
-def cheetah(num_envs):
-    """A running robot: eight positions are measured, nine speeds are privileged."""
-    env = rsl_jax.make_env("brax/halfcheetah", num_envs=num_envs)
-    return regroup(env, {"privileged": "policy", "measured": ("policy", list(range(8)))})
+LIMBS = (  # of the cheetah: the link, and from where to where (x, z) it reaches in its own frame
+    (0, (-0.5, 0.0), (0.5, 0.0)),
+    (0, (0.5, 0.0), (0.7, 0.2)),
+    (1, (0.0, 0.0), (0.16, -0.25)),
+    (2, (0.0, 0.0), (-0.28, -0.14)),
+    (3, (0.0, 0.0), (0.06, -0.19)),
+    (4, (0.0, 0.0), (-0.14, -0.24)),
+    (5, (0.0, 0.0), (0.13, -0.18)),
+    (6, (0.0, 0.0), (0.09, -0.14)),
+)
+
+
+def draw_cheetah(state):
+    """What a camera that runs along sees from aside, ``[1, 32, 40]``."""
+    links, (link, *ends) = state.pipeline_state.x, (np.array(column) for column in zip(*LIMBS, strict=True))
+    w, y = links.rot[link, 0], links.rot[link, 2]  # everything turns about the y axis
+    cos, sin = w**2 - y**2, 2 * w * y
+    camera = jnp.stack([links.pos[0, 0], 0.6])
+
+    def place(points):
+        x, z = points.T
+        return links.pos[link, ::2] + jnp.stack([cos * x + sin * z, cos * z - sin * x], -1) - camera
+
+    return draw_segments(*map(place, ends), size=(32, 40), radius=0.06, extent=0.8)
 
 
 # --- who learns -------------------------------------------------------------------------------------------------------
 
 NOISE = {"class_name": "GaussianDistribution", "init_std": 0.1}
-GRU = {
-    "class_name": "RNNModel",
-    "rnn_type": "gru",
-    "rnn_hidden_dim": 64,
-    "hidden_dims": [64],
-    "obs_normalization": True,
-    "distribution_cfg": NOISE,
-}
-CNN = {
-    "class_name": "CNNModel",
-    "hidden_dims": [64],
-    "cnn_cfg": {"output_channels": [8, 16], "kernel_size": [5, 3], "stride": 2, "padding": "zeros"},
-    "distribution_cfg": NOISE,
-}
 
 
 def mlp(*hidden_dims, **changes):
     """A feed-forward model."""
     return {"class_name": "MLPModel", "hidden_dims": list(hidden_dims), "obs_normalization": True, **changes}
+
+
+def gru(size):
+    """A model that remembers."""
+    recurrent = {"class_name": "RNNModel", "rnn_type": "gru", "rnn_hidden_dim": size}
+    return mlp(64, distribution_cfg=NOISE, **recurrent)
+
+
+def cnn(size):
+    """A model that looks at images."""
+    encoder = {"output_channels": [16, 32, 32], "kernel_size": [5, 3, 3], "stride": 2, "padding": "zeros"}
+    return {"class_name": "CNNModel", "hidden_dims": [size], "distribution_cfg": NOISE, "cnn_cfg": encoder}
 
 
 TASKS = {
@@ -77,22 +106,25 @@ TASKS = {
         "network": mlp(64, 64),
         "ppo": {"gamma": 0.97, "entropy_coef": 0.005},
         "iterations": 500,
-        "students": {
-            "GRU, angle alone": (GRU, "measured", 250),
-            "CNN, two frames of 20x20": (CNN, "camera", 200),
-            "MLP, angle alone": (mlp(64, 64, distribution_cfg=NOISE), "measured", 250),
+        "students": {  # model, what it sees, iterations
+            "GRU, direction": (gru(64), "measured", 250),
+            "CNN, pixels": (cnn(64), "camera", 80),
+            "MLP, direction": (mlp(64, 64, distribution_cfg=NOISE), "measured", 250),
         },
+        "scenes": slice(0, 60, 5),
     },
     "cheetah": {
         "title": "halfcheetah (Brax)",
         "env": cheetah,
         "network": mlp(128, 128),
         "ppo": {"gamma": 0.97, "entropy_coef": 0.0},
-        "iterations": 150,
+        "iterations": 200,
         "students": {
-            "GRU, positions alone": ({**GRU, "rnn_hidden_dim": 128}, "measured", 150),
-            "MLP, positions alone": (mlp(128, 128, distribution_cfg=NOISE), "measured", 150),
+            "GRU, positions": (gru(128), "measured", 120),
+            "CNN, pixels": (cnn(128), "camera", 120),
+            "MLP, positions": (mlp(128, 128, distribution_cfg=NOISE), "measured", 120),
         },
+        "scenes": slice(100, 124, 2),
     },
 }
 
@@ -110,11 +142,11 @@ def train_teacher(name):
     }
     runner = OnPolicyRunner(task["env"](256), config, log_dir)
     runner.learn(task["iterations"], init_at_random_ep_len=True)
-    return log_dir / f"model_{task['iterations'] - 1}", mean_return(runner)
+    return log_dir / f"model_{task['iterations'] - 1}", play(runner)[0]
 
 
 def distill(name, student, teacher):
-    """Let a student learn from a checkpoint of PPO; gives its mean return over the iterations, and in the end."""
+    """Let a student learn from a checkpoint of PPO; gives its mean returns meanwhile and in the end, and a film."""
     task = TASKS[name]
     model, group, iterations = task["students"][student]
     config = {
@@ -131,16 +163,17 @@ def distill(name, student, teacher):
         "student": model,
         "teacher": task["network"],
     }
-    env = task["env"](128, filmed=True) if group == "camera" else task["env"](256)
-    log_dir = LOGS / name / student.replace(" ", "_")
+    env = task["env"](128, filmed=True) if group == "camera" else task["env"](128)
+    log_dir = LOGS / name / student.replace(", ", "_")
     runner = DistillationRunner(env, config, log_dir)
     runner.load(teacher)
     runner.learn(iterations, init_at_random_ep_len=True)
-    return read_scalars(log_dir)["Train/mean_reward"].values, mean_return(runner)
+    earned, seen = play(runner)
+    return read_scalars(log_dir)["Train/mean_reward"].values, earned, seen.get("camera")
 
 
-def mean_return(runner, seed=1):
-    """What a policy earns without noise, in one whole episode of each environment."""
+def play(runner, seed=1):
+    """One episode of each environment without noise: the mean return, and what the first robot sees ``[T, ...]``."""
     env, algorithm, state = runner.env, runner.algorithm, runner.state
 
     def step(current, _):
@@ -149,16 +182,22 @@ def mean_return(runner, seed=1):
         env_state, timestep = env.step(env_state, actions)
         earned = earned + alive * timestep.rewards
         carry = reset_carry(carry, timestep.dones)
-        return (env_state, timestep.observations, carry, alive & ~timestep.dones, earned), None
+        seen = jax.tree.map(lambda x: x[0], observations)
+        return (env_state, timestep.observations, carry, alive & ~timestep.dones, earned), seen
 
     @jax.jit
-    def play(key):
+    def episodes(key):
         env_state, observations = env.reset(key)
         alive, earned = jnp.ones(env.num_envs, bool), jnp.zeros(env.num_envs)
         start = (env_state, observations, algorithm.initial_carry(env.num_envs), alive, earned)
-        return jax.lax.scan(step, start, None, env.max_episode_length)[0][-1]
+        (*_, earned), seen = jax.lax.scan(step, start, None, env.max_episode_length)
+        return jnp.mean(earned), seen
 
-    return float(np.mean(play(jax.random.key(seed))))
+    earned, seen = episodes(jax.random.key(seed))
+    return float(earned), seen
+
+
+# --- the picture ------------------------------------------------------------------------------------------------------
 
 
 def run(name):
@@ -166,29 +205,40 @@ def run(name):
     checkpoint, teacher = train_teacher(name)
     results = {student: distill(name, student, checkpoint) for student in TASKS[name]["students"]}
     print(f"{name}: the teacher earns {teacher:.0f}")
-    for student, (_, earned) in results.items():
+    for student, (_, earned, _) in results.items():
         print(f"  {student:30s} {earned:6.0f}, {100 * earned / teacher:.0f} %")
     return teacher, results
 
 
-def plot(axes, name, teacher, results):
-    """Returns of the students while they learn, and what the teacher earns."""
-    for student, (curve, earned) in results.items():
-        axes.plot(np.arange(1, len(curve) + 1), curve, label=f"{student}: {100 * earned / teacher:.0f} %")
-    axes.axhline(teacher, color="black", linewidth=1, label="teacher")
-    axes.axhline(0.9 * teacher, color="0.5", linewidth=1, linestyle=":", label="90 % of it")
-    axes.set(title=TASKS[name]["title"], xlabel="iterations of 24 steps in 256 environments (128 if filmed)")
-    axes.set_ylim(min(0, axes.get_ylim()[0]))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+def plot(curves, strip, name, teacher, results):
+    """Returns of the students while they learn and what the teacher earns; below it, what the camera shows."""
+    strip.axis("off")
+    for student, (returns, earned, film) in results.items():
+        curves.plot(np.arange(1, len(returns) + 1), returns, label=f"{student}: {100 * earned / teacher:.0f} %")
+        if film is not None:
+            scenes = np.asarray(film)[TASKS[name]["scenes"], -1]
+            strip.imshow(np.hstack([np.pad(scene, 1, constant_values=0.5) for scene in scenes]), cmap="gray")
+            strip.set_title(f"what the student sees: {student}", fontsize="medium")
+    curves.axhline(teacher, color="black", linewidth=1, label="teacher")
+    curves.axhline(0.9 * teacher, color="0.5", linewidth=1, linestyle=":", label="90 % of it")
+    curves.set(title=TASKS[name]["title"], xlabel="iterations of 24 steps in 128 environments")
+    curves.set_ylim(min(0, curves.get_ylim()[0]))
+    curves.grid(alpha=0.3)
+    curves.legend(frameon=False, fontsize=9, loc="lower right")
 
 
-if __name__ == "__main__":
-    names = sys.argv[1:] or list(TASKS)
-    figure, panels = plt.subplots(1, len(names), figsize=(5.5 * len(names), 4), squeeze=False, layout="constrained")
-    for axes, name in zip(panels[0], names, strict=True):
-        plot(axes, name, *run(name))
-    panels[0, 0].set_ylabel("mean return of the last 100 episodes")
+def main(names):
+    """Do some of the tasks and draw the picture."""
+    outcomes = {name: run(name) for name in names}
+    size = {"figsize": (5.5 * len(names), 4.6), "height_ratios": [7, 1]}
+    figure, axes = plt.subplots(2, len(names), squeeze=False, layout="constrained", **size)
+    for (curves, strip), (name, outcome) in zip(axes.T, outcomes.items(), strict=True):
+        plot(curves, strip, name, *outcome)
+    axes[0, 0].set_ylabel("mean return of the last 100 episodes")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=110)
     print(f"picture: {PICTURE}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(TASKS))

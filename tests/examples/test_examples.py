@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from rsl_jax.env import vectorize
-from tests.environments import HalfSeen
+from rsl_jax.env import draw_segments, vectorize
+from tests.environments import PointMass
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -187,21 +187,27 @@ def test_the_page_on_parts_of_ones_own_tells_the_truth():
 def test_distill_runs_from_a_teacher_to_a_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     example = run("distill.py", {})
-    gru = {**example["GRU"], "rnn_hidden_dim": 4, "hidden_dims": [4]}
-    task = {
+
+    class Limited(PointMass):
+        max_episode_length = 20
+
+    def point(num_envs, *, filmed=False):
+        return example["shown"](vectorize(Limited(), 4), draw if filmed else None, num_positions=1)
+
+    def draw(state):
+        return draw_segments(state[None], state[None], size=(8, 8), radius=0.5)
+
+    encoder = {"output_channels": [2], "kernel_size": 3, "stride": 2}
+    example["TASKS"]["point"] = {
         "title": "a point mass",
-        "env": lambda num_envs: vectorize(HalfSeen(), 4, max_episode_length=20),
+        "env": point,
         "network": example["mlp"](8),
         "ppo": {},
         "iterations": 2,
-        "students": {"GRU": (gru, "policy", 2)},
+        "students": {"CNN, pixels": ({**example["cnn"](8), "cnn_cfg": encoder}, "camera", 2)},
+        "scenes": slice(0, 20, 5),
     }
-    example["TASKS"]["point"] = task
-    teacher, results = example["run"]("point")
-    curve, earned = results["GRU"]
-    assert np.isfinite([teacher, earned, *curve]).all()
     with matplotlib.rc_context({"backend": "agg"}):
-        figure, axes = matplotlib.pyplot.subplots()
-        example["plot"](axes, "point", teacher, results)
-        assert len(axes.lines) == 3
-        matplotlib.pyplot.close(figure)
+        example["main"](["point"])
+    assert (tmp_path / example["PICTURE"]).stat().st_size > 0
+    assert {path.name for path in (tmp_path / "logs/distill/point").iterdir()} == {"teacher", "CNN_pixels"}
