@@ -107,9 +107,9 @@ TASKS = {
         "ppo": {"gamma": 0.97, "entropy_coef": 0.005},
         "iterations": 500,
         "students": {  # model, what it sees, iterations
-            "GRU, direction": (gru(64), "measured", 250),
+            "GRU, direction": (gru(64), "measured", 400),
             "CNN, pixels": (cnn(64), "camera", 80),
-            "MLP, direction": (mlp(64, 64, distribution_cfg=NOISE), "measured", 250),
+            "MLP, direction": (mlp(64, 64, distribution_cfg=NOISE), "measured", 400),
         },
         "scenes": slice(0, 60, 5),
     },
@@ -224,7 +224,7 @@ def plot(curves, strip, name, teacher, results):
     curves.set(title=TASKS[name]["title"], xlabel="iterations of 24 steps in 128 environments")
     curves.set_ylim(min(0, curves.get_ylim()[0]))
     curves.grid(alpha=0.3)
-    curves.legend(frameon=False, fontsize=9, loc="lower right")
+    curves.legend(frameon=False, fontsize=9, loc="best")
 
 
 def main(names):
