@@ -1,7 +1,7 @@
 """Teachers that see everything, and students that see what a robot would: positions without speeds, or pixels.
 
-``python examples/distill.py`` in the root of the repository trains teachers and students and draws the picture (half an
-hour on one core); ``python examples/distill.py pendulum`` or ``cheetah`` does one task alone.
+``python examples/distill.py`` in the root of the repository trains teachers and students and draws the picture (20
+minutes of one core); ``python examples/distill.py pendulum`` or ``cheetah`` does one task alone.
 """
 
 import sys
