@@ -119,15 +119,17 @@ def test_discrete_draws_its_picture(tmp_path, monkeypatch):
 
 def test_memory_draws_its_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # A simulator takes minutes to compile; what the script does is the same on another pendulum.
-    playground = '"playground/PendulumSwingup", num_envs=128, config_overrides={"action_repeat": 4}'
+    # A simulator takes minutes to compile; what the script does is the same on a pendulum.
+    playground = '"playground/CartpoleSwingup", num_envs=256, config_overrides={"action_repeat": 4}'
     with matplotlib.rc_context({"backend": "agg"}):
         result = run(
             "memory.py",
             {
                 playground: '"gymnax/Pendulum-v1", num_envs=4',
                 "NUM_ITERATIONS, NUM_SEEDS = 300, 3": "NUM_ITERATIONS, NUM_SEEDS = 7, 2",
-                '    "LSTM": {**RECURRENT, "rnn_type": "lstm"},\n': "",  # as the GRU
+                '    "LSTM": ("positions", {**RECURRENT, "rnn_type": "lstm"}),\n': "",  # as the GRU
+                '    "MLP that sees velocities": ("everything", FEED_FORWARD),\n': "",  # as the MLP
+                "    ylim=(0, 1000),\n": "",  # the returns of this pendulum are negative
             },
         )
     assert {name: curve.shape for name, curve in result["curves"].items()} == {"GRU": (2, 7), "MLP": (2, 7)}
