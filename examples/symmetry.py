@@ -72,6 +72,12 @@ def first_above(level, curve):
     return round(steps[curve > level][0] / 1000) if (curve > level).any() else "never"
 
 
+def when_learned(level, curves, errors):
+    """The mean mirror error of the ten iterations after a return is above a level, of the seeds that get there."""
+    starts = [(np.argmax(curve > level), seed) for seed, curve in enumerate(curves) if (curve > level).any()]
+    return np.mean([errors[seed, start : start + 10].mean() for start, seed in starts]) if starts else np.nan
+
+
 warnings.filterwarnings("ignore", "symmetry_cfg switches on neither")  # as is meant here
 keys = jax.random.split(jax.random.key(3), NUM_SEEDS)
 returns, errors = {}, {}
@@ -82,6 +88,7 @@ for name, cfg in SETTINGS.items():
     print(f"{name} ({time.perf_counter() - start:.0f} s):")
     for level in LEARNED:
         print(f"  thousand steps to {level:.0f}: {[first_above(level, curve) for curve in returns[name]]}")
+        print(f"    mirror error from then on: {when_learned(level, returns[name], errors[name]):.5f}")
     print(f"  final returns: {returns[name][:, -20:].mean(1).round()}")
     print(
         f"  mirror error: {last.mean():.5f} (its root {np.sqrt(last.mean()):.4f}), by seed {last.round(5)}", flush=True
