@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 import tyro
-from reporting import comparison, show_table, write_json
+from reporting import comparison, show_table, speedup_text, write_json
 from rsl_rl import models as reference
 from tensordict import TensorDict
 from update_speed import in_turns
@@ -90,14 +90,10 @@ def reference_file(size: Size) -> bytes:
         observations, {"actor": ["policy"]}, "actor", NUM_ACTIONS, distribution_cfg=cfg, **size.arguments()
     )
     exportable = model.as_onnx(verbose=False).eval()
-    inputs = [_rows(x, size.batch, 1 if x.dim() == 3 else 0) for x in exportable.get_dummy_inputs()]
+    inputs = [torch.cat([x] * size.batch, 1 if x.dim() == 3 else 0) for x in exportable.get_dummy_inputs()]
     names = {"input_names": exportable.input_names, "output_names": exportable.output_names}
     program = torch.onnx.export(exportable, tuple(inputs), opset_version=18, verbose=False, **names)
     return program.model_proto.SerializeToString()
-
-
-def _rows(x: torch.Tensor, batch: int, axis: int) -> torch.Tensor:
-    return torch.cat([x] * batch, axis)
 
 
 def steps(size: Size, file: bytes, repetitions: int) -> Callable[[], None]:
@@ -131,8 +127,7 @@ def row(result: dict[str, Any]) -> tuple[str, ...]:
     size, medians = Size(**result["size"]), result["median_seconds"]
     name = f"{size.kind} {size.hidden} x {size.layers}" if size.layers else size.kind
     microseconds = [f"{1e6 * medians[name]:.1f} µs" for name in ("rsl_rl", "decomposed", "rsl_jax")]
-    disturbed = ", DISTURBED" if result["disturbed"] else ""
-    return (name, *microseconds, f"{result['over_decomposed']:.2f}", f"{result['speedup']:.2f}{disturbed}")
+    return (name, *microseconds, f"{result['over_decomposed']:.2f}", speedup_text(result))
 
 
 def main(batch: int = 1, rounds: int = 300, repetitions: int = 50, write: bool = True) -> None:

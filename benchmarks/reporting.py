@@ -62,9 +62,10 @@ def comparison(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     }
 
 
-def speedup_text(result: Mapping[str, Any], aim: float) -> str:
-    """The speed-up of a :func:`comparison` beside its aim."""
-    return f"{result['speedup']:.2f} (aim {aim})" + (", DISTURBED" if result["disturbed"] else "")
+def speedup_text(result: Mapping[str, Any], aim: float | None = None) -> str:
+    """The speed-up of a :func:`comparison`, beside its aim if there is one."""
+    beside = "" if aim is None else f" (aim {aim})"
+    return f"{result['speedup']:.2f}{beside}" + (", DISTURBED" if result["disturbed"] else "")
 
 
 def write_json(name: str, result: dict[str, Any]) -> Path:

@@ -5,36 +5,29 @@ Run it in the root of the repository: ``python examples/discrete.py``.
 
 # %% Games, and a return to compare with
 import time
-from importlib import resources
 from pathlib import Path
 
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-import yaml
 
 import rsl_jax
+from rsl_jax.cli.settings import preset_for
 from rsl_jax.training import make_train
 
 GAMES = {"CartPole-v1": ("solved", 475), "Breakout-MinAtar": ("random", 0.4)}
 NUM_SEEDS = 3
 PICTURE = Path("docs/images/discrete.png")
 
-
-def preset(game):
-    """What ``rsl-jax train gymnax/GAME`` trains with."""
-    return yaml.safe_load((resources.files(rsl_jax) / "presets" / f"gymnax-{game}.yaml").read_text())
-
-
 # %% All seeds of a game in one program
 curves = {}
 for game in GAMES:
-    settings, start = preset(game), time.perf_counter()
-    env = rsl_jax.make_env(settings["env"], num_envs=settings["num_envs"], **settings.get("env_kwargs", {}))
-    train = make_train(env, settings["runner"], settings["iterations"])
+    settings, start = preset_for(f"gymnax/{game}"), time.perf_counter()
+    env = rsl_jax.make_env(settings.env, num_envs=settings.num_envs, **settings.env_kwargs)
+    train = make_train(env, settings.runner, settings.iterations)
     _, metrics = jax.block_until_ready(jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), NUM_SEEDS)))
     rewards = np.asarray(metrics["Train/mean_reward"])
-    curves[game] = np.arange(1, rewards.shape[1] + 1) * env.num_envs * settings["runner"]["num_steps_per_env"], rewards
+    curves[game] = np.arange(1, rewards.shape[1] + 1) * env.num_envs * settings.runner.num_steps_per_env, rewards
     print(f"{game}: mean returns {np.round(rewards[:, -1], 1)} in the end, {time.perf_counter() - start:.0f} s")
 
 # %% Plot every seed

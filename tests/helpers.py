@@ -1,10 +1,13 @@
 """What tests of training share."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.config import RunnerConfig
+from rsl_jax.types import Rollout
 
 
 def small_config(**algorithm):
@@ -39,6 +42,29 @@ def assert_trees_equal(a, b):
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
             x, y = jax.random.key_data(x), jax.random.key_data(y)
         np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
+
+
+def halves_of(rollout):
+    """What each of two devices has of a rollout: leaves with an axis of size 2 in front."""
+    around = ("carry", "last_carry", "last_observations")  # have no axis of steps before that of environments
+    return Rollout(
+        **{
+            field.name: jax.tree.map(
+                lambda x, axis=int(field.name not in around): jnp.stack(jnp.split(x, 2, axis)),
+                getattr(rollout, field.name),
+            )
+            for field in dataclasses.fields(rollout)
+        }
+    )
+
+
+def assert_same_on_all_devices(tree):
+    """Bit for bit, of leaves that are there as a whole on each of several devices."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        first, *others = (np.asarray(shard.data) for shard in leaf.addressable_shards)
+        assert others
+        for other in others:
+            np.testing.assert_array_equal(first, other, err_msg=jax.tree_util.keystr(path))
 
 
 def drawn_by_numpy(init, seed=0):

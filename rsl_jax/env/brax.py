@@ -103,10 +103,9 @@ class BraxSingleEnv:
         """Picture of a state, uint8 ``[H, W, 3]``."""
         if self._camera is None:
             self._camera = MujocoCamera(self.env.mj_model if hasattr(self.env, "mj_model") else self.env.sys.mj_model)
-        if hasattr(state, "pipeline_state"):
-            return self._camera.draw(qpos=state.pipeline_state.q, qvel=state.pipeline_state.qd)
-        names = ("qpos", "qvel", "mocap_pos", "mocap_quat", "xfrc_applied")
-        return self._camera.draw(**{name: getattr(state.data, name) for name in names})
+        qpos, qvel = self.coordinates(state)
+        names = () if hasattr(state, "pipeline_state") else ("mocap_pos", "mocap_quat", "xfrc_applied")
+        return self._camera.draw(qpos=qpos, qvel=qvel, **{name: getattr(state.data, name) for name in names})
 
     def coordinates(self, state: Any) -> tuple[Array, Array]:
         """Joint positions and speeds, which the rest of the simulator's state follows from."""

@@ -142,6 +142,7 @@ def unpack_carry(model: Any, arrays: Mapping[str, Array]) -> Carry:
     if hasattr(model, "unpack_carry"):
         return model.unpack_carry(arrays)
     structure = jax.tree.structure(jax.eval_shape(lambda: model.initial_carry(1)))
+    # By split and squeeze, which an ONNX graph has as one node each; an index is several.
     layers = zip(*(jnp.split(array, array.shape[0]) for array in arrays.values()), strict=True)
     return jax.tree.unflatten(structure, [jnp.squeeze(state, 0) for layer in layers for state in layer])
 

@@ -59,9 +59,8 @@ class RecurrentLayerPlugin(PrimitiveLeafPlugin):
         """Write the node; called by jax2onnx."""
         x, input_kernel, hidden_kernel, bias, *states = [ctx.get_value_for_var(variable) for variable in eqn.invars]
         node = eqn.params["node"]
-        outputs = getattr(
-            ctx.builder, node.operator
-        )(
+        write = getattr(ctx.builder, node.operator)
+        outputs = write(
             x,
             input_kernel,
             hidden_kernel,

@@ -11,7 +11,7 @@ import pytest
 from rsl_jax.algorithms import Distillation
 from rsl_jax.config import RunnerConfig
 from rsl_jax.types import Rollout, Spec
-from tests.helpers import assert_trees_equal
+from tests.helpers import assert_trees_equal, halves_of
 
 SPEC = Spec({"policy": (3,), "privileged": (4,)}, num_actions=2, num_envs=6)
 GAUSSIAN = {"class_name": "GaussianDistribution", "init_std": 0.5}
@@ -113,14 +113,8 @@ def test_two_devices_learn_what_one_does():
         build(num_learning_epochs=2, max_grad_norm=0.1, axis_name=name, **changes) for name in (None, "devices")
     )
     state, whole = init(one), rollout(one)
-    around = ("carry", "last_carry", "last_observations")
-
-    def halves(name):
-        return jax.tree.map(lambda x: jnp.stack(jnp.split(x, 2, 0 if name in around else 1)), getattr(whole, name))
-
-    parts = Rollout(**{field.name: halves(field.name) for field in dataclasses.fields(Rollout)})
     update = jax.vmap(two.update, axis_name="devices", in_axes=(None, 0, None))
-    shared, carry, metrics = jax.jit(update)(state, parts, jax.random.key(0))
+    shared, carry, metrics = jax.jit(update)(state, halves_of(whole), jax.random.key(0))
     expected, expected_carry, expected_metrics = jax.jit(one.update)(state, whole, jax.random.key(0))
     for device in range(2):
         close(jax.tree.map(lambda x, device=device: x[device], shared), expected)

@@ -105,8 +105,8 @@ def test_vision_draws_its_picture(tmp_path):
 def test_discrete_draws_its_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = {
-        'num_envs=settings["num_envs"]': "num_envs=8",
-        'settings["iterations"])\n': "2)\n",
+        "num_envs=settings.num_envs": "num_envs=8",
+        "settings.iterations)\n": "2)\n",
         "NUM_SEEDS = 3": "NUM_SEEDS = 2",
     }
     with matplotlib.rc_context({"backend": "agg"}):

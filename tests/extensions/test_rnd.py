@@ -16,7 +16,7 @@ from rsl_jax.runners import OnPolicyRunner
 from rsl_jax.training import make_train
 from rsl_jax.types import Rollout, Spec
 from tests.environments import PointMass
-from tests.helpers import assert_trees_equal, small_config
+from tests.helpers import assert_same_on_all_devices, assert_trees_equal, halves_of, small_config
 
 T, N, STEP_DT = 5, 6, 0.5
 OFF = {"weight": 2.0, "num_outputs": 4, "predictor_hidden_dims": [8], "target_hidden_dims": [8]}
@@ -122,17 +122,8 @@ def test_parts_of_the_environments_on_two_devices_give_the_same(strict_jax):
         return curious.update_statistics(learned, rollout.observations), memory, rewards[INTRINSIC], logs
 
     learned, memory, rewards, logs = jax.jit(lambda: one(whole, whole.init_memory(), rollout))()
-    split_rollout = Rollout(
-        **{
-            field.name: jax.tree.map(
-                lambda x, axis=int(field.name != "last_observations"): jnp.stack(jnp.split(x, 2, axis)),
-                getattr(rollout, field.name),
-            )
-            for field in dataclasses.fields(rollout)
-        }
-    )
     halves = jax.jit(jax.vmap(lambda memory, rollout: one(part, memory, rollout), axis_name="devices"))(
-        jax.tree.map(lambda x: jnp.stack([x, x]), part.init_memory()), split_rollout
+        jax.tree.map(lambda x: jnp.stack([x, x]), part.init_memory()), halves_of(rollout)
     )
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)  # noqa: E731
     for half in (0, 1):
@@ -220,9 +211,7 @@ def test_policies_that_see_images_are_curious_on_two_devices():
     state = runner.state.extensions["rnd"]
     assert_trees_equal(jax.tree.map(np.asarray, state.target), start.target)
     assert not np.allclose(state.predictor["layer_0"]["kernel"], start.predictor["layer_0"]["kernel"])
-    for leaf in jax.tree.leaves(state):
-        first, second = (np.asarray(shard.data) for shard in leaf.addressable_shards)
-        np.testing.assert_array_equal(first, second)
+    assert_same_on_all_devices(state)
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

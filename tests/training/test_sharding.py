@@ -16,7 +16,7 @@ from rsl_jax.training.episodes import EpisodeStatistics, init_episodes, record_e
 from rsl_jax.training.iteration import collect
 from rsl_jax.training.sharding import EACH_ENV, EACH_STEP, EVERYWHERE, LOOP_SPECS, ROLLOUT_SPECS, STATE_SPECS, Devices
 from tests.environments import PointMass
-from tests.helpers import assert_trees_equal
+from tests.helpers import assert_same_on_all_devices, assert_trees_equal
 
 CPUS = tuple(jax.devices("cpu"))
 NUM_STEPS, NUM_ENVS = 8, 16
@@ -24,14 +24,6 @@ NUM_STEPS, NUM_ENVS = 8, 16
 
 def two():
     return Devices(CPUS[:2])
-
-
-def assert_same_on_all_devices(tree):
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        first, *others = (np.asarray(shard.data) for shard in leaf.addressable_shards)
-        assert others
-        for other in others:
-            np.testing.assert_array_equal(first, other, err_msg=jax.tree_util.keystr(path))
 
 
 @pytest.fixture(scope="module")
