@@ -1,4 +1,4 @@
-"""From a name in a config to the callable it means."""
+"""The parts of the library by name, and from a name in a config to the callable that it means."""
 
 from __future__ import annotations
 
@@ -6,6 +6,51 @@ import difflib
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+PARTS: Mapping[str, Mapping[str, str]] = {
+    "algorithm": {
+        "PPO": "rsl_jax.algorithms:PPO",
+        "Distillation": "rsl_jax.algorithms:Distillation",
+    },
+    "model": {
+        "MLPModel": "rsl_jax.models:MLPModel",
+        "RNNModel": "rsl_jax.models:RNNModel",
+        "CNNModel": "rsl_jax.models:CNNModel",
+    },
+    "distribution": {
+        "GaussianDistribution": "rsl_jax.distributions:gaussian",
+        "HeteroscedasticGaussianDistribution": "rsl_jax.distributions:heteroscedastic_gaussian",
+        "BetaDistribution": "rsl_jax.distributions:beta",
+        "CategoricalDistribution": "rsl_jax.distributions:categorical",
+    },
+    "extension": {
+        "RandomNetworkDistillation": "rsl_jax.extensions.rnd:Rnd",
+        "Symmetry": "rsl_jax.extensions.symmetry:Symmetry",
+    },
+    "optimizer": {
+        "adam": "rsl_jax.ops.optimizers:adam",
+        "adamw": "rsl_jax.ops.optimizers:adamw",
+        "sgd": "rsl_jax.ops.optimizers:sgd",
+        "rmsprop": "rsl_jax.ops.optimizers:rmsprop",
+    },
+    "logger": {
+        "tensorboard": "rsl_jax.logging.writer:TensorboardLogWriter",
+        "TensorboardLogWriter": "rsl_jax.logging.writer:TensorboardLogWriter",
+        "wandb": "rsl_jax.logging.writer:wandb_writer",
+        "WandbLogWriter": "rsl_jax.logging.writer:wandb_writer",
+        "neptune": "rsl_jax.logging.writer:neptune_writer",
+        "NeptuneLogWriter": "rsl_jax.logging.writer:neptune_writer",
+    },
+    "suite": {
+        "playground": "rsl_jax.env.brax:PLAYGROUND",
+        "brax": "rsl_jax.env.brax:BRAX",
+        "gymnax": "rsl_jax.env.gymnax:GYMNAX",
+        "gymnasium": "rsl_jax.env.gymnasium:GYMNASIUM",
+    },
+}
+"""Where every part is, by kind and name: ``module:attribute``, imported when it is asked for. A new part is one line.
+
+Its section of the config follows from what stands there (:func:`rsl_jax.config.section_type`)."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
@@ -25,40 +70,83 @@ def lookup(name: str, table: Mapping[str, Any], kind: str) -> Any:
     return table[name]
 
 
-def resolve_callable(callable_or_name: Callable | str, table: Mapping[str, Callable], kind: str) -> Callable:
-    """Resolve what a config calls a class or a function.
+def library_name(callable_or_name: Callable | str, kind: str, *, called: str | None = None) -> str | None:
+    """The name under which the library has a part, or None for a part of the user's.
 
     Args:
-        callable_or_name: a callable, ``"module.path:Attr"``, ``"module.path.Attr"`` or a bare name of ``table``. Paths
-            into ``rsl_rl`` and its classes mean the entry of ``table`` with the same name, so that its configs work.
-        table: what bare names mean.
-        kind: what is looked for, for the error.
+        callable_or_name: what a config gives as ``class_name``. Paths into ``rsl_rl`` and its classes mean the part of
+            ours with the same name, so that its configs work.
+        kind: a key of :data:`PARTS`.
+        called: what the part is called in errors; its kind if None.
+
+    Raises:
+        TypeError: if neither a callable nor a string is given.
+        ValueError: if a bare name is unknown.
+    """
+    table = PARTS[kind]
+    if isinstance(callable_or_name, str):
+        path = callable_or_name
+        if ":" not in path and "." not in path:
+            lookup(path, table, called or kind)
+            return path
+        module, _, name = path.replace(":", ".").rpartition(".")
+    elif callable(callable_or_name):
+        module = getattr(callable_or_name, "__module__", "") or ""
+        name = getattr(callable_or_name, "__qualname__", "")
+    else:
+        raise TypeError(f"A {called or kind} is a callable or its name; got {callable_or_name!r}.")
+    if module.partition(".")[0] == "rsl_rl" and (name in table or isinstance(callable_or_name, str)):
+        lookup(name, table, called or kind)
+        return name
+    return next((known for known, path in table.items() if path == f"{module}:{name}"), None)
+
+
+def resolve_part(callable_or_name: Callable | str, kind: str, *, called: str | None = None) -> Any:
+    """The factory of a part: the library's, or the user's.
+
+    Args:
+        callable_or_name: a callable, ``"module.path:Attr"``, ``"module.path.Attr"`` or a name of :data:`PARTS`.
+        kind: a key of :data:`PARTS`.
+        called: what the part is called in errors; its kind if None.
 
     Raises:
         TypeError: if neither a callable nor a string is given.
         ValueError: if a bare name is unknown.
         ImportError: if a path leads nowhere.
     """
-    if not isinstance(callable_or_name, str):
-        if not callable(callable_or_name):
-            raise TypeError(f"A {kind} is a callable or its name; got {callable_or_name!r}.")
-        name, module = getattr(callable_or_name, "__name__", ""), getattr(callable_or_name, "__module__", "") or ""
-        return table[name] if module.split(".")[0] == "rsl_rl" and name in table else callable_or_name
-    module_path, separator, attribute = callable_or_name.rpartition(":")
+    name = library_name(callable_or_name, kind, called=called)
+    return load(callable_or_name if name is None else PARTS[kind][name], called or kind, PARTS[kind])
+
+
+def load(callable_or_path: Callable | str, kind: str, table: Iterable[str] = ()) -> Any:
+    """Import what a path means; a callable is what it is.
+
+    Args:
+        callable_or_path: a callable, ``"module.path:Attr"`` or ``"module.path.Attr"``.
+        kind: what is looked for, for the error.
+        table: names that would do as well, for the error.
+
+    Raises:
+        TypeError: if neither a callable nor a string is given.
+        ImportError: if the path leads nowhere.
+    """
+    if not isinstance(callable_or_path, str):
+        if not callable(callable_or_path):
+            raise TypeError(f"A {kind} is a callable or its name; got {callable_or_path!r}.")
+        return callable_or_path
+    module_path, separator, attribute = callable_or_path.rpartition(":")
     if not separator:
-        module_path, separator, attribute = callable_or_name.rpartition(".")
-    if not separator:
-        return lookup(callable_or_name, table, kind)
-    if module_path.split(".")[0] == "rsl_rl":
-        return lookup(attribute, table, kind)
+        module_path, separator, attribute = callable_or_path.rpartition(".")
     try:
+        if not module_path:
+            raise ImportError("it names no module")
         target: Any = importlib.import_module(module_path)
         for part in attribute.split("."):
             target = getattr(target, part)
     except (ImportError, AttributeError) as error:
         bare = f", or one of: {', '.join(sorted(table))}" if table else ""
         raise ImportError(
-            f"The {kind} '{callable_or_name}' cannot be imported: {error}. Write 'module.path:Name' of something that "
+            f"The {kind} '{callable_or_path}' cannot be imported: {error}. Write 'module.path:Name' of something that "
             f"can be imported from here{bare}."
         ) from error
     return target

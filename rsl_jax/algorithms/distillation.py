@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -97,6 +97,8 @@ class Distillation:
     teacher: Any
     optimizer: optax.GradientTransformation
     axis_name: str | None = None
+
+    section: ClassVar[type] = DistillationConfig
 
     @classmethod
     def build(cls, cfg: DistillationRunnerConfig, spec: Spec, **kwargs: Any) -> Distillation:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +88,8 @@ class PPO:
     shared: tuple[str, ...] = ()
     axis_name: str | None = None
     permute: Callable[[Key, int], Array] = jax.random.permutation
+
+    section: ClassVar[type] = PPOConfig
 
     @classmethod
     def build(cls, cfg: RunnerConfig, spec: Spec, *, axis_name: str | None = None, **kwargs: Any) -> PPO:

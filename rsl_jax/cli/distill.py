@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from rsl_jax.config import (
     GaussianDistributionConfig,
     MLPModelConfig,
     RunnerConfig,
+    arguments_of,
 )
 
 INIT_STD = 0.1
@@ -39,12 +40,9 @@ class Distill(training.Run):
     """
 
     teacher: Annotated[Path | None, tyro.conf.arg(metavar="CHECKPOINT|LOGDIR")] = None
-    runner: Annotated[DistillationRunnerConfig, tyro.conf.arg(name="")] = field(
-        default_factory=DistillationRunnerConfig
-    )
 
 
-def base(env: str, named: RunSettings | None, teacher: str | None, resuming: bool) -> RunSettings:
+def base(env: str, named: RunSettings | None, teacher: Path | None, resuming: bool) -> RunSettings:
     """What a file says, and what it leaves open from the teacher's run.
 
     Raises:
@@ -83,9 +81,9 @@ def with_teacher(cfg: DistillationRunnerConfig, theirs: RunnerConfig) -> Distill
 def first_student(theirs: RunnerConfig) -> DistillationRunnerConfig:
     """The config of a student of whom nothing is said: an MLP as large as the teacher's."""
     actor, steps = theirs.actor, theirs.num_steps_per_env
+    layers = {key: value for key, value in arguments_of(actor).items() if key in ("hidden_dims", "activation")}
     student = MLPModelConfig(
-        hidden_dims=getattr(actor, "hidden_dims", MLPModelConfig.hidden_dims),
-        activation=getattr(actor, "activation", MLPModelConfig.activation),
+        **layers,
         obs_normalization=True,
         distribution_cfg=GaussianDistributionConfig(init_std=INIT_STD),
     )

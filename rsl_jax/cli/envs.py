@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rsl_jax.cli.options import parse
+from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.settings import preset_names
 

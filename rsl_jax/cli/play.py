@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from rsl_jax.cli.arguments import KeyValues, parse
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
-from rsl_jax.cli.options import KeyValues, parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint, settings_of
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from rsl_jax.cli.options import parse
+from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError
 from rsl_jax.logging.plot import XAxis, plot
 

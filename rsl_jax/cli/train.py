@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any
-
-import tyro
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from rsl_jax.cli import training
 from rsl_jax.cli.settings import RunSettings, overlay, preset_for
@@ -21,10 +20,8 @@ class Train(training.Run):
     environment. Ctrl-C saves a checkpoint and stops; a second one stops at once.
     """
 
-    runner: Annotated[RunnerConfig, tyro.conf.arg(name="")] = field(default_factory=RunnerConfig)
 
-
-def base(env: str, named: RunSettings | None, teacher: str | None, resuming: bool) -> RunSettings:
+def base(env: str, named: RunSettings | None, teacher: Path | None, resuming: bool) -> RunSettings:
     """What a file says, and what it leaves open from the preset of the environment."""
     del teacher, resuming
     return preset_for(env) if named is None else overlay(named, preset_for(env))

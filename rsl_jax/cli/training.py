@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import tyro
 
+from rsl_jax.cli.arguments import LATEST, CheckpointFlag, KeyValues, parse, parse_config, parse_options
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
-from rsl_jax.cli.classes import choose_classes
-from rsl_jax.cli.options import LATEST, CheckpointFlag, KeyValues, parse
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.runs import find_checkpoint, new_log_dir, newest_run, settings_of
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
@@ -22,6 +20,9 @@ from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 
 if TYPE_CHECKING:
     from rsl_jax.runners import OnPolicyRunner
+
+NUM_ENVS, ITERATIONS = 256, 500
+"""Where nothing else says."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,17 @@ class Run:
 
     env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
-    num_envs: int = 256
-    iterations: int = 500
+    num_envs: int | None = None
+    iterations: int | None = None
     log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     resume: CheckpointFlag = None
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    env_kwargs: KeyValues = field(default_factory=dict)
+    env_kwargs: KeyValues | None = None
     init_at_random_ep_len: bool | None = None
     export: bool = True
     compilation_cache: CacheFlag = None
-    runner: Any = None
+    runner: tyro.conf.Suppress[tyro.conf.Fixed[Any]] = None
 
 
 class Kind(NamedTuple):
@@ -80,7 +81,7 @@ class Kind(NamedTuple):
     options: type[Run]
     config: type[BaseRunnerConfig]
     runner: str
-    base: Callable[[str, RunSettings | None, str | None, bool], RunSettings]
+    base: Callable[[str, RunSettings | None, Path | None, bool], RunSettings]
     obs_groups: Callable[[Mapping[str, Any], Sequence[str]], Mapping[str, Any]]
     label: str | None = None
 
@@ -98,34 +99,42 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
     """
     if not args or args[0].startswith("-"):
         # Nothing is known yet about the environment, so this is a call for help, or ends in tyro's own error.
-        parse(kind.options, args, prog=kind.prog, default=kind.options(tyro.MISSING))
+        show_help(kind, args, kind.config(), {"env": tyro.MISSING})
         raise CommandError(
             f"The environment comes first: {kind.prog} ENV [options]. `rsl-jax envs` lists what there is."
         )
-    env = args[0]
-    given = _peek(kind, args[1:])
-    log_dir = Path(given.log_dir) if given.log_dir else None
-    checkpoint = _resumed(env, given.resume, log_dir)
-    settings = kind.base(env, named_settings(env, given.config, checkpoint), given.teacher, checkpoint is not None)
-    if settings.env not in (None, env):
+    asks_for_help = any(arg in ("-h", "--help") for arg in args)
+    command, flags = parse_options(kind.options, [arg for arg in args if arg not in ("-h", "--help")], prog=kind.prog)
+    checkpoint = _resumed(command.env, command.resume, command.log_dir)
+    named = named_settings(command.env, command.config, checkpoint)
+    settings = kind.base(command.env, named, getattr(command, "teacher", None), checkpoint is not None)
+    if settings.env not in (None, command.env):
         settings = dataclasses.replace(settings, env_kwargs={})  # they were meant for another environment
-    values: dict[str, Any] = {
-        "num_envs": settings.num_envs or kind.options.num_envs,
-        "iterations": settings.iterations or kind.options.iterations,
+    teacher = {} if settings.teacher is None else {"teacher": Path(settings.teacher)}
+    below = {
+        "num_envs": settings.num_envs or NUM_ENVS,
+        "iterations": settings.iterations or ITERATIONS,
         "env_kwargs": dict(settings.env_kwargs),
         "init_at_random_ep_len": settings.init_at_random_ep_len,
-        "runner": of_kind(kind, choose_classes(settings.runner, args)),
-        **({} if settings.teacher is None else {"teacher": Path(settings.teacher)}),
+        **teacher,
     }
-    command = parse(kind.options, args, prog=kind.prog, default=kind.options(tyro.MISSING, **values))
-    if checkpoint is not None and log_dir is None:
-        command = dataclasses.replace(command, log_dir=checkpoint.parent)
-    # Once more through the dict, which checks the values and makes sections what their class names say.
-    try:
-        runner = of_kind(kind, kind.config.from_dict(command.runner.to_dict()))
-    except (ValueError, TypeError, ImportError) as error:
-        raise CommandError(str(error)) from error
-    return dataclasses.replace(command, runner=runner), checkpoint
+    missing: dict[str, Any] = {name: value for name, value in below.items() if getattr(command, name) is None}
+    command = dataclasses.replace(command, **missing)
+    cfg = of_kind(kind, settings.runner)
+    if asks_for_help:
+        show_help(kind, ["--help"], cfg, vars(command))
+    runner = parse_config(cfg, flags, prog=f"{kind.prog} {command.env}", options=kind.options)
+    log_dir = checkpoint.parent if checkpoint is not None and command.log_dir is None else command.log_dir
+    return dataclasses.replace(command, log_dir=log_dir, runner=runner), checkpoint
+
+
+def show_help(kind: Kind, args: Sequence[str], cfg: BaseRunnerConfig, values: Mapping[str, Any]) -> None:
+    """Let tyro show the options of a command and all keys of a config with what they stand at, and end the process."""
+    hint: Any = Annotated.__class_getitem__((type(cfg), tyro.conf.arg(name="")))  # type: ignore[attr-defined]
+    fields = [("runner", hint, field(default=cfg))]
+    joined: Any = dataclasses.make_dataclass(kind.options.__name__, fields, bases=(kind.options,), frozen=True)
+    joined.__doc__ = kind.options.__doc__
+    parse(joined, args, prog=kind.prog, default=joined(**{**values, "runner": cfg}))
 
 
 def of_kind(kind: Kind, cfg: BaseRunnerConfig) -> BaseRunnerConfig:
@@ -143,7 +152,7 @@ def of_kind(kind: Kind, cfg: BaseRunnerConfig) -> BaseRunnerConfig:
     )
 
 
-def named_settings(env: str, config: str | None, checkpoint: Path | None) -> RunSettings | None:
+def named_settings(env: str, config: Path | None, checkpoint: Path | None) -> RunSettings | None:
     """What the config file says, and what it leaves open from the run that is resumed; None where there is neither."""
     settings = None
     if checkpoint is not None:
@@ -190,11 +199,11 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     return 0
 
 
-def build_env(command: Run) -> Any:
+def build_env(command: Any) -> Any:
     """Make the environments that a command names."""
     from rsl_jax.env import make_env
 
-    options = dict(command.env_kwargs)
+    options = dict(command.env_kwargs or {})
     if command.env.startswith("gymnasium/"):
         options.setdefault("seed", command.runner.seed or 0)
     return make_env(command.env, num_envs=command.num_envs, **options)
@@ -216,16 +225,6 @@ def measured_groups(obs_set: str, available: Sequence[str]) -> tuple[str, ...] |
     """
     known = next((name for name in (obs_set, "policy", "state") if name in available), None)
     return (known,) if known else tuple(available) if len(available) == 1 else None
-
-
-def _peek(kind: Kind, args: Sequence[str]) -> argparse.Namespace:
-    """The arguments that decide where the others' defaults come from."""
-    parser = argparse.ArgumentParser(prog=kind.prog, add_help=False, allow_abbrev=False)
-    parser.add_argument("--config")
-    parser.add_argument("--teacher")
-    parser.add_argument("--log-dir", "--log_dir")
-    parser.add_argument("--resume", nargs="?", const=LATEST)
-    return parser.parse_known_args(args)[0]
 
 
 def _resumed(env: str, resume: str | None, log_dir: Path | None) -> Path | None:

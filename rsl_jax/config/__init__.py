@@ -2,25 +2,41 @@
 
 :meth:`RunnerConfig.from_dict` reads the very dict (or YAML) that RSL-RL 5.5.1 takes and never changes it. Keys that are
 not in RSL-RL are marked so. Floats of an algorithm may be traced by JAX, which is how hyper-parameters are swept.
+
+Sections of models and distributions (``MLPModelConfig``, ``GaussianDistributionConfig``, ...) follow from the
+parameters of their factories (:mod:`rsl_jax.config.derive`).
 """
 
-from rsl_jax.config.algorithms import AlgorithmConfig, DistillationConfig, PPOConfig
-from rsl_jax.config.base import CustomConfig
-from rsl_jax.config.distributions import (
+from __future__ import annotations
+
+from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
+from rsl_jax.config.encoders import CNNConfig
+from rsl_jax.config.extensions import Mirror, MirrorSpec, RndConfig, SymmetryConfig, WeightScheduleConfig
+from rsl_jax.config.keys import Part
+from rsl_jax.config.known import (
     BetaDistributionConfig,
     CategoricalDistributionConfig,
-    DistributionConfig,
+    CNNModelConfig,
     GaussianDistributionConfig,
     HeteroscedasticGaussianDistributionConfig,
+    MLPModelConfig,
+    RNNModelConfig,
 )
-from rsl_jax.config.extensions import Mirror, MirrorSpec, RndConfig, SymmetryConfig, WeightScheduleConfig
-from rsl_jax.config.models import CNNConfig, CNNModelConfig, MLPModelConfig, ModelConfig, RNNModelConfig
-from rsl_jax.config.reading import SECTIONS, structural_fields
 from rsl_jax.config.runner import BaseRunnerConfig, DistillationRunnerConfig, RunnerConfig
+from rsl_jax.config.sections import (
+    CustomConfig,
+    Section,
+    arguments_of,
+    build_part,
+    section_type,
+    structural_fields,
+    with_arguments,
+)
+from rsl_jax.registry import PARTS
+
+_DERIVED = {f"{name}Config": (kind, name) for kind in ("model", "distribution") for name in PARTS[kind]}
 
 __all__ = [
-    "SECTIONS",
-    "AlgorithmConfig",
     "BaseRunnerConfig",
     "BetaDistributionConfig",
     "CNNConfig",
@@ -29,18 +45,22 @@ __all__ = [
     "CustomConfig",
     "DistillationConfig",
     "DistillationRunnerConfig",
-    "DistributionConfig",
     "GaussianDistributionConfig",
     "HeteroscedasticGaussianDistributionConfig",
     "MLPModelConfig",
     "Mirror",
     "MirrorSpec",
-    "ModelConfig",
     "PPOConfig",
+    "Part",
     "RNNModelConfig",
     "RndConfig",
     "RunnerConfig",
+    "Section",
     "SymmetryConfig",
     "WeightScheduleConfig",
+    "arguments_of",
+    "build_part",
+    "section_type",
     "structural_fields",
+    "with_arguments",
 ]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, Union
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
-from rsl_jax.config.base import CustomConfig, require_at_least
-from rsl_jax.config.extensions import RndConfig, SymmetryConfig
+from rsl_jax.config.keys import Count, Fraction, NonNegative, Part, Positive
+from rsl_jax.config.sections import Section
+
+Optimizer = Annotated[Any, Part("optimizer", bare=True)]
 
 
 @dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(Section):
     """Proximal policy optimisation.
 
     Attributes:
-        optimizer: adam, adamw, sgd or rmsprop.
+        optimizer: adam, adamw, sgd or rmsprop, an import path, or a section with ``class_name`` and arguments.
         learning_rate: initial rate of the optimiser.
         num_learning_epochs: passes over each rollout.
         num_mini_batches: mini-batches of a pass.
@@ -38,41 +40,41 @@ class PPOConfig:
         grad_reduce_bucket_mb: accepted for RSL-RL's sake; XLA decides how gradients travel.
         rnd_cfg: random network distillation, a reward for what is new; null leaves it out.
         symmetry_cfg: mirrored copies of the data, for a robot that is symmetric; null leaves it out.
+        extensions: further extensions by name, each a section with a ``class_name`` (not in RSL-RL).
     """
 
+    models: ClassVar[tuple[str, ...]] = ("actor", "critic")
+
     class_name: str = "PPO"
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    learning_rate: float = 1e-3
-    num_learning_epochs: int = 5
-    num_mini_batches: int = 4
+    optimizer: Optimizer = "adam"
+    learning_rate: NonNegative = 1e-3
+    num_learning_epochs: Count = 5
+    num_mini_batches: Count = 4
     schedule: Literal["adaptive", "fixed"] = "adaptive"
-    value_loss_coef: float = 1.0
-    clip_param: float = 0.2
+    value_loss_coef: NonNegative = 1.0
+    clip_param: NonNegative = 0.2
     use_clipped_value_loss: bool = True
-    desired_kl: float | None = 0.01
+    desired_kl: Positive | None = 0.01
     entropy_coef: float = 0.01
-    gamma: float = 0.99
-    lam: float = 0.95
-    max_grad_norm: float = 1.0
+    gamma: Fraction = 0.99
+    lam: Fraction = 0.95
+    max_grad_norm: NonNegative = 1.0
     normalize_advantage_per_mini_batch: bool = False
     use_mixed_precision: bool = False
     share_cnn_encoders: bool = False
     time_out_bootstrap: Literal["final", "current"] = "final"
-    grad_reduce_bucket_mb: float = 25
-    rnd_cfg: RndConfig | None = None
-    symmetry_cfg: SymmetryConfig | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that cannot mean anything; traced ones pass."""
-        require_at_least(1, num_learning_epochs=self.num_learning_epochs, num_mini_batches=self.num_mini_batches)
+    grad_reduce_bucket_mb: NonNegative = 25
+    rnd_cfg: Annotated[Any, Part("extension", default="RandomNetworkDistillation")] | None = None
+    symmetry_cfg: Annotated[Any, Part("extension", default="Symmetry")] | None = None
+    extensions: Mapping[str, Annotated[Any, Part("extension")]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class DistillationConfig:
+class DistillationConfig(Section):
     """Student-teacher distillation.
 
     Attributes:
-        optimizer: adam, adamw, sgd or rmsprop.
+        optimizer: adam, adamw, sgd or rmsprop, an import path, or a section with ``class_name`` and arguments.
         learning_rate: rate of the optimiser.
         num_learning_epochs: passes over each rollout.
         gradient_length: steps whose losses are summed before each step of the optimiser; as far back in time do the
@@ -83,22 +85,15 @@ class DistillationConfig:
         grad_reduce_bucket_mb: accepted for RSL-RL's sake; XLA decides how gradients travel.
     """
 
+    not_together: ClassVar[tuple[str, ...]] = ("rnd_cfg", "symmetry_cfg")
+    models: ClassVar[tuple[str, ...]] = ("student", "teacher")
+
     class_name: str = "Distillation"
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    learning_rate: float = 1e-3
-    num_learning_epochs: int = 1
-    gradient_length: int = 15
-    max_grad_norm: float | None = None
+    optimizer: Optimizer = "adam"
+    learning_rate: NonNegative = 1e-3
+    num_learning_epochs: Count = 1
+    gradient_length: Count = 15
+    max_grad_norm: NonNegative | None = None
     loss_type: Literal["mse", "huber"] = "mse"
     use_mixed_precision: bool = False
-    grad_reduce_bucket_mb: float = 25
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that cannot mean anything."""
-        require_at_least(1, num_learning_epochs=self.num_learning_epochs, gradient_length=self.gradient_length)
-
-
-AlgorithmConfig = Union[PPOConfig, DistillationConfig, CustomConfig]  # noqa: UP007
-
-ALGORITHM_CONFIGS: Mapping[str, type] = {"PPO": PPOConfig, "Distillation": DistillationConfig}
-"""By ``class_name``."""
+    grad_reduce_bucket_mb: NonNegative = 25

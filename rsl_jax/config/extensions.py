@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rsl_jax.config.base import require_at_least
+from rsl_jax.config.keys import Count, LayerSizes, NonNegative
+from rsl_jax.config.sections import Checked, Section
 
 
 @dataclass(frozen=True)
-class WeightScheduleConfig:
+class WeightScheduleConfig(Checked):
     """How the weight of the intrinsic reward changes over the steps of each environment.
 
     Attributes:
@@ -27,6 +28,7 @@ class WeightScheduleConfig:
 
     def __post_init__(self) -> None:
         """Refuse a schedule that lacks a number, or ends before it starts."""
+        super().__post_init__()
         wanted = {"constant": (), "step": ("final_step", "final_value")}.get(
             self.mode, ("initial_step", "final_step", "final_value")
         )
@@ -41,7 +43,7 @@ class WeightScheduleConfig:
 
 
 @dataclass(frozen=True)
-class RndConfig:
+class RndConfig(Section):
     """Random network distillation: a reward for what a predictor does not know yet.
 
     Attributes:
@@ -56,23 +58,20 @@ class RndConfig:
         activation: name of the activation of both.
     """
 
+    class_name: str = "RandomNetworkDistillation"
     weight: float = 0.0
     weight_schedule: WeightScheduleConfig | None = None
     reward_normalization: bool = False
     state_normalization: bool = False
-    learning_rate: float = 1e-3
-    num_outputs: int = 1
-    predictor_hidden_dims: tuple[int, ...] = (-1,)
-    target_hidden_dims: tuple[int, ...] = (-1,)
+    learning_rate: NonNegative = 1e-3
+    num_outputs: Count = 1
+    predictor_hidden_dims: LayerSizes = (-1,)
+    target_hidden_dims: LayerSizes = (-1,)
     activation: str = "elu"
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that cannot mean anything."""
-        require_at_least(1, num_outputs=self.num_outputs)
 
 
 @dataclass(frozen=True)
-class Mirror:
+class Mirror(Checked):
     """How a vector is mirrored: some entries change places, some change their sign, the rest stays.
 
     A mirror undoes itself, which is checked, as are the indices.
@@ -83,13 +82,13 @@ class Mirror:
         flip: indices whose sign changes (sideways speed, roll, yaw), of a swapped pair both.
     """
 
-    size: int
+    size: Count
     swap: tuple[tuple[int, int], ...] = ()
     flip: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what is no mirror of a vector of this size."""
-        require_at_least(1, size=self.size)
+        super().__post_init__()
         for name, indices in (("swap", [index for pair in self.swap for index in pair]), ("flip", self.flip)):
             beyond = [index for index in indices if not 0 <= index < self.size]
             if beyond:
@@ -160,7 +159,7 @@ class MirrorSpec:
 
 
 @dataclass(frozen=True)
-class SymmetryConfig:
+class SymmetryConfig(Section):
     """Mirrored copies of what was collected, to learn from them or to be held to them.
 
     Attributes:
@@ -172,6 +171,7 @@ class SymmetryConfig:
         mirror_spec: the mirror as lists of indices, in place of a function (not in RSL-RL).
     """
 
+    class_name: str = "Symmetry"
     use_data_augmentation: bool = False
     use_mirror_loss: bool = False
     data_augmentation_func: Callable | str | None = None
@@ -180,5 +180,6 @@ class SymmetryConfig:
 
     def __post_init__(self) -> None:
         """Refuse a section that does not say what the mirror is, or says it twice."""
+        super().__post_init__()
         if (self.data_augmentation_func is None) == (self.mirror_spec is None):
             raise ValueError("symmetry_cfg needs either a data_augmentation_func or a mirror_spec, and not both.")

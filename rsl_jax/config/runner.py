@@ -3,23 +3,62 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 
-from rsl_jax.config.algorithms import ALGORITHM_CONFIGS, AlgorithmConfig, DistillationConfig, PPOConfig
-from rsl_jax.config.base import require_at_least
-from rsl_jax.config.distributions import GaussianDistributionConfig
-from rsl_jax.config.models import MODEL_CONFIGS, MLPModelConfig, ModelConfig
-from rsl_jax.config.reading import SECTIONS, build_section, to_plain
-from rsl_jax.registry import resolve_callable
+from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
+from rsl_jax.config.keys import Count, Part, part_of
+from rsl_jax.config.sections import Checked, build, hints_of, section_type, to_plain
+from rsl_jax.registry import library_name, resolve_part
+
+AlgorithmSection = Annotated[Any, Part("algorithm")]
+ModelSection = Annotated[Any, Part("model")]
+
+CLIENTS_KEYS = frozenset(
+    {
+        "class_name",
+        "clip_actions",
+        "device",
+        "empirical_normalization",
+        "experiment_name",
+        "load_checkpoint",
+        "load_run",
+        "max_iterations",
+        "multi_gpu",
+        "neptune_project",
+        "policy",
+        "resume",
+        "runner_class_name",
+        "torch_compile_mode",
+        "torchrunx_log_dir",
+        "upload_model",
+        "wandb_project",
+        "wandb_tags",
+    }
+)
+"""Keys that simulators keep beside ours. Whatever else is near one of ours is taken for a misspelt one."""
+
+NEAR = 0.8
+"""From which share of equal letters on two names are taken for the same one, misspelt."""
+
+
+def mlp(**arguments: Any) -> Any:
+    """The section of an ``MLPModel``."""
+    return section_type("model", "MLPModel")(**arguments)
+
+
+def stochastic_mlp() -> Any:
+    """The section of an ``MLPModel`` with a Gaussian."""
+    return mlp(distribution_cfg=section_type("distribution", "GaussianDistribution")())
 
 
 @dataclass(frozen=True)
-class BaseRunnerConfig:
+class BaseRunnerConfig(Checked):
     """What every training run has, whatever the algorithm; a kind of run adds the sections of its models.
 
     Attributes:
@@ -34,19 +73,15 @@ class BaseRunnerConfig:
         extra: keys that are not ours; simulators keep their own here.
     """
 
-    num_steps_per_env: int = 24
-    save_interval: int = 50
+    num_steps_per_env: Count = 24
+    save_interval: Count = 50
     obs_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seed: int | None = None
     run_name: str | None = None
     check_for_nan: bool = True
     logger: Any = "tensorboard"
     extra: Mapping[str, Any] = field(default_factory=dict)
-    algorithm: AlgorithmConfig = field(default_factory=PPOConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that cannot mean anything."""
-        require_at_least(1, num_steps_per_env=self.num_steps_per_env, save_interval=self.save_interval)
+    algorithm: AlgorithmSection = field(default_factory=PPOConfig)
 
     @classmethod
     def from_dict(cls, train_cfg: Mapping[str, Any] | BaseRunnerConfig) -> BaseRunnerConfig:
@@ -70,7 +105,10 @@ class BaseRunnerConfig:
         known = {f.name for f in dataclasses.fields(kind)} - {"extra"}
         own = {key: value for key, value in train_cfg.items() if key in known}
         extra = {key: value for key, value in train_cfg.items() if key not in known}
-        return build_section(kind, {**own, "extra": extra}, where="")
+        _refuse_misspelt(extra, known)
+        if "obs_groups" in own:
+            own["obs_groups"] = _as_lists(own["obs_groups"])
+        return build(kind, {**own, "extra": extra}, where="")
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> BaseRunnerConfig:
@@ -97,9 +135,9 @@ class RunnerConfig(BaseRunnerConfig):
         critic: the value function's model.
     """
 
-    algorithm: AlgorithmConfig = field(default_factory=PPOConfig)
-    actor: ModelConfig = field(default_factory=MLPModelConfig)
-    critic: ModelConfig = field(default_factory=MLPModelConfig)
+    algorithm: AlgorithmSection = field(default_factory=PPOConfig)
+    actor: ModelSection = field(default_factory=mlp)
+    critic: ModelSection = field(default_factory=mlp)
 
 
 @dataclass(frozen=True)
@@ -112,28 +150,66 @@ class DistillationRunnerConfig(BaseRunnerConfig):
         teacher: the model that labels; as the actor that is loaded was.
     """
 
-    algorithm: AlgorithmConfig = field(default_factory=DistillationConfig)
-    student: ModelConfig = field(default_factory=lambda: MLPModelConfig(distribution_cfg=GaussianDistributionConfig()))
-    teacher: ModelConfig = field(default_factory=MLPModelConfig)
-
-
-KINDS: Mapping[Any, type[BaseRunnerConfig]] = {PPOConfig: RunnerConfig, DistillationConfig: DistillationRunnerConfig}
-"""By the dataclass of the algorithm."""
+    algorithm: AlgorithmSection = field(default_factory=DistillationConfig)
+    student: ModelSection = field(default_factory=stochastic_mlp)
+    teacher: ModelSection = field(default_factory=mlp)
 
 
 def _kind(train_cfg: Mapping[str, Any], asked: type[BaseRunnerConfig]) -> type[BaseRunnerConfig]:
-    algorithm = train_cfg.get("algorithm")
-    name = algorithm.get("class_name") if isinstance(algorithm, Mapping) else type(algorithm)
-    target = resolve_callable(name, ALGORITHM_CONFIGS, "algorithm") if name else None
-    if target in KINDS:
-        return KINDS[target]
-    if "student" in train_cfg:
+    """The kind of config whose models are those of the algorithm."""
+    models = getattr(_algorithm_section(train_cfg.get("algorithm")), "models", None)
+    if models is None and "student" in train_cfg:
         return DistillationRunnerConfig
-    return RunnerConfig if asked is BaseRunnerConfig else asked
+    known: tuple[type[BaseRunnerConfig], ...] = (RunnerConfig, DistillationRunnerConfig)
+    default = RunnerConfig if asked is BaseRunnerConfig else asked
+    return next((kind for kind in known if models_of(kind) == models), default)
+
+
+def _algorithm_section(algorithm: Any) -> Any:
+    """The dataclass of an algorithm's section, or the section itself; None where nothing is known of it."""
+    if not isinstance(algorithm, Mapping):
+        return algorithm
+    class_name = algorithm.get("class_name")
+    if not class_name:
+        return None
+    name = library_name(class_name, "algorithm")
+    if name is not None:
+        return section_type("algorithm", name)
+    return getattr(resolve_part(class_name, "algorithm"), "section", None)
+
+
+def models_of(kind: type[BaseRunnerConfig]) -> tuple[str, ...]:
+    """The names of the models that a kind of run has."""
+    parts = {name: part_of(hint) for name, hint in hints_of(kind).items()}
+    return tuple(name for name, part in parts.items() if part is not None and part.kind == "model")
+
+
+def _as_lists(obs_groups: Any) -> Any:
+    """Observation groups as lists, where one stands alone."""
+    if not isinstance(obs_groups, Mapping):
+        raise TypeError(f"obs_groups maps observation sets to lists of groups; got {obs_groups!r}.")
+    return {name: [groups] if isinstance(groups, str) else groups for name, groups in obs_groups.items()}
+
+
+def _refuse_misspelt(extra: Mapping[str, Any], known: set[str]) -> None:
+    """Refuse keys at the top that are nearly ours: a run would silently train with the defaults.
+
+    Raises:
+        ValueError: names the key that was probably meant.
+    """
+    for key in extra:
+        if key in CLIENTS_KEYS or not isinstance(key, str):
+            continue
+        close = difflib.get_close_matches(key.lower().replace("-", "_"), sorted(known), n=1, cutoff=NEAR)
+        if close:
+            raise ValueError(
+                f"Unknown key '{key}' in the config. Did you mean '{close[0]}'? Keys of a simulator's own may stand "
+                "here too, but not under a name this near to one of ours: rename it."
+            )
 
 
 def _refuse_old_sections(train_cfg: Mapping[str, Any], kind: type[BaseRunnerConfig]) -> None:
-    models = [f.name for f in dataclasses.fields(kind) if SECTIONS.get(f.name) is MODEL_CONFIGS]
+    models = models_of(kind)
     if "policy" in train_cfg and models[0] not in train_cfg:
         raise ValueError(
             "This config has a 'policy' section, as RSL-RL had before version 5. Write its network as two sections, "

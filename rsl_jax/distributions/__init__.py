@@ -1,6 +1,7 @@
-"""Action distributions. A new one is a file and a line in :data:`DISTRIBUTIONS`."""
+"""Action distributions: functions ``(num_actions, **arguments)`` that give a :class:`Distribution`.
 
-from collections.abc import Callable, Mapping
+A new one is a file and a line in :data:`rsl_jax.registry.PARTS`.
+"""
 
 from rsl_jax.distributions.base import Distribution
 from rsl_jax.distributions.beta import beta
@@ -8,11 +9,4 @@ from rsl_jax.distributions.categorical import categorical
 from rsl_jax.distributions.gaussian import gaussian
 from rsl_jax.distributions.heteroscedastic_gaussian import heteroscedastic_gaussian
 
-DISTRIBUTIONS: Mapping[str, Callable[..., Distribution]] = {
-    "GaussianDistribution": gaussian,
-    "HeteroscedasticGaussianDistribution": heteroscedastic_gaussian,
-    "BetaDistribution": beta,
-    "CategoricalDistribution": categorical,
-}
-
-__all__ = ["DISTRIBUTIONS", "Distribution", "beta", "categorical", "gaussian", "heteroscedastic_gaussian"]
+__all__ = ["Distribution", "beta", "categorical", "gaussian", "heteroscedastic_gaussian"]

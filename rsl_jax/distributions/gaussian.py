@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import distrax
 import jax
 import jax.numpy as jnp
 
+from rsl_jax.config.keys import NonNegative, Positive
 from rsl_jax.distributions.base import Distribution
 from rsl_jax.modules.mlp import default_dtype
 from rsl_jax.types import Array, DistributionParams, Key
@@ -20,9 +21,9 @@ SMALLEST_STD = 1e-6
 def gaussian(
     output_dim: int,
     *,
-    init_std: float = 1.0,
-    std_range: tuple[float, float] = (1e-6, 1e6),
-    std_type: str = "scalar",
+    init_std: Positive = 1.0,
+    std_range: tuple[NonNegative, NonNegative] = (1e-6, 1e6),
+    std_type: Literal["scalar", "log"] = "scalar",
     learn_std: bool = True,
 ) -> Distribution:
     """A Gaussian whose mean is the network's output and whose standard deviation is a parameter of its own.
@@ -31,7 +32,7 @@ def gaussian(
         output_dim: number of actions, ``A``.
         init_std: initial standard deviation.
         std_range: smallest and largest standard deviation; the smallest is never below 1e-6.
-        std_type: ``"scalar"`` learns the standard deviation, ``"log"`` its logarithm.
+        std_type: whether the standard deviation itself is learned (scalar) or its logarithm.
         learn_std: whether it learns at all.
 
     Returns:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
+from rsl_jax.config.keys import NonNegative, Positive
 from rsl_jax.distributions.base import Distribution
 from rsl_jax.distributions.gaussian import check_std, normal_functions, std_parameterization
 from rsl_jax.types import Array, DistributionParams
@@ -12,9 +14,9 @@ from rsl_jax.types import Array, DistributionParams
 def heteroscedastic_gaussian(
     output_dim: int,
     *,
-    init_std: float = 1.0,
-    std_range: tuple[float, float] = (1e-6, 1e6),
-    std_type: str = "scalar",
+    init_std: Positive = 1.0,
+    std_range: tuple[NonNegative, NonNegative] = (1e-6, 1e6),
+    std_type: Literal["scalar", "log"] = "scalar",
 ) -> Distribution:
     """A Gaussian whose means and standard deviations are both outputs of the network.
 
@@ -25,7 +27,7 @@ def heteroscedastic_gaussian(
         output_dim: number of actions, ``A``.
         init_std: initial standard deviation.
         std_range: smallest and largest standard deviation; the smallest is never below 1e-6.
-        std_type: ``"scalar"`` gives the standard deviation, ``"log"`` its logarithm.
+        std_type: whether the network gives the standard deviation itself (scalar) or its logarithm.
 
     Returns:
         the distribution; its parameters are ``(mean, std)``, each ``[..., A]``.

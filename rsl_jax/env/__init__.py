@@ -5,6 +5,7 @@ from rsl_jax.env.base import Env, SingleEnv, Transition, VecEnv
 from rsl_jax.env.camera import WithCamera, draw_segments
 from rsl_jax.env.groups import RegroupedEnv, regroup
 from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
+from rsl_jax.env.suites import Suite
 from rsl_jax.env.symmetry import SymmetryReport, check_symmetry
 from rsl_jax.env.vec_env import JaxVecEnv
 from rsl_jax.env.vectorize import VectorizedEnv, VectorState, vectorize
@@ -14,6 +15,7 @@ __all__ = [
     "JaxVecEnv",
     "RegroupedEnv",
     "SingleEnv",
+    "Suite",
     "SymmetryReport",
     "Transition",
     "VecEnv",

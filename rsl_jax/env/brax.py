@@ -17,6 +17,7 @@ import numpy as np
 from rsl_jax.env.base import Transition
 from rsl_jax.env.extras import import_extra, without_notices
 from rsl_jax.env.mujoco_camera import MujocoCamera
+from rsl_jax.env.suites import Suite
 from rsl_jax.env.vectorize import AutoReset, VectorizedEnv, vectorize
 from rsl_jax.registry import lookup
 from rsl_jax.types import Array, Key
@@ -273,3 +274,7 @@ def _without_deprecations() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
+
+
+PLAYGROUND = Suite.of_extra("mujoco_playground", "playground", make_playground, playground_names)
+BRAX = Suite.of_extra("brax", "brax", make_brax, brax_names)

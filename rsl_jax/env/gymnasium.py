@@ -11,6 +11,7 @@ import numpy as np
 from rsl_jax.env.arrays import like, to_jax
 from rsl_jax.env.extras import PYGAME, import_extra, is_headless, without_notices, without_screen_and_sound
 from rsl_jax.env.gymnasium_spaces import Groups, action_converter, observation_converter
+from rsl_jax.env.suites import Suite
 from rsl_jax.registry import lookup
 
 _NOT_FOR_US = {"tabular", "Blackjack"}
@@ -276,3 +277,6 @@ def _render_mode(registration: Any, name: str) -> dict[str, str]:
         return {}
     modes = getattr(creator, "metadata", {}).get("render_modes", ())
     return {"render_mode": "rgb_array"} if "rgb_array" in modes else {}
+
+
+GYMNASIUM = Suite.of_extra("gymnasium", "gymnasium", make_gymnasium, gymnasium_names)

@@ -13,6 +13,7 @@ from flax import struct
 
 from rsl_jax.env.base import Transition
 from rsl_jax.env.extras import PYGAME, import_extra, without_screen_and_sound
+from rsl_jax.env.suites import Suite
 from rsl_jax.env.vectorize import AutoReset, VectorizedEnv, vectorize
 from rsl_jax.registry import lookup
 from rsl_jax.types import Array, Key
@@ -185,3 +186,6 @@ def make_gymnax(
 def _shape(space: Any) -> tuple[int, ...]:
     """Shape of a space; gymnax's own environments write some of one axis as a bare number."""
     return (space.shape,) if isinstance(space.shape, int) else tuple(space.shape)
+
+
+GYMNAX = Suite.of_extra("gymnax", "gymnax", make_gymnax, gymnax_names)

@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from rsl_jax.env.base import Env, VecEnv
-from rsl_jax.env.extras import install_line, is_installed
+from rsl_jax.env.suites import Suite
 from rsl_jax.env.vec_env import JaxVecEnv
 from rsl_jax.env.vectorize import vectorize
-from rsl_jax.registry import nearest, resolve_callable
-
-
-class Suite(NamedTuple):
-    """A library of environments.
-
-    Attributes:
-        package: what must be installed.
-        extra: what installs it.
-        module: where its adapter lives.
-        make: the adapter's function that makes an environment, ``(name, num_envs, **options)``.
-        names: the adapter's function that lists names.
-    """
-
-    package: str
-    extra: str
-    module: str
-    make: str
-    names: str
-
-
-SUITES = {
-    "playground": Suite("mujoco_playground", "playground", "rsl_jax.env.brax", "make_playground", "playground_names"),
-    "brax": Suite("brax", "brax", "rsl_jax.env.brax", "make_brax", "brax_names"),
-    "gymnax": Suite("gymnax", "gymnax", "rsl_jax.env.gymnax", "make_gymnax", "gymnax_names"),
-    "gymnasium": Suite("gymnasium", "gymnasium", "rsl_jax.env.gymnasium", "make_gymnasium", "gymnasium_names"),
-}
-"""Libraries of environments by the first part of a name. Another one is a line here and a file with its adapter."""
+from rsl_jax.registry import PARTS, load, nearest
 
 
 def make_env(name: str, *, num_envs: int, **options: Any) -> Env[Any] | VecEnv:
     """Make an environment.
 
     Args:
-        name: ``playground/CartpoleBalance``, ``brax/ant``, ``gymnax/Pendulum-v1``, ``gymnasium/Pendulum-v1``, or one's
-            own as ``module.path:factory``. The factory is called as ``factory(num_envs=num_envs, **options)`` (without
+        name: ``playground/CartpoleBalance``, ``brax/ant``, ``gymnax/Pendulum-v1``, ``gymnasium/Pendulum-v1``, one of a
+            suite of your own as ``module.path:SUITE/NAME`` (a :class:`Suite`), or an environment of your own as
+            ``module.path:factory``. The factory is called as ``factory(num_envs=num_envs, **options)`` (without
             ``num_envs`` where it takes none) and returns an ``Env``, a ``VecEnv``, or a ``SingleEnv``, which is then
             vectorized.
         num_envs: size of the batch, ``N``.
@@ -59,15 +32,14 @@ def make_env(name: str, *, num_envs: int, **options: Any) -> Env[Any] | VecEnv:
         ImportError: if a package is missing; tells how to install it.
         TypeError: if a factory returns something else.
     """
-    suite_name, _, env_name = name.partition("/")
-    if suite_name in SUITES:
-        suite = SUITES[suite_name]
-        make = getattr(importlib.import_module(suite.module), suite.make)
-        return _call(make, name, env_name, num_envs, **options)
+    suite, _, env_name = name.partition("/")
+    if suite in PARTS["suite"] or (":" in suite and env_name):
+        return _call(suite_of(suite).make, name, env_name, num_envs, **options)
     if ":" in name:
         return _from_factory(name, num_envs, options)
+    suites = ", ".join(f"{suite}/NAME" for suite in PARTS["suite"])
     raise ValueError(
-        f"Unknown environment '{name}'. Names are {', '.join(f'{suite}/NAME' for suite in SUITES)} or "
+        f"Unknown environment '{name}'. Names are {suites} or "
         f"module.path:factory.{nearest(name, _all_names_like(name))}"
     )
 
@@ -92,18 +64,30 @@ def make_vec_env(name: str, *, num_envs: int, seed: int = 0, **options: Any) -> 
 def list_envs() -> dict[str, list[str]]:
     """Names that :func:`make_env` takes, by suite; a suite whose package is not installed has none."""
     return {
-        name: [f"{name}/{env}" for env in _names(suite)] if is_installed(suite.package) else []
-        for name, suite in SUITES.items()
+        name: [f"{name}/{env}" for env in suite.names()] if suite.is_installed else []
+        for name, suite in _library_suites().items()
     }
 
 
 def missing_extras() -> dict[str, str]:
     """The line that installs it, for each suite whose package is not installed."""
-    return {name: install_line(suite.extra) for name, suite in SUITES.items() if not is_installed(suite.package)}
+    return {name: suite.install for name, suite in _library_suites().items() if not suite.is_installed}
 
 
-def _names(suite: Suite) -> list[str]:
-    return getattr(importlib.import_module(suite.module), suite.names)()
+def suite_of(name: str) -> Suite:
+    """The suite of a name, or of the import path of one.
+
+    Raises:
+        TypeError: if the path leads to something else.
+    """
+    suite = load(PARTS["suite"].get(name, name), "suite of environments", PARTS["suite"])
+    if not isinstance(suite, Suite):
+        raise TypeError(f"'{name}' is a {type(suite).__name__}; a suite of environments is a rsl_jax.env.Suite.")
+    return suite
+
+
+def _library_suites() -> dict[str, Suite]:
+    return {name: suite_of(name) for name in PARTS["suite"]}
 
 
 def _all_names_like(name: str) -> list[str]:
@@ -114,7 +98,7 @@ def _all_names_like(name: str) -> list[str]:
 
 
 def _from_factory(name: str, num_envs: int, options: dict[str, Any]) -> Env[Any] | VecEnv:
-    factory: Callable[..., Any] = resolve_callable(name, {}, "environment")
+    factory: Callable[..., Any] = load(name, "environment")
     parameters = inspect.signature(factory).parameters.values()
     wants_size = any(p.name == "num_envs" or p.kind is p.VAR_KEYWORD for p in parameters)
     env = _call(factory, name, **({"num_envs": num_envs} if wants_size else {}), **options)

@@ -1,19 +1,17 @@
-"""Extensions of PPO. A new one is a file, a line in :data:`EXTENSIONS`, and a section ``<name>_cfg`` of the config."""
+"""Extensions of PPO. A new one is a file and a line in :data:`rsl_jax.registry.PARTS`."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from rsl_jax.config import BaseRunnerConfig, RunnerConfig
+from rsl_jax.config import BaseRunnerConfig, RunnerConfig, build_part
 from rsl_jax.extensions.base import Extension, combine
-from rsl_jax.extensions.rnd import rnd
-from rsl_jax.extensions.symmetry import symmetry
 from rsl_jax.types import Spec
 
-EXTENSIONS: Mapping[str, Callable[..., Extension]] = {"rnd": rnd, "symmetry": symmetry}
-"""By name: callables with the arguments of :func:`build_extensions` that give an :class:`Extension`."""
+RSL_RL = {"rnd": "rnd_cfg", "symmetry": "symmetry_cfg"}
+"""Extensions that have a key of their own in RSL-RL's section of PPO, by name."""
 
 
 def build_extensions(
@@ -36,16 +34,39 @@ def build_extensions(
     Raises:
         ValueError: if one does not fit the environment or the models.
     """
-    wanted = {name: build for name, build in EXTENSIONS.items() if getattr(cfg.algorithm, f"{name}_cfg", None)}
     given: dict[str, Any] = {"obs_groups": obs_groups, "recurrent": recurrent, "axis_name": axis_name}
-    return combine({name: build(cfg, spec, **given) for name, build in wanted.items()})
+    built = {}
+    for name, section in sections_of(cfg.algorithm).items():
+        built[name] = build_part(section, "extension", cfg=cfg, spec=spec, **given)
+        if not isinstance(built[name], Extension):
+            raise TypeError(
+                f"The extension '{name}' ({section.class_name}) gave a {type(built[name]).__name__}; it must give a "
+                "rsl_jax.extensions.Extension."
+            )
+    return combine(built)
+
+
+def sections_of(algorithm: Any) -> dict[str, Any]:
+    """The sections of all extensions that an algorithm's section asks for, by name.
+
+    Raises:
+        ValueError: if one has the name of another.
+    """
+    ours = {name: getattr(algorithm, key, None) for name, key in RSL_RL.items()}
+    more = dict(getattr(algorithm, "extensions", {}))
+    for name in more:
+        if ours.get(name) is not None:
+            raise ValueError(f"algorithm.extensions.{name} is already there as algorithm.{RSL_RL[name]}; rename it.")
+    return {name: section for name, section in {**ours, **more}.items() if section is not None}
 
 
 def without_extensions(cfg: BaseRunnerConfig) -> Any:
     """The same config with all extensions switched off."""
     algorithm: Any = cfg.algorithm
-    sections = {f"{name}_cfg": None for name in EXTENSIONS if hasattr(algorithm, f"{name}_cfg")}
+    sections: dict[str, Any] = {key: None for key in RSL_RL.values() if hasattr(algorithm, key)}
+    if hasattr(algorithm, "extensions"):
+        sections["extensions"] = {}
     return dataclasses.replace(cfg, algorithm=dataclasses.replace(algorithm, **sections))
 
 
-__all__ = ["EXTENSIONS", "Extension", "build_extensions", "combine", "rnd", "symmetry", "without_extensions"]
+__all__ = ["Extension", "build_extensions", "combine", "sections_of", "without_extensions"]

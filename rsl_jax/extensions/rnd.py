@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -62,46 +62,6 @@ class RndState:
     steps: Array
 
 
-def rnd(
-    cfg: RunnerConfig,
-    spec: Spec,
-    *,
-    obs_groups: Mapping[str, tuple[str, ...]],
-    recurrent: bool = False,
-    axis_name: str | None = None,
-) -> Extension:
-    """Build random network distillation; see :func:`rsl_jax.extensions.build_extensions` for the arguments.
-
-    Raises:
-        ValueError: if the environment does not say how long a step takes, or an observation is no vector.
-    """
-    del recurrent
-    groups = resolve_obs_groups(list(spec.observations), obs_groups, ["rnd_state"])["rnd_state"]
-    for group in groups:
-        if len(spec.observations[group]) != 1:
-            raise ValueError(
-                f"RND looks at vectors, but '{group}' of obs_groups['rnd_state'] has shape {spec.observations[group]} "
-                "an environment. Name 1-D groups there, for example a privileged state."
-            )
-    algorithm: Any = cfg.algorithm
-    resolve_activation(algorithm.rnd_cfg.activation)
-    if spec.step_dt is None:
-        raise ValueError(
-            "rnd_cfg.weight is a weight a second and multiplied by the environment's step_dt, but the environment does "
-            "not say how many seconds a step takes. Give it the attribute step_dt, or make it with the option step_dt "
-            "(step_dt=1 makes it a weight a step)."
-        )
-    return Rnd(
-        algorithm.rnd_cfg,
-        groups,
-        obs_dim=sum(spec.observations[group][0] for group in groups),
-        num_envs=spec.num_envs,
-        step_dt=float(spec.step_dt),
-        loss_dtype=jnp.bfloat16 if algorithm.use_mixed_precision else None,
-        axis_name=axis_name,
-    ).extension()
-
-
 @dataclasses.dataclass(frozen=True)
 class Rnd:
     """The static parts of curiosity; every method is a pure function.
@@ -123,6 +83,47 @@ class Rnd:
     step_dt: float
     loss_dtype: Any = None
     axis_name: str | None = None
+
+    section: ClassVar[type] = RndConfig
+
+    @classmethod
+    def build(
+        cls,
+        section: RndConfig,
+        spec: Spec,
+        *,
+        cfg: RunnerConfig,
+        obs_groups: Mapping[str, tuple[str, ...]],
+        axis_name: str | None = None,
+    ) -> Extension:
+        """Build random network distillation; see :func:`rsl_jax.extensions.build_extensions` for the arguments.
+
+        Raises:
+            ValueError: if the environment does not say how long a step takes, or an observation is no vector.
+        """
+        groups = resolve_obs_groups(list(spec.observations), obs_groups, ["rnd_state"])["rnd_state"]
+        for group in groups:
+            if len(spec.observations[group]) != 1:
+                raise ValueError(
+                    f"RND looks at vectors, but '{group}' of obs_groups['rnd_state'] has shape "
+                    f"{spec.observations[group]} an environment. Name 1-D groups there, for example a privileged state."
+                )
+        resolve_activation(section.activation)
+        if spec.step_dt is None:
+            raise ValueError(
+                "rnd_cfg.weight is a weight a second and multiplied by the environment's step_dt, but the environment "
+                "does not say how many seconds a step takes. Give it the attribute step_dt, or make it with the option "
+                "step_dt (step_dt=1 makes it a weight a step)."
+            )
+        return cls(
+            section,
+            groups,
+            obs_dim=sum(spec.observations[group][0] for group in groups),
+            num_envs=spec.num_envs,
+            step_dt=float(spec.step_dt),
+            loss_dtype=jnp.bfloat16 if getattr(cfg.algorithm, "use_mixed_precision", False) else None,
+            axis_name=axis_name,
+        ).extension()
 
     def extension(self) -> Extension:
         """The record that PPO composes."""

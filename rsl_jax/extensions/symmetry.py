@@ -10,70 +10,92 @@ choices.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.config import RunnerConfig, SymmetryConfig
+from rsl_jax.config import SymmetryConfig
 from rsl_jax.extensions.base import ActAt, Extension
 from rsl_jax.extensions.mirror import AugmentationFunction, call, check_mirror, mirror_function, try_out
-from rsl_jax.registry import resolve_callable
+from rsl_jax.registry import load
 from rsl_jax.types import Array, Metrics, Observations, Spec
 
 
-def symmetry(
-    cfg: RunnerConfig,
-    spec: Spec,
-    *,
-    obs_groups: Mapping[str, tuple[str, ...]],
-    recurrent: bool = False,
-    axis_name: str | None = None,
-) -> Extension:
-    """Build symmetry; see :func:`rsl_jax.extensions.build_extensions` for the arguments.
+@dataclasses.dataclass(frozen=True)
+class Symmetry:
+    """The static parts of symmetry; every method is a pure function.
 
-    Raises:
-        ValueError: for recurrent models, discrete actions, or a mirror that does not fit the environment.
-        TypeError: for a function that does not keep its contract.
+    Attributes:
+        cfg: its section of the config.
+        function: appends mirror images to samples.
+        env: the environment, for the function.
     """
-    del axis_name
-    algorithm: Any = cfg.algorithm
-    section: SymmetryConfig = algorithm.symmetry_cfg
-    if recurrent:
-        raise ValueError(
-            "symmetry_cfg mirrors single samples, so it needs feed-forward models, as in RSL-RL. Take MLPModel or "
-            "CNNModel for actor and critic, or set symmetry_cfg to null."
-        )
-    if spec.discrete:
-        raise ValueError(
-            "symmetry_cfg mirrors vectors, but an action of this environment is one choice. Set symmetry_cfg to null."
-        )
-    if not (section.use_data_augmentation or section.use_mirror_loss):
-        warnings.warn(
-            "symmetry_cfg switches on neither use_data_augmentation nor use_mirror_loss: its loss is only logged.",
-            stacklevel=2,
-        )
-    groups = [group for name in ("actor", "critic") for group in obs_groups[name]]
-    function = augmentation_function(section, spec, groups)
 
-    def mirrored(observations: Observations | None, actions: Array | None) -> tuple[Any, Any]:
+    cfg: SymmetryConfig
+    function: AugmentationFunction
+    env: Any = None
+
+    section: ClassVar[type] = SymmetryConfig
+
+    @classmethod
+    def build(
+        cls,
+        section: SymmetryConfig,
+        spec: Spec,
+        *,
+        obs_groups: Mapping[str, tuple[str, ...]],
+        recurrent: bool = False,
+    ) -> Extension:
+        """Build symmetry; see :func:`rsl_jax.extensions.build_extensions` for the arguments.
+
+        Raises:
+            ValueError: for recurrent models, discrete actions, or a mirror that does not fit the environment.
+            TypeError: for a function that does not keep its contract.
+        """
+        if recurrent:
+            raise ValueError(
+                "symmetry_cfg mirrors single samples, so it needs feed-forward models, as in RSL-RL. Take MLPModel or "
+                "CNNModel for actor and critic, or set symmetry_cfg to null."
+            )
+        if spec.discrete:
+            raise ValueError(
+                "symmetry_cfg mirrors vectors, but an action of this environment is one choice. Set symmetry_cfg to "
+                "null."
+            )
+        if not (section.use_data_augmentation or section.use_mirror_loss):
+            warnings.warn(
+                "symmetry_cfg switches on neither use_data_augmentation nor use_mirror_loss: its loss is only logged.",
+                stacklevel=2,
+            )
+        groups = [group for name in ("actor", "critic") for group in obs_groups[name]]
+        return cls(section, augmentation_function(section, spec, groups), spec.env).extension()
+
+    def extension(self) -> Extension:
+        """The record that PPO composes."""
+        if self.cfg.use_data_augmentation:
+            return Extension(loss=self.loss, augment=self.mirrored)
+        return Extension(loss=self.loss)
+
+    def mirrored(self, observations: Observations | None, actions: Array | None) -> tuple[Any, Any]:
+        """Samples ``[1, n, ...]`` with their mirror images appended; either argument may be None."""
         # Samples of feed-forward models are blocks of one step, which the function need not know.
         given = jax.tree.map(lambda x: x[0], (observations, actions))
-        return jax.tree.map(lambda x: x[None], call(function, spec.env, *given))
+        return jax.tree.map(lambda x: x[None], call(self.function, self.env, *given))
 
-    def loss(act_at: ActAt, actions: Array, observations: Observations) -> tuple[Array | float, Metrics]:
+    def loss(self, act_at: ActAt, actions: Array, observations: Observations) -> tuple[Array | float, Metrics]:
+        """How far the policy in the mirror is from the mirror image of the policy."""
         size = next(iter(observations.values())).shape[1]
-        if section.use_data_augmentation:
+        if self.cfg.use_data_augmentation:
             in_the_mirror = actions[:, size:]
         else:
-            in_the_mirror = act_at(jax.tree.map(lambda x: x[:, size:], mirrored(observations, None)[0]))
-        wanted = mirrored(None, actions[:, :size])[1][:, size:]
+            in_the_mirror = act_at(jax.tree.map(lambda x: x[:, size:], self.mirrored(observations, None)[0]))
+        wanted = self.mirrored(None, actions[:, :size])[1][:, size:]
         value = jnp.mean(jnp.square(in_the_mirror - jax.lax.stop_gradient(wanted)))
-        return (section.mirror_loss_coeff * value if section.use_mirror_loss else 0.0), {"symmetry": value}
-
-    return Extension(loss=loss, augment=mirrored) if section.use_data_augmentation else Extension(loss=loss)
+        return (self.cfg.mirror_loss_coeff * value if self.cfg.use_mirror_loss else 0.0), {"symmetry": value}
 
 
 def augmentation_function(section: SymmetryConfig, spec: Spec, groups: Sequence[str]) -> AugmentationFunction:
@@ -93,7 +115,7 @@ def augmentation_function(section: SymmetryConfig, spec: Spec, groups: Sequence[
         check_mirror(section.mirror_spec, spec, groups)
         return mirror_function(section.mirror_spec)
     assert section.data_augmentation_func is not None, "SymmetryConfig asks for one of the two"
-    function = resolve_callable(section.data_augmentation_func, {}, "data_augmentation_func")
+    function = load(section.data_augmentation_func, "data_augmentation_func")
     if spec.env is not None:
         try_out(function, spec, groups)
     return function

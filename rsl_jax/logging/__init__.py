@@ -7,7 +7,6 @@ from rsl_jax.logging.git_state import store_git_state as store_git_state
 from rsl_jax.logging.logger import Logger as Logger
 from rsl_jax.logging.plot import plot as plot
 from rsl_jax.logging.status import Status as Status
-from rsl_jax.logging.writer import WRITERS as WRITERS
 from rsl_jax.logging.writer import LogWriter as LogWriter
 from rsl_jax.logging.writer import TensorboardLogWriter as TensorboardLogWriter
 from rsl_jax.logging.writer import make_writer as make_writer

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsl_jax.registry import resolve_callable
+from rsl_jax.registry import resolve_part
 
 if TYPE_CHECKING:
     from tensorboardX import RecordWriter
@@ -125,6 +125,16 @@ def config_as_json(cfg: object) -> str:
         return repr(cfg)
 
 
+def wandb_writer(**kwargs: object) -> LogWriter:
+    """Weights & Biases."""
+    return _not_yet("Weights & Biases", "wandb")(**kwargs)
+
+
+def neptune_writer(**kwargs: object) -> LogWriter:
+    """Neptune."""
+    return _not_yet("Neptune", "neptune")(**kwargs)
+
+
 def _not_yet(service: str, extra: str) -> Callable[..., LogWriter]:
     """A table entry for a writer that is planned."""
 
@@ -138,23 +148,12 @@ def _not_yet(service: str, extra: str) -> Callable[..., LogWriter]:
     return refuse
 
 
-WRITERS: dict[str, Callable[..., LogWriter]] = {
-    "tensorboard": TensorboardLogWriter,
-    "TensorboardLogWriter": TensorboardLogWriter,
-    "wandb": _not_yet("Weights & Biases", "wandb"),
-    "WandbLogWriter": _not_yet("Weights & Biases", "wandb"),
-    "neptune": _not_yet("Neptune", "neptune"),
-    "NeptuneLogWriter": _not_yet("Neptune", "neptune"),
-}
-"""Writers by the name a config may use; a new one is one line here."""
-
-
 def make_writer(logger_cfg: str | Callable | Mapping[str, Any], log_dir: str | os.PathLike[str]) -> LogWriter:
     """Make the writer that the config key ``logger`` describes.
 
     Args:
-        logger_cfg: a name of :data:`WRITERS`, a class path ``"module:Attr"``, a class or function, or a mapping with
-            one of these under ``class_name`` and the writer's keyword arguments beside it.
+        logger_cfg: a name in :data:`rsl_jax.registry.PARTS`, a class path ``"module:Attr"``, a class or function, or a
+            mapping with one of these under ``class_name`` and the writer's keyword arguments beside it.
         log_dir: folder of the run, handed to the writer as ``log_dir``.
 
     Raises:
@@ -168,7 +167,7 @@ def make_writer(logger_cfg: str | Callable | Mapping[str, Any], log_dir: str | o
             f"A logger given as a mapping names its writer under 'class_name'; got only the keys {sorted(kwargs)}. "
             "Write for example {'class_name': 'tensorboard'}."
         )
-    writer = resolve_callable(kwargs.pop("class_name"), WRITERS, "log writer")(log_dir=str(log_dir), **kwargs)
+    writer = resolve_part(kwargs.pop("class_name"), "logger", called="log writer")(log_dir=str(log_dir), **kwargs)
     methods = [name for name in vars(LogWriter) if not name.startswith("_")]
     missing = [name for name in methods if not callable(getattr(writer, name, None))]
     if missing:

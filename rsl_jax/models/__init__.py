@@ -1,12 +1,10 @@
-"""Models. A new one is a file and a line in :data:`MODELS`."""
+"""Models. A new one is a file and a line in :data:`rsl_jax.registry.PARTS`."""
 
 from rsl_jax.models.build import (
-    MODELS,
     build_distribution,
     build_model,
     build_policy,
     resolve_obs_groups,
-    section_arguments,
 )
 from rsl_jax.models.cnn_model import ENCODERS, CNNModel, with_encoders_of
 from rsl_jax.models.mlp_model import MLPModel
@@ -14,7 +12,6 @@ from rsl_jax.models.rnn_model import RNNModel
 
 __all__ = [
     "ENCODERS",
-    "MODELS",
     "CNNModel",
     "MLPModel",
     "RNNModel",
@@ -22,6 +19,5 @@ __all__ = [
     "build_model",
     "build_policy",
     "resolve_obs_groups",
-    "section_arguments",
     "with_encoders_of",
 ]

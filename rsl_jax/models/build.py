@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rsl_jax.config import CustomConfig, ModelConfig
-from rsl_jax.distributions import DISTRIBUTIONS, Distribution
-from rsl_jax.models.cnn_model import CNNModel
-from rsl_jax.models.mlp_model import MLPModel
-from rsl_jax.models.rnn_model import RNNModel
-from rsl_jax.registry import nearest, resolve_callable
+from rsl_jax.config import arguments_of, section_type
+from rsl_jax.distributions import Distribution
+from rsl_jax.registry import nearest, resolve_part
 from rsl_jax.types import Spec
-
-MODELS: Mapping[str, Any] = {"MLPModel": MLPModel, "RNNModel": RNNModel, "CNNModel": CNNModel}
 
 
 def build_model(
-    cfg: ModelConfig, spec: Spec, *, obs_set: str, obs_groups: Mapping[str, tuple[str, ...]], output_dim: int
+    cfg: Any, spec: Spec, *, obs_set: str, obs_groups: Mapping[str, tuple[str, ...]], output_dim: int
 ) -> Any:
     """Build the model of an observation set.
 
@@ -37,9 +31,9 @@ def build_model(
         ValueError: if the model cannot look at one of its groups, or its distribution is not over the environment's
             actions.
     """
-    kwargs = section_arguments(cfg)
+    kwargs = arguments_of(cfg)
     distribution_cfg = kwargs.pop("distribution_cfg", None)
-    model_class = resolve_callable(cfg.class_name, MODELS, "model")
+    model_class = resolve_part(cfg.class_name, "model")
     groups = obs_groups[obs_set]
     if hasattr(model_class, "check"):
         model_class.check(obs_set, spec.observations, groups, **kwargs)
@@ -59,7 +53,7 @@ def build_model(
     )
 
 
-def build_policy(cfg: ModelConfig, spec: Spec, *, obs_set: str, obs_groups: Mapping[str, tuple[str, ...]]) -> Any:
+def build_policy(cfg: Any, spec: Spec, *, obs_set: str, obs_groups: Mapping[str, tuple[str, ...]]) -> Any:
     """Build a model that samples actions; one without a distribution gets that which the environment asks for.
 
     Args:
@@ -77,23 +71,17 @@ def build_policy(cfg: ModelConfig, spec: Spec, *, obs_set: str, obs_groups: Mapp
     model = build_model(cfg, spec, obs_set=obs_set, obs_groups=obs_groups, output_dim=spec.num_actions)
     if model.distribution is not None:
         return model
-    return model.clone(distribution=DISTRIBUTIONS[_fitting_distribution(spec)](spec.num_actions))
+    section = section_type("distribution", _fitting_distribution(spec))()
+    return model.clone(distribution=build_distribution(section, spec.num_actions))
 
 
 def build_distribution(cfg: Any, output_dim: int) -> Distribution:
     """Build a distribution over ``output_dim`` actions from its section of the config."""
-    return resolve_callable(cfg.class_name, DISTRIBUTIONS, "distribution")(output_dim, **section_arguments(cfg))
+    return resolve_part(cfg.class_name, "distribution")(output_dim, **arguments_of(cfg))
 
 
 def _fitting_distribution(spec: Spec) -> str:
     return "CategoricalDistribution" if spec.discrete else "GaussianDistribution"
-
-
-def section_arguments(cfg: Any) -> dict[str, Any]:
-    """The arguments that a section holds beside its ``class_name``."""
-    if isinstance(cfg, CustomConfig):
-        return dict(cfg.kwargs)
-    return {f.name: getattr(cfg, f.name) for f in dataclasses.fields(cfg) if f.name != "class_name"}
 
 
 def resolve_obs_groups(

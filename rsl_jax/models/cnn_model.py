@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +9,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax.core import DenyList
 
-from rsl_jax.config import CNNConfig, CNNModelConfig, ModelConfig
+from rsl_jax.config import CNNConfig, arguments_of, with_arguments
 from rsl_jax.models.mlp_model import MLPModel
 from rsl_jax.modules import TRAINING, Encoders, plan_layers, resolve_activation
+from rsl_jax.registry import resolve_part
 from rsl_jax.types import Array, Carry, Observations
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -86,15 +86,13 @@ class CNNModel(MLPModel):
         return jnp.concatenate([*vectors, *self.cnns(observations)], axis=-1), carry
 
 
-def with_encoders_of(
-    actor: ModelConfig, critic: ModelConfig, obs_shapes: Shapes, obs_groups: Mapping[str, tuple[str, ...]]
-) -> ModelConfig:
+def with_encoders_of(actor: Any, critic: Any, obs_shapes: Shapes, obs_groups: Mapping[str, tuple[str, ...]]) -> Any:
     """The critic's section, with the actor's encoders in place of its own.
 
     Raises:
         ValueError: if one of the two has no encoders, or they look at different images.
     """
-    if not (isinstance(actor, CNNModelConfig) and isinstance(critic, CNNModelConfig)):
+    if not all(has_encoders(section) for section in (actor, critic)):
         raise ValueError(
             "share_cnn_encoders lets the critic use the actor's encoders, so both must be a CNNModel; the actor is "
             f"{actor.class_name}, the critic {critic.class_name}. Change the one that is not, or switch sharing off."
@@ -105,7 +103,13 @@ def with_encoders_of(
             f"share_cnn_encoders needs the same image groups for both; the actor sees {seen['actor']}, the critic "
             f"{seen['critic']}. Change obs_groups, or switch sharing off."
         )
-    return dataclasses.replace(critic, cnn_cfg=actor.cnn_cfg)
+    return with_arguments(critic, cnn_cfg=arguments_of(actor).get("cnn_cfg"))
+
+
+def has_encoders(section: Any) -> bool:
+    """Whether a section describes a :class:`CNNModel`, or a model of the user's that derives from it."""
+    model_class = resolve_part(section.class_name, "model")
+    return isinstance(model_class, type) and issubclass(model_class, CNNModel)
 
 
 def image_groups(obs_shapes: Shapes, obs_groups: tuple[str, ...]) -> tuple[str, ...]:

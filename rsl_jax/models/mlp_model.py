@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from annotated_types import MinLen
 
+from rsl_jax.config.keys import LayerSizes
 from rsl_jax.distributions import Distribution
 from rsl_jax.modules import MLP, default_dtype, init_normalizer, normalize, update_normalizer
 from rsl_jax.types import Array, Carry, Observations
@@ -40,7 +42,7 @@ class MLPModel(nn.Module):
     distribution: Distribution | None = None
     dtype: Any = None
 
-    hidden_dims: tuple[int, ...] = (256, 256, 256)
+    hidden_dims: Annotated[LayerSizes, MinLen(1)] = (256, 256, 256)
     activation: str = "elu"
     obs_normalization: bool = False
 

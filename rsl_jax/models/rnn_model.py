@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from rsl_jax.config.keys import Count
 from rsl_jax.models.mlp_model import MLPModel
 from rsl_jax.modules import RNN, resolve_cell
 from rsl_jax.modules.rnn import initial_carry
@@ -20,14 +21,14 @@ class RNNModel(MLPModel):
     Hidden states are a tuple over layers, each ``(h,)`` of a GRU or ``(h, c)`` of an LSTM, leaves ``[N, H]``.
 
     Attributes:
-        rnn_type: ``"lstm"`` or ``"gru"``.
+        rnn_type: lstm or gru.
         rnn_hidden_dim: size ``H`` of each hidden state.
         rnn_num_layers: how many recurrent layers.
     """
 
     rnn_type: str = "lstm"
-    rnn_hidden_dim: int = 256
-    rnn_num_layers: int = 1
+    rnn_hidden_dim: Count = 256
+    rnn_num_layers: Count = 1
 
     def setup(self) -> None:
         """Create the parts; called by linen."""

@@ -6,14 +6,14 @@ They leave the learning rate out: it changes from mini-batch to mini-batch, so t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from rsl_jax.registry import lookup
+from rsl_jax.config import CustomConfig, build_part
+from rsl_jax.registry import PARTS
 from rsl_jax.types import Array
 
 
@@ -22,6 +22,11 @@ def scale_by_adam(*, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> o
 
     In float32 these lose digits where optax subtracts (``1 - 0.999`` comes out too small by 1.3e-5 of itself); PyTorch
     takes them in double precision. ``-expm1(t log b)`` is exact to the last digit.
+
+    Args:
+        b1: decay of the mean of gradients.
+        b2: decay of the mean of their squares.
+        eps: added to the root of the latter.
 
     Source: Kingma & Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1.
     """
@@ -47,21 +52,59 @@ def scale_by_adam(*, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> o
     return optax.GradientTransformation(init, update)
 
 
-OPTIMIZERS: Mapping[str, Callable[[], optax.GradientTransformation]] = {
-    "adam": scale_by_adam,
-    "adamw": lambda: optax.chain(scale_by_adam(), optax.add_decayed_weights(1e-2)),
-    "sgd": optax.identity,
-    "rmsprop": lambda: optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False),
-}
+adam = scale_by_adam
 
 
-def resolve_optimizer(name: str) -> optax.GradientTransformation:
-    """The optimiser of a name, in either case.
+def adamw(
+    *, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, weight_decay: float = 1e-2
+) -> optax.GradientTransformation:
+    """Adam with decoupled weight decay.
+
+    Args:
+        b1: decay of the mean of gradients.
+        b2: decay of the mean of their squares.
+        eps: added to the root of the latter.
+        weight_decay: share of the parameters that is taken off them, times the learning rate.
+    """
+    return optax.chain(scale_by_adam(b1=b1, b2=b2, eps=eps), optax.add_decayed_weights(weight_decay))
+
+
+def sgd() -> optax.GradientTransformation:
+    """Plain gradient descent."""
+    return optax.identity()
+
+
+def rmsprop(*, decay: float = 0.99, eps: float = 1e-8) -> optax.GradientTransformation:
+    """Divide gradients by the root of the running mean of their squares.
+
+    Args:
+        decay: of that mean.
+        eps: added to the root.
+    """
+    return optax.scale_by_rms(decay=decay, eps=eps, eps_in_sqrt=False)
+
+
+def resolve_optimizer(optimizer: Any) -> optax.GradientTransformation:
+    """Build the optimiser that a config names.
+
+    Args:
+        optimizer: a name in either case, an import path, a callable, or a section with one of these and arguments. It
+            gives updates that the learning rate is still to be multiplied into.
 
     Raises:
         ValueError: if there is none of that name.
+        TypeError: if what was built is no ``optax.GradientTransformation``.
     """
-    return lookup(name.lower(), OPTIMIZERS, "optimizer")()
+    if isinstance(optimizer, str) and optimizer.lower() in PARTS["optimizer"]:
+        optimizer = optimizer.lower()
+    section = optimizer if hasattr(optimizer, "class_name") else CustomConfig(optimizer)
+    built = build_part(section, "optimizer")
+    if not isinstance(built, optax.GradientTransformation):
+        raise TypeError(
+            f"The optimizer {section.class_name!r} gave a {type(built).__name__}; it must give an "
+            "optax.GradientTransformation whose updates leave the learning rate out, as optax.scale_by_adam() does."
+        )
+    return built
 
 
 def apply_gradients(

@@ -9,8 +9,8 @@ from typing import Any
 
 from rsl_jax.algorithms.variables import with_variables
 from rsl_jax.checkpoint import Checkpoint, restore, restore_state
-from rsl_jax.config import BaseRunnerConfig
-from rsl_jax.models import resolve_obs_groups, section_arguments
+from rsl_jax.config import BaseRunnerConfig, arguments_of
+from rsl_jax.models import resolve_obs_groups
 from rsl_jax.types import Algorithm, Spec, TrainState
 
 FIELDS: Mapping[str, tuple[str, ...]] = {"optimizer": ("opt_state", "learning_rate"), "iteration": ("iteration",)}
@@ -133,7 +133,7 @@ def _groups(cfg: BaseRunnerConfig, shapes: Mapping[str, tuple[int, ...]], obs_se
 
 
 def _different_layers(here: Any, there: Any) -> list[str]:
-    ours, theirs = ({"class_name": cfg.class_name, **section_arguments(cfg)} for cfg in (here, there))
+    ours, theirs = ({"class_name": cfg.class_name, **arguments_of(cfg)} for cfg in (here, there))
     names = [name for name in {**ours, **theirs} if name != "distribution_cfg"]
     missing = "nothing"
     return [

@@ -9,12 +9,11 @@ from typing import Any
 
 import jax
 
-from rsl_jax.algorithms import ALGORITHMS
 from rsl_jax.algorithms.variables import with_variables
-from rsl_jax.config import BaseRunnerConfig, structural_fields
+from rsl_jax.config import BaseRunnerConfig, build_part, structural_fields
 from rsl_jax.env.base import Env
 from rsl_jax.ops import key_of_device
-from rsl_jax.registry import nearest, resolve_callable
+from rsl_jax.registry import nearest
 from rsl_jax.training.iteration import (
     LoopState,
     init_states,
@@ -108,7 +107,8 @@ def make_train(
 
 def build_algorithm(cfg: BaseRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Algorithm:
     """The algorithm that a config names; for environments spread over devices, what each of them runs."""
-    return resolve_callable(cfg.algorithm.class_name, ALGORITHMS, "algorithm")(cfg, spec, axis_name=axis_name)
+    built = build_part(cfg.algorithm, "algorithm", cfg=cfg, spec=spec, axis_name=axis_name)
+    return built.algorithm() if hasattr(built, "algorithm") else built
 
 
 def refuse_missing_models(given: Sequence[str], start: Mapping[str, Any]) -> None:

@@ -5,8 +5,8 @@ The tables of docs/configuration.md are made from the dataclasses: ``python -m t
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
-import inspect
 import json
 import re
 import types
@@ -19,6 +19,8 @@ import yaml
 
 from rsl_jax import config
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
+from rsl_jax.config.keys import may_be_none, part_of, range_text, split_annotation
+from rsl_jax.config.sections import hints_of, meanings_of
 from tests.core.test_architecture import LAYERS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,20 +29,24 @@ TABLE = re.compile(r"<!-- keys of (\w+) -->\n(.*?)\n\n", re.DOTALL)
 DATACLASSES = {
     name: getattr(config, name)
     for name in config.__all__
-    if dataclasses.is_dataclass(getattr(config, name)) and name != "CustomConfig"
+    if dataclasses.is_dataclass(getattr(config, name)) and name not in ("CustomConfig", "Part", "Section")
 }
 
 
 def meanings(cls: type) -> dict[str, str]:
     """What the docstring says of each attribute."""
-    text = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
-    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
-    written = {name: re.sub(r"\s+", " ", meaning).replace("``", "`") for name, meaning in entries}
-    return {"class_name": "its name, or the import path of one's own", **written}
+    written = {name: meaning.replace("``", "`") for name, meaning in meanings_of(cls).items()}
+    return {**written, "class_name": "its name, or the import path of one's own"}
 
 
 def type_text(hint: typing.Any) -> str:
     """A type as somebody who writes YAML thinks of it."""
+    part = part_of(hint)
+    if part is not None and typing.get_origin(hint) is not collections.abc.Mapping:
+        return ("name or section" if part.bare else "section") + " or null" * may_be_none(hint)
+    if typing.get_origin(hint) is typing.Annotated:
+        kind, _ = split_annotation(hint)
+        return ", ".join(filter(None, (type_text(kind), range_text(hint))))
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return ", ".join(f"`{choice}`" for choice in arguments)
@@ -53,7 +59,7 @@ def type_text(hint: typing.Any) -> str:
         size = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
         inner = typing.get_origin(arguments[0])
         names = {typing.Literal: "list of them", tuple: "list of pairs"}
-        return names[inner] if inner else f"list of {size}{arguments[0].__name__}"
+        return names[inner] if inner in names else f"list of {size}{type_text(arguments[0])}"
     if origin is not None:
         return "mapping"
     if hint is Callable:
@@ -90,7 +96,7 @@ def keys(cls: type) -> list[dataclasses.Field]:
 
 def table(cls: type) -> str:
     """The Markdown table of a dataclass's keys."""
-    hints, means = typing.get_type_hints(cls), meanings(cls)
+    hints, means = hints_of(cls), meanings(cls)
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for field in keys(cls):
         kind, meaning = type_text(hints[field.name]), means[field.name].rstrip(".")

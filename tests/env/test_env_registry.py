@@ -11,7 +11,7 @@ from rsl_jax.env import (
     make_env,
     make_vec_env,
     missing_extras,
-    registry,
+    suites,
 )
 from rsl_jax.env.extras import import_extra
 
@@ -91,7 +91,7 @@ def test_what_can_be_trained():
 
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
-    monkeypatch.setattr(registry, "is_installed", lambda package: package == "brax")
+    monkeypatch.setattr(suites, "is_installed", lambda package: package == "brax")
     assert missing_extras()["gymnax"] == 'pip install "rsl-jax[gymnax]"'
     assert list_envs()["gymnax"] == []
     assert list_envs()["brax"]

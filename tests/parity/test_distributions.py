@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rsl_jax.distributions import DISTRIBUTIONS as OURS
 from rsl_jax.distributions import Distribution
 from rsl_jax.ops import adapt_learning_rate
+from rsl_jax.registry import resolve_part
 
 from .cases import CASES, DISTRIBUTIONS, NUM_ACTIONS
 from .comparison import assert_close, load, section
@@ -20,7 +20,7 @@ from .comparison import assert_close, load, section
 
 def distribution_of(cfg: dict[str, Any]) -> Distribution:
     arguments = {name: value for name, value in cfg.items() if name != "class_name"}
-    return OURS[cfg["class_name"]](NUM_ACTIONS, **arguments)
+    return resolve_part(cfg["class_name"], "distribution")(NUM_ACTIONS, **arguments)
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)

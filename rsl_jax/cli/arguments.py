@@ -1,0 +1,333 @@
+"""From arguments to dataclasses, by tyro, and how tyro is to read what it does not know by itself.
+
+A command's own options are read first. What is left are flags of the config, ``--actor.hidden-dims 128 64``, which are
+read onto the config that the options name: each argument once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+import tyro
+import yaml
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+from rsl_jax.cli.output import CommandError
+from rsl_jax.config import BaseRunnerConfig, CustomConfig
+from rsl_jax.config.keys import Part, alternatives, part_of, range_text, split_annotation
+from rsl_jax.config.sections import (
+    Checked,
+    all_arguments_of,
+    arguments_of,
+    convert,
+    hints_for,
+    keys_for,
+    meanings_for,
+    read_section,
+    with_arguments,
+)
+from rsl_jax.registry import nearest
+
+Command = TypeVar("Command")
+
+LATEST = "latest"
+"""What ``--resume`` means without a path."""
+
+OFF = ("none", "null")
+"""What switches a section off."""
+
+
+def parse(command: type[Command], args: Sequence[str], *, prog: str, default: Command | None = None) -> Command:
+    """Read arguments into a dataclass; ``--help`` and mistakes end the process with a message.
+
+    Args:
+        command: the dataclass.
+        args: the arguments.
+        prog: how the command is called.
+        default: what arguments that are not given stay at.
+    """
+    return tyro.cli(
+        command,
+        prog=prog,
+        args=args,
+        default=tyro.MISSING_NONPROP if default is None else default,
+        config=(tyro.conf.AvoidSubcommands,),
+        registry=_registry(),
+    )
+
+
+def parse_options(command: type[Command], args: Sequence[str], *, prog: str) -> tuple[Command, list[str]]:
+    """Read the arguments that are options of a command; gives the others too, in their order."""
+    config = (tyro.conf.AvoidSubcommands,)
+    return tyro.cli(command, prog=prog, args=args, config=config, registry=_registry(), return_unknown_args=True)
+
+
+def parse_config(cfg: BaseRunnerConfig, flags: Sequence[str], *, prog: str, options: type) -> BaseRunnerConfig:
+    """Read flags onto a config.
+
+    Args:
+        cfg: what keys that are not given stay at.
+        flags: the arguments that are no options of the command.
+        prog: how the command is called.
+        options: the dataclass of the command's options, for misspelt ones.
+
+    Raises:
+        CommandError: for what is no flag, a part that there is not, or a value that makes no sense.
+    """
+    given = list(_flags(flags))
+    _refuse_misspelt(cfg, given, options)
+    try:
+        cfg, rest = choose_parts(cfg, given)
+        return parse(type(cfg), [arg for flag in rest for arg in flag.args], prog=prog, default=cfg)
+    except (ValueError, TypeError, ImportError) as error:
+        raise CommandError(str(error)) from error
+
+
+# --- which parts there are --------------------------------------------------------------------------------------------
+
+
+class Flag(NamedTuple):
+    """A flag as it was given.
+
+    Attributes:
+        path: the keys that it leads through.
+        values: what follows it.
+        args: both, as they were written.
+    """
+
+    path: tuple[str, ...]
+    values: tuple[str, ...]
+    args: tuple[str, ...]
+
+
+def _flags(args: Sequence[str]) -> Iterator[Flag]:
+    starts = [index for index, arg in enumerate(args) if arg.startswith("--")]
+    if args and not (starts and starts[0] == 0):
+        raise CommandError(f"'{args[0]}' belongs to no option.")
+    for start, end in itertools.pairwise([*starts, len(args)]):
+        name, separator, value = args[start].removeprefix("--").partition("=")
+        values = ((value,) if separator else ()) + tuple(args[start + 1 : end])
+        yield Flag(tuple(name.replace("-", "_").split(".")), values, tuple(args[start:end]))
+
+
+def _refuse_misspelt(cfg: BaseRunnerConfig, flags: Sequence[Flag], options: type) -> None:
+    """Refuse options that the command does not have; below a section of the config tyro knows what is near."""
+    keys = {f.name for f in dataclasses.fields(cfg)}
+    known = keys | {f.name for f in dataclasses.fields(options)}
+    for flag in flags:
+        if flag.path[0] not in keys and flag.path[0].removeprefix("no_") not in keys:
+            names = [f"--{name.replace('_', '-')}" for name in sorted(known - {"runner", "env", "extra"})]
+            name = flag.args[0].partition("=")[0]
+            raise CommandError(f"There is no option '{name}' here.{nearest(name.partition('.')[0], names)}")
+
+
+def choose_parts(cfg: Any, flags: Sequence[Flag]) -> tuple[Any, list[Flag]]:
+    """Bring in the parts that flags name by ``class-name``, or by one of their keys; gives the flags that are left.
+
+    A section keeps those of its values that its new part takes. A flag of a section that the config does not have
+    brings the section, of the part that stands for its kind. ``none`` takes a section away.
+
+    Raises:
+        ValueError: if there is no such part.
+        ImportError: if the path of one leads nowhere.
+    """
+    chosen: dict[tuple[str, ...], Any] = {}
+    rest = []
+    for flag in flags:
+        *section, key = flag.path
+        if key == "class_name" and flag.values:
+            chosen[tuple(section)] = flag.values[0]
+        elif flag.values and flag.values[0].lower() in OFF and _hint_at(cfg, flag.path) is not None:
+            chosen[flag.path] = None
+        else:
+            part = _hint_at(cfg, section)
+            if part is not None and part.default and _at(cfg, section) is None:
+                chosen.setdefault(tuple(section), part.default)
+            rest.append(flag)
+    for path, name in sorted(chosen.items()):  # outer sections first
+        cfg = _with_part(cfg, path, name)
+    return cfg, rest
+
+
+def _hint_at(node: Any, path: Sequence[str]) -> Part | None:
+    """Which kind of part may stand at a path, if one may."""
+    hint: Any = None
+    for key in path:
+        if isinstance(node, Mapping):
+            hint = typing.get_args(hint)[1] if typing.get_args(hint) else None
+        else:
+            hint = hints_for(node).get(key) if _is_section(node) else None
+        node = _at(node, [key])
+    return None if hint is None else part_of(hint)
+
+
+def _at(node: Any, path: Sequence[str]) -> Any:
+    """What stands at a path, or None."""
+    for key in path:
+        arguments = arguments_of(node) if _is_section(node) else node
+        node = arguments.get(key) if isinstance(arguments, Mapping) else None
+    return node
+
+
+def _with_part(node: Any, path: Sequence[str], name: str | None, part: Part | None = None, where: str = "") -> Any:
+    """The config with the section of another part at a path."""
+    if not path:
+        if name is None or part is None:
+            return None
+        old = arguments_of(node) if dataclasses.is_dataclass(node) else {}
+        takes = keys_for(part, name, where)
+        kept = {key: value for key, value in old.items() if takes is None or key in takes}
+        return read_section(part, {**kept, "class_name": name}, where)
+    key, *rest = path
+    below = f"{where}.{key}".lstrip(".")
+    if isinstance(node, Mapping):
+        return {**node, key: _with_part(node.get(key), rest, name, part, below)}
+    part = part_of(hints_for(node).get(key))
+    if part is None and not rest:
+        raise ValueError(f"--{below.replace('_', '-')}.class-name: {below} is no section with a class_name.")
+    return with_arguments(node, **{key: _with_part(arguments_of(node).get(key), rest, name, part, below)})
+
+
+# --- how tyro reads a config ------------------------------------------------------------------------------------------
+
+
+def _registry() -> ConstructorRegistry:
+    registry = ConstructorRegistry()
+    registry.primitive_rule(_config_values)
+    registry.struct_rule(_section)
+    return registry
+
+
+def _section(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """A section, or a mapping of sections: what it holds become flags, as deep as it goes."""
+    section = info.default
+    if isinstance(section, Mapping) and section and all(_is_section(item) for item in section.values()):
+        fields = [StructFieldSpec(name, type(item), item) for name, item in section.items()]
+        return StructConstructorSpec(instantiate=lambda **items: items, fields=tuple(fields))
+    if not _is_section(section):
+        return None
+    hints, meanings, values = hints_for(section), meanings_for(section), all_arguments_of(section)
+    fields = [_field(key, hints.get(key, Any), value, meanings.get(key, "")) for key, value in values.items()]
+
+    def instantiate(**given: Any) -> Any:
+        return with_arguments(
+            section, **{key: convert(hints.get(key, Any), value, key) for key, value in given.items()}
+        )
+
+    return StructConstructorSpec(instantiate=instantiate, fields=tuple(fields))
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, (Checked, CustomConfig))
+
+
+def _field(key: str, hint: Any, value: Any, meaning: str) -> StructFieldSpec:
+    allowed = ", ".join(filter(None, map(range_text, alternatives(hint))))
+    text = f"{meaning.rstrip('.')} ({allowed})." if allowed and meaning else meaning
+    if _is_section(value) or (isinstance(value, Mapping) and value and all(map(_is_section, value.values()))):
+        return StructFieldSpec(key, type(value), value, helptext=text)
+    if hint in (Any, None) and isinstance(value, bool):
+        hint = bool
+    return StructFieldSpec(key, hint if _is_plain(hint) else Any, value, helptext=text)
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether tyro knows by itself how to read a type, or we have told it; anything else is read as YAML."""
+    if hint in (Mapping[str, tuple[str, ...]], Mapping[str, Any]):
+        return True
+    for choice in alternatives(hint):
+        kind, _ = split_annotation(choice)
+        if typing.get_origin(kind) is tuple:
+            if not all(argument is Ellipsis or _is_plain(argument) for argument in typing.get_args(kind)):
+                return False
+        elif kind not in (int, float, bool, str) and typing.get_origin(kind) is not Literal:
+            return False
+    return True
+
+
+def _key_value_pairs(args: list[str]) -> dict[str, Any]:
+    pairs = [arg.partition("=") for arg in args]
+    for key, separator, _ in pairs:
+        if not key or not separator:
+            raise ValueError(f"'{key}' is not of the form KEY=VALUE")
+    return {key: _from_yaml(value) for key, _, value in pairs}
+
+
+def _from_yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"'{text}' is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _to_yaml(value: Any) -> str:
+    value = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False).removesuffix("\n...\n").strip()
+
+
+def _groups(args: list[str]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(str(groups).split(",")) for name, groups in _key_value_pairs(args).items()}
+
+
+def _at_most_one(args: list[str]) -> str:
+    if len(args) > 1:
+        raise ValueError(f"one checkpoint or none, not {len(args)}")
+    return args[0] if args else LATEST
+
+
+_KEY_VALUES = PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="KEY=VALUE ...",
+    instance_from_str=_key_value_pairs,
+    is_instance=lambda value: isinstance(value, Mapping),
+    str_from_instance=lambda value: [f"{key}={_to_yaml(item)}" for key, item in value.items()],
+)
+
+_OBS_GROUPS = PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="SET=GROUP,... ...",
+    instance_from_str=_groups,
+    is_instance=lambda value: isinstance(value, Mapping),
+    str_from_instance=lambda value: [f"{name}={','.join(groups)}" for name, groups in value.items()],
+)
+
+_ANY = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="YAML",
+    instance_from_str=lambda args: _from_yaml(args[0]),
+    is_instance=lambda _: True,
+    str_from_instance=lambda value: [_to_yaml(value)],
+)
+
+_CHECKPOINT = PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="[CHECKPOINT]",
+    instance_from_str=_at_most_one,
+    is_instance=lambda value: value is None or isinstance(value, str),
+    str_from_instance=lambda value: [] if value is None else [value],
+)
+
+KeyValues = Annotated[Mapping[str, Any], _KEY_VALUES]
+"""``--flag key=value other=1.5``; values are YAML."""
+
+CheckpointFlag = Annotated[str | None, _CHECKPOINT]
+"""``--flag`` for :data:`LATEST`, ``--flag PATH`` for a path."""
+
+
+def _config_values(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    if info.type == Mapping[str, tuple[str, ...]]:
+        return _OBS_GROUPS
+    if info.type == Mapping[str, Any]:
+        return _KEY_VALUES
+    return _ANY if info.type is Any else None

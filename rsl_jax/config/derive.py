@@ -1,0 +1,84 @@
+"""Writes config/known.py: ``python -m rsl_jax.config.derive``.
+
+Sections of models and distributions follow from the parameters of their factories. They are written down as well, so
+that a config can be read without importing JAX (``rsl-jax train ENV --help`` answers at once) and editors and type
+checkers know its keys. A test holds the file to the factories; a part that it lacks is derived when it is asked for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from rsl_jax.config.sections import BESIDE, documentation, keys_of
+from rsl_jax.registry import PARTS, resolve_part
+
+FILE = Path(__file__).with_name("known.py")
+
+HEAD = '''"""The sections of the library's parts by name, written by ``python -m rsl_jax.config.derive``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import MinLen
+
+from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
+from rsl_jax.config.encoders import CNNConfig
+from rsl_jax.config.extensions import RndConfig, SymmetryConfig
+from rsl_jax.config.keys import Count, LayerSizes, NonNegative, Part, Positive
+from rsl_jax.config.sections import Section
+'''
+
+BESIDE_SOURCE = {
+    "distribution_cfg": 'Annotated[Any, Part("distribution", default="GaussianDistribution")] | None',
+}
+"""The hints of :data:`rsl_jax.config.sections.BESIDE` as source."""
+
+
+def source_of(kind: str, name: str) -> str:
+    """The source of the dataclass of a part's section."""
+    factory = resolve_part(name, kind)
+    keys = {key: (_annotation(factory, key), repr(p.default)) for key, p in keys_of(factory, kind).items()}
+    keys |= {key: (BESIDE_SOURCE[key], "None") for key in BESIDE.get(kind, {})}
+    text = documentation(factory, keys)
+    docstring = textwrap.indent(f'"""{text}' + ('\n"""' if "\n" in text else '"""'), "    ")
+    fields = [
+        f'    class_name: str = "{name}"',
+        *(f"    {key}: {hint} = {default}" for key, (hint, default) in keys.items()),
+    ]
+    return "\n".join(["@dataclass(frozen=True)", f"class {name}Config(Section):", docstring, "", *fields, ""])
+
+
+def _annotation(factory: Any, key: str) -> str:
+    places = factory.__mro__ if inspect.isclass(factory) else [factory]
+    return next(place.__annotations__[key] for place in places if key in getattr(place, "__annotations__", {}))
+
+
+def text() -> str:
+    """What the file must hold, before it is formatted."""
+    derived = [(kind, name) for kind in ("model", "distribution") for name in PARTS[kind]]
+    classes = [
+        "PPOConfig",
+        "DistillationConfig",
+        "RndConfig",
+        "SymmetryConfig",
+        *(f"{name}Config" for _, name in derived),
+    ]
+    table = [
+        "KNOWN: Mapping[str, type] = {",
+        "    section.class_name: section",
+        f"    for section in ({', '.join(classes)})",
+        "}",
+        '"""By ``class_name``."""',
+        "",
+    ]
+    return "\n\n".join([HEAD, *(source_of(*part) + "\n" for part in derived), "\n".join(table)])
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")

@@ -1,0 +1,454 @@
+"""Sections of the config: from the factory of a part to the dataclass of its section, and from dicts to these.
+
+A part is a function, or a class, found by its name in :data:`rsl_jax.registry.PARTS` or by its import path. Its section
+holds the arguments that the config gives it. They are declared once, as the keyword parameters of the factory, or as a
+dataclass that it names as its ``section``.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import functools
+import inspect
+import re
+import textwrap
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar
+
+from rsl_jax.config.keys import Part, alternatives, check_ranges, may_be_none, part_of, split_annotation
+from rsl_jax.registry import PARTS, library_name, load, nearest, resolve_part
+
+Config = TypeVar("Config")
+
+GIVEN: Mapping[str, frozenset[str]] = {
+    "algorithm": frozenset({"cfg", "spec", "axis_name", "permute"}),
+    "model": frozenset({"obs_shapes", "obs_groups", "output_dim", "distribution", "dtype", "parent", "name"}),
+    "distribution": frozenset({"output_dim", "num_actions"}),
+    "extension": frozenset({"section", "cfg", "spec", "obs_groups", "recurrent", "axis_name"}),
+    "optimizer": frozenset(),
+    "logger": frozenset({"log_dir", "cfg"}),
+}
+"""Parameters of a factory that are not keys of its section, because the library gives them; by kind."""
+
+BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "model": {"distribution_cfg": Annotated[Any, Part("distribution", default="GaussianDistribution")] | None}
+}
+"""Keys that a section has beside its factory's parameters, by kind: what the library makes one of those out of."""
+
+DISTRIBUTION_MEANING = (
+    "distribution over the output. Without one a model is deterministic, but for PPO's actor, which then takes what "
+    "the environment asks for: a Gaussian, or a Categorical where actions are choices."
+)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A frozen dataclass that refuses numbers beyond the ranges that its fields are annotated with."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot mean anything; traced ones pass."""
+        for name, hint in hints_of(type(self)).items():
+            check_ranges(hint, getattr(self, name), name)
+
+
+@dataclass(frozen=True)
+class Section(Checked):
+    """The section of a part of the library, or of one of the user's that declares its own dataclass.
+
+    Attributes:
+        class_name: the part: a name of the library's, or an import path.
+    """
+
+    class_name: str = ""
+
+
+@dataclass(frozen=True)
+class CustomConfig:
+    """The section of a part of the user's: a callable (or its import path) and the arguments to build it with.
+
+    Attributes:
+        class_name: the callable, or its import path.
+        kwargs: the arguments that are given; the callable has its own defaults.
+        kind: what it is a part of, a key of :data:`rsl_jax.registry.PARTS`.
+    """
+
+    class_name: Callable | str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = field(default="model", compare=False)
+
+
+# --- from a factory to its section ------------------------------------------------------------------------------------
+
+
+def hints_of(target: Any) -> dict[str, Any]:
+    """The annotations of a dataclass's fields, a class's attributes or a function's parameters."""
+    return _cached_hints(target)
+
+
+@functools.cache
+def _cached_hints(target: Any) -> dict[str, Any]:
+    try:
+        hints = typing.get_type_hints(target, include_extras=True)
+    except (NameError, TypeError, AttributeError):  # a user's annotation that is no type; nothing is known then
+        return {}
+    is_config = inspect.isclass(target) and issubclass(target, Checked)
+    return {f.name: hints[f.name] for f in dataclasses.fields(target)} if is_config else hints
+
+
+@functools.cache
+def section_type(kind: str, name: str) -> type:
+    """The dataclass of the section of a library's part.
+
+    Args:
+        kind: a key of :data:`rsl_jax.registry.PARTS`.
+        name: one of its names.
+    """
+    from rsl_jax.config.known import KNOWN  # which is made of the sections that are declared with what is here
+
+    return KNOWN.get(name) or derive(resolve_part(name, kind), kind, name)
+
+
+def derive(factory: Any, kind: str, name: str) -> type:
+    """Derive the dataclass of a part's section from the parameters of its factory, unless it declares one."""
+    declared = getattr(factory, "section", None)
+    if declared is not None:
+        return declared
+    hints = {**hints_of(getattr(factory, "build", factory)), **BESIDE.get(kind, {})}
+    fields: list[tuple] = [("class_name", str, field(default=name))]
+    for key, parameter in keys_of(factory, kind).items():
+        default = field() if parameter.default is parameter.empty else field(default=parameter.default)
+        fields.append((key, hints.get(key, Any), default))
+    fields += [(key, hint, field(default=None)) for key, hint in BESIDE.get(kind, {}).items()]
+    derived = dataclasses.make_dataclass(f"{name}Config", fields, bases=(Section,), frozen=True)
+    derived.__doc__ = documentation(factory, [key for key, *_ in fields[1:]])
+    return derived
+
+
+def documentation(factory: Any, keys: collections.abc.Iterable[str]) -> str:
+    """The docstring of a section, out of that of its factory."""
+    meanings = {"distribution_cfg": DISTRIBUTION_MEANING, **meanings_of(factory)}
+    summary = (inspect.getdoc(factory) or "The section of a part.").splitlines()[0]
+    lines = [
+        textwrap.fill(f"{key}: {meanings[key]}", 116, initial_indent=" " * 4, subsequent_indent=" " * 8)
+        for key in keys
+        if key in meanings
+    ]
+    return "\n".join([summary, *(["", "Attributes:", *lines] if lines else [])])
+
+
+def keys_of(factory: Any, kind: str) -> dict[str, inspect.Parameter]:
+    """The parameters of a factory that are keys of its section."""
+    try:
+        parameters = inspect.signature(getattr(factory, "build", factory)).parameters
+    except (TypeError, ValueError):  # something built in, which does not tell
+        return {}
+    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    # What a distribution is given comes first, whatever its author calls it.
+    given = {next(iter(parameters), "")} if kind == "distribution" else set()
+    given |= GIVEN[kind]
+    return {name: p for name, p in parameters.items() if p.kind in by_name and name not in given}
+
+
+def meanings_of(target: Any) -> dict[str, str]:
+    """What the docstring of a class (and of those that it derives from) or of a function says of each key."""
+    texts = [vars(cls).get("__doc__") for cls in reversed(target.__mro__)] if inspect.isclass(target) else []
+    meanings: dict[str, str] = {}
+    for text in texts or [target.__doc__]:
+        listed = re.split(r"\n(?:Attributes|Args):\n", inspect.cleandoc(text or ""), maxsplit=1)
+        entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", listed[-1] if len(listed) > 1 else "", re.MULTILINE)
+        meanings |= {name: re.sub(r"\s+", " ", meaning) for name, meaning in entries}
+    return meanings
+
+
+# --- from dicts to sections -------------------------------------------------------------------------------------------
+
+
+def read_section(part: Part, section: Any, where: str) -> Any:
+    """The section of a part, from the dict that describes it.
+
+    Args:
+        part: which kind of part.
+        section: the dict; a section is given back as it is, and a name where this is allowed.
+        where: path of the section in the config, for errors.
+
+    Raises:
+        ValueError: for an unknown part or key; says what is allowed and what is nearest.
+        TypeError: for a value of the wrong type.
+    """
+    called = where.rsplit(".", 1)[-1].removesuffix("_cfg")
+    if isinstance(section, (Section, CustomConfig)):
+        return section
+    if part.bare and not isinstance(section, Mapping):
+        return _checked_name(section, part.kind, called)
+    if not isinstance(section, Mapping) or not ("class_name" in section or part.default):
+        raise ValueError(
+            f"{where} is a section with a 'class_name', one of {', '.join(PARTS[part.kind])} or an import path; got "
+            f"{section!r}."
+        )
+    arguments = {key: value for key, value in section.items() if key != "class_name"}
+    class_name = section.get("class_name", part.default)
+    name = library_name(class_name, part.kind, called=called)
+    if name is not None:
+        return build(section_type(part.kind, name), {"class_name": name, **arguments}, where=where)
+    factory = resolve_part(class_name, part.kind, called=called)
+    declared = getattr(factory, "section", None)
+    if declared is not None:
+        return build(declared, {**arguments, "class_name": path_of(class_name)}, where=where)
+    return CustomConfig(class_name, _custom_arguments(factory, part.kind, arguments, where), part.kind)
+
+
+def _checked_name(name: Any, kind: str, called: str) -> Any:
+    name = name.lower() if isinstance(name, str) and name.lower() in PARTS[kind] else name
+    known = library_name(name, kind, called=called)
+    if known is None:
+        resolve_part(name, kind, called=called)
+    return name if known is None else known
+
+
+def _custom_arguments(factory: Any, kind: str, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
+    hints, keys = _custom_hints(factory, kind), keys_of(factory, kind)
+    if not any(
+        p.kind is p.VAR_KEYWORD for p in inspect.signature(getattr(factory, "build", factory)).parameters.values()
+    ):
+        allowed = {*keys, *BESIDE.get(kind, {})}
+        _refuse_unknown(arguments, allowed, where, f"{factory} takes")
+    missing = [key for key, parameter in keys.items() if parameter.default is parameter.empty and key not in arguments]
+    if missing and kind != "algorithm":
+        raise ValueError(f"{where} needs the key '{missing[0]}'.")
+    return {key: _checked(hints.get(key, Any), value, f"{where}.{key}") for key, value in arguments.items()}
+
+
+def _custom_hints(factory: Any, kind: str) -> dict[str, Any]:
+    return {**hints_of(getattr(factory, "build", factory)), **BESIDE.get(kind, {})}
+
+
+def _takes_anything(factory: Any) -> bool:
+    try:
+        parameters = inspect.signature(getattr(factory, "build", factory)).parameters
+    except (TypeError, ValueError):  # something built in, which does not tell
+        return True
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Config:
+    """A dataclass from the dict that describes it.
+
+    Args:
+        cls: the dataclass.
+        section: the dict.
+        where: path of the section in the config, for errors; "" for the config itself.
+
+    Raises:
+        ValueError: for an unknown key, with the nearest valid one, a missing one, or a number out of range.
+        TypeError: for a value of the wrong type.
+    """
+    section = _without_excluded(cls, section, where)
+    hints = hints_of(cls)
+    _refuse_unknown(section, hints, where or "the config", "Allowed:", separator=". ")
+    missing = [
+        f.name
+        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if f.default is f.default_factory is dataclasses.MISSING and f.name not in section
+    ]
+    if missing:
+        raise ValueError(f"{where} needs the key '{missing[0]}'.")
+    return cls(**{key: _checked(hints[key], value, f"{where}.{key}".lstrip(".")) for key, value in section.items()})
+
+
+def _refuse_unknown(
+    section: Mapping[str, Any], allowed: collections.abc.Iterable[str], where: str, what: str, *, separator: str = ": "
+) -> None:
+    for key in section:
+        if key not in allowed:
+            raise ValueError(
+                f"Unknown key '{key}' in {where}{separator}{what} {', '.join(sorted(allowed))}.{nearest(key, allowed)}"
+            )
+
+
+def _without_excluded(cls: Any, section: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    excluded = getattr(cls, "not_together", ())
+    for key in excluded:
+        if section.get(key):
+            raise ValueError(f"{where}.{key} does not go with {cls.class_name}. Remove it, or set it to null.")
+    return {key: value for key, value in section.items() if key not in excluded}
+
+
+def _checked(hint: Any, value: Any, where: str) -> Any:
+    value = convert(hint, value, where)
+    check_ranges(hint, value, where)
+    return value
+
+
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """Bring a value read from YAML or Python into the type of its key, where that loses nothing.
+
+    Raises:
+        ValueError: for a value that is not among the choices, or a section that is none.
+        TypeError: for a value of the wrong type.
+    """
+    if value is None and may_be_none(hint):
+        return None
+    part = part_of(hint)
+    if part is not None and part in split_annotation(alternatives(hint)[0])[1]:
+        return read_section(part, value, where)
+    hint, _ = split_annotation(_alternative(alternatives(hint), value))
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value not in arguments:
+            hint_text = nearest(str(value), arguments)
+            raise ValueError(f"{where} is one of {', '.join(map(repr, arguments))}; got {value!r}.{hint_text}")
+        return value
+    if origin is tuple:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise TypeError(f"{where} is a list; got {value!r}.")
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise ValueError(f"{where} has {len(arguments)} entries; got {value!r}.")
+        return tuple(convert(arguments[0], item, where) for item in value)
+    if origin is collections.abc.Mapping and isinstance(value, Mapping):
+        return {key: convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint) and not dataclasses.is_dataclass(value):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{where} is a section of keys and values; got {value!r}.")
+        return build(typing.cast(type, hint), value, where=where)
+    return _scalar(hint, value, where) if hint in (int, float, bool, str) else value
+
+
+def _alternative(hints: tuple[Any, ...], value: Any) -> Any:
+    """The type among several that a value is meant for: a list, a mapping of sections, or one of those."""
+    is_list = isinstance(value, (list, tuple))
+    is_nested = (
+        isinstance(value, Mapping) and len(value) > 0 and all(isinstance(item, Mapping) for item in value.values())
+    )
+    for hint in hints:
+        origin = typing.get_origin(split_annotation(hint)[0])
+        if (origin is tuple, origin is collections.abc.Mapping) == (is_list, is_nested):
+            return hint
+    return hints[0]
+
+
+def _scalar(hint: type, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    allowed = {float: (int, float), int: (int,), bool: (bool,), str: (str,)}[hint]
+    is_bool_for_number = isinstance(value, bool) and hint is not bool
+    if isinstance(value, allowed) and not is_bool_for_number:
+        return float(value) if hint is float else value
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if hint is float and hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
+        return value  # a number that JAX traces
+    raise TypeError(f"{where} is of type {hint.__name__}; got {value!r}.")
+
+
+def keys_for(part: Part, class_name: Callable | str, where: str) -> set[str] | None:
+    """The keys that the section of a part may hold; None for any."""
+    called = where.rsplit(".", 1)[-1].removesuffix("_cfg")
+    name = library_name(class_name, part.kind, called=called)
+    factory = resolve_part(class_name, part.kind, called=called)
+    declared = section_type(part.kind, name) if name is not None else getattr(factory, "section", None)
+    if declared is not None:
+        return {f.name for f in dataclasses.fields(declared)}
+    if _takes_anything(factory):
+        return None
+    return {*keys_of(factory, part.kind), *BESIDE.get(part.kind, {})}
+
+
+# --- what a section says ----------------------------------------------------------------------------------------------
+
+
+def arguments_of(section: Any) -> dict[str, Any]:
+    """The arguments that a section holds beside its ``class_name``."""
+    if isinstance(section, CustomConfig):
+        return dict(section.kwargs)
+    return {f.name: getattr(section, f.name) for f in dataclasses.fields(section) if f.name != "class_name"}
+
+
+def hints_for(section: Any) -> dict[str, Any]:
+    """The annotations of a section's keys."""
+    if not isinstance(section, CustomConfig):
+        return hints_of(type(section))
+    return _custom_hints(*_factory_of(section))
+
+
+def meanings_for(section: Any) -> dict[str, str]:
+    """What is written of each of a section's keys."""
+    return meanings_of(_factory_of(section)[0] if isinstance(section, CustomConfig) else type(section))
+
+
+def all_arguments_of(section: Any) -> dict[str, Any]:
+    """The arguments of a section, and the defaults of those that a part of the user's is not given."""
+    if not isinstance(section, CustomConfig):
+        return arguments_of(section)
+    keys = keys_of(*_factory_of(section))
+    defaults = {name: p.default for name, p in keys.items() if p.default is not p.empty}
+    return {**dict.fromkeys(BESIDE.get(section.kind, {})), **defaults, **section.kwargs}
+
+
+def with_arguments(section: Any, **arguments: Any) -> Any:
+    """The section with other arguments; of a part of the user's, those that are its defaults are not kept."""
+    if not isinstance(section, CustomConfig):
+        return dataclasses.replace(section, **arguments)
+    current = all_arguments_of(section)
+    changed = {name: value for name, value in arguments.items() if name in section.kwargs or value != current.get(name)}
+    return dataclasses.replace(section, kwargs={**section.kwargs, **changed})
+
+
+def _factory_of(section: CustomConfig) -> tuple[Any, str]:
+    """The factory of a part of the user's, and its kind."""
+    return load(section.class_name, section.kind), section.kind
+
+
+def build_part(section: Any, kind: str, **given: Any) -> Any:
+    """Build the part that a section describes.
+
+    Args:
+        section: the section.
+        kind: a key of :data:`rsl_jax.registry.PARTS`.
+        **given: what the library has to give; a factory gets those that it has parameters for. ``section`` is the
+            section as a whole, for a factory that declares its dataclass, and so gets no arguments one by one.
+    """
+    factory = resolve_part(section.class_name, kind)
+    make = getattr(factory, "build", factory)
+    parameters = inspect.signature(make).parameters
+    asked = {name: value for name, value in {**given, "section": section}.items() if name in parameters}
+    return make(**asked, **({} if hasattr(factory, "section") else arguments_of(section)))
+
+
+def structural_fields(config: Any) -> set[str]:
+    """Names of the fields that shape the program; the other ones are floats that may be traced."""
+    hints = hints_of(type(config))
+
+    def is_float(hint: Any) -> bool:
+        return any(split_annotation(choice)[0] is float for choice in alternatives(hint))
+
+    return {f.name for f in dataclasses.fields(config) if not is_float(hints[f.name])}
+
+
+def path_of(callable_or_name: Any) -> str:
+    """The import path of a callable; a name is what it is."""
+    if isinstance(callable_or_name, str):
+        return callable_or_name
+    return f"{callable_or_name.__module__}:{callable_or_name.__qualname__}"
+
+
+def to_plain(value: Any) -> Any:
+    """A config, or a part of one, as dicts, lists and scalars that YAML can hold."""
+    if isinstance(value, CustomConfig):
+        return {"class_name": path_of(value.class_name), **to_plain(dict(value.kwargs))}
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if callable(value):
+        return path_of(value)
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else str(value)
