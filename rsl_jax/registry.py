@@ -98,7 +98,10 @@ def library_name(callable_or_name: Callable | str, kind: str, *, called: str | N
     if module.partition(".")[0] == "rsl_rl" and (name in table or isinstance(callable_or_name, str)):
         lookup(name, table, called or kind)
         return name
-    return next((known for known, path in table.items() if path == f"{module}:{name}"), None)
+    homes = {known: path.partition(":") for known, path in table.items()}
+    return next(
+        (k for k, (home, _, attr) in homes.items() if attr == name and f"{module}.".startswith(f"{home}.")), None
+    )
 
 
 def resolve_part(callable_or_name: Callable | str, kind: str, *, called: str | None = None) -> Any:

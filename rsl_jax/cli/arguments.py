@@ -156,7 +156,9 @@ def choose_parts(cfg: Any, flags: Sequence[Flag]) -> tuple[Any, list[Flag]]:
                 chosen.setdefault(tuple(section), part.default)
             rest.append(flag)
     for path, name in sorted(chosen.items()):  # outer sections first
-        cfg = _with_part(cfg, path, name)
+        old, part = _at(cfg, path), _hint_at(cfg, path)
+        new = None if name is None else _another_part(old, name, part, ".".join(path))
+        cfg = _replaced(cfg, path, new)
     return cfg, rest
 
 
@@ -180,23 +182,24 @@ def _at(node: Any, path: Sequence[str]) -> Any:
     return node
 
 
-def _with_part(node: Any, path: Sequence[str], name: str | None, part: Part | None = None, where: str = "") -> Any:
-    """The config with the section of another part at a path."""
+def _another_part(old: Any, name: str, part: Part | None, where: str) -> Any:
+    """The section of a part, with those values of an old section that it takes."""
+    if part is None:
+        raise ValueError(f"{where} is no section with a class_name.")
+    takes = keys_for(part, name, where)
+    values = arguments_of(old) if _is_section(old) else {}
+    kept = {key: value for key, value in values.items() if takes is None or key in takes}
+    return read_section(part, {**kept, "class_name": name}, where)
+
+
+def _replaced(node: Any, path: Sequence[str], value: Any) -> Any:
+    """The config with another value at a path."""
     if not path:
-        if name is None or part is None:
-            return None
-        old = arguments_of(node) if dataclasses.is_dataclass(node) else {}
-        takes = keys_for(part, name, where)
-        kept = {key: value for key, value in old.items() if takes is None or key in takes}
-        return read_section(part, {**kept, "class_name": name}, where)
-    key, *rest = path
-    below = f"{where}.{key}".lstrip(".")
-    if isinstance(node, Mapping):
-        return {**node, key: _with_part(node.get(key), rest, name, part, below)}
-    part = part_of(hints_for(node).get(key))
-    if part is None and not rest:
-        raise ValueError(f"--{below.replace('_', '-')}.class-name: {below} is no section with a class_name.")
-    return with_arguments(node, **{key: _with_part(arguments_of(node).get(key), rest, name, part, below)})
+        return value
+    below = _replaced(_at(node, path[:1]), path[1:], value)
+    if _is_section(node):
+        return with_arguments(node, **{path[0]: below})
+    return {key: item for key, item in {**(node or {}), path[0]: below}.items() if item is not None}
 
 
 # --- how tyro reads a config ------------------------------------------------------------------------------------------
@@ -221,9 +224,10 @@ def _section(info: StructTypeInfo) -> StructConstructorSpec | None:
     fields = [_field(key, hints.get(key, Any), value, meanings.get(key, "")) for key, value in values.items()]
 
     def instantiate(**given: Any) -> Any:
-        return with_arguments(
-            section, **{key: convert(hints.get(key, Any), value, key) for key, value in given.items()}
-        )
+        read = {key: convert(hints.get(key, Any), value, key) for key, value in given.items()}
+        if isinstance(section, CustomConfig):  # whose defaults are left to its callable
+            read = {key: value for key, value in read.items() if key in section.kwargs or value != values[key]}
+        return with_arguments(section, **read)
 
     return StructConstructorSpec(instantiate=instantiate, fields=tuple(fields))
 
@@ -239,7 +243,8 @@ def _field(key: str, hint: Any, value: Any, meaning: str) -> StructFieldSpec:
         return StructFieldSpec(key, type(value), value, helptext=text)
     if hint in (Any, None) and isinstance(value, bool):
         hint = bool
-    return StructFieldSpec(key, hint if _is_plain(hint) else Any, value, helptext=text)
+    kind: Any = hint if _is_plain(hint) else Annotated[Any, _ANY]
+    return StructFieldSpec(key, kind, value, helptext=text)
 
 
 def _is_plain(hint: Any) -> bool:

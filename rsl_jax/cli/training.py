@@ -118,7 +118,7 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         "init_at_random_ep_len": settings.init_at_random_ep_len,
         **teacher,
     }
-    missing: dict[str, Any] = {name: value for name, value in below.items() if getattr(command, name) is None}
+    missing: dict[str, Any] = {name: value for name, value in below.items() if getattr(command, name, "") is None}
     command = dataclasses.replace(command, **missing)
     cfg = of_kind(kind, settings.runner)
     if asks_for_help:

@@ -26,6 +26,7 @@ from rsl_jax.config.runner import BaseRunnerConfig, DistillationRunnerConfig, Ru
 from rsl_jax.config.sections import (
     CustomConfig,
     Section,
+    all_arguments_of,
     arguments_of,
     build_part,
     section_type,
@@ -58,6 +59,7 @@ __all__ = [
     "Section",
     "SymmetryConfig",
     "WeightScheduleConfig",
+    "all_arguments_of",
     "arguments_of",
     "build_part",
     "section_type",

@@ -391,12 +391,10 @@ def all_arguments_of(section: Any) -> dict[str, Any]:
 
 
 def with_arguments(section: Any, **arguments: Any) -> Any:
-    """The section with other arguments; of a part of the user's, those that are its defaults are not kept."""
-    if not isinstance(section, CustomConfig):
-        return dataclasses.replace(section, **arguments)
-    current = all_arguments_of(section)
-    changed = {name: value for name, value in arguments.items() if name in section.kwargs or value != current.get(name)}
-    return dataclasses.replace(section, kwargs={**section.kwargs, **changed})
+    """The section with other arguments."""
+    if isinstance(section, CustomConfig):
+        return dataclasses.replace(section, kwargs={**section.kwargs, **arguments})
+    return dataclasses.replace(section, **arguments)
 
 
 def _factory_of(section: CustomConfig) -> tuple[Any, str]:
@@ -422,12 +420,9 @@ def build_part(section: Any, kind: str, **given: Any) -> Any:
 
 def structural_fields(config: Any) -> set[str]:
     """Names of the fields that shape the program; the other ones are floats that may be traced."""
-    hints = hints_of(type(config))
-
-    def is_float(hint: Any) -> bool:
-        return any(split_annotation(choice)[0] is float for choice in alternatives(hint))
-
-    return {f.name for f in dataclasses.fields(config) if not is_float(hints[f.name])}
+    hints = hints_for(config)
+    floats = {name for name, hint in hints.items() if any(split_annotation(h)[0] is float for h in alternatives(hint))}
+    return {"class_name", *all_arguments_of(config)} - floats
 
 
 def path_of(callable_or_name: Any) -> str:

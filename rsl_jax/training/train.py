@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from rsl_jax.algorithms.variables import with_variables
-from rsl_jax.config import BaseRunnerConfig, build_part, structural_fields
+from rsl_jax.config import BaseRunnerConfig, all_arguments_of, build_part, structural_fields, with_arguments
 from rsl_jax.env.base import Env
 from rsl_jax.ops import key_of_device
 from rsl_jax.registry import nearest
@@ -133,11 +133,11 @@ def override(cfg: BaseRunnerConfig, overrides: Mapping[str, Any]) -> BaseRunnerC
         ValueError: for a name that is no such float.
     """
     fixed = structural_fields(cfg.algorithm)
-    allowed = sorted({field.name for field in dataclasses.fields(cfg.algorithm)} - fixed)
+    allowed = sorted({*all_arguments_of(cfg.algorithm)} - fixed)
     for name in overrides:
         if name not in allowed:
             reason = "shapes the program, so it belongs into the config" if name in fixed else "is not known"
             raise ValueError(
                 f"train() cannot override '{name}': it {reason}. Allowed: {', '.join(allowed)}.{nearest(name, allowed)}"
             )
-    return dataclasses.replace(cfg, algorithm=dataclasses.replace(cfg.algorithm, **overrides))
+    return dataclasses.replace(cfg, algorithm=with_arguments(cfg.algorithm, **overrides))
