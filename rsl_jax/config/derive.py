@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from rsl_jax.config.sections import BESIDE, documentation, keys_of
+from rsl_jax.config.sections import documentation, keys_of
 from rsl_jax.registry import PARTS, resolve_part
 
 FILE = Path(__file__).with_name("known.py")
@@ -43,8 +43,7 @@ BESIDE_SOURCE = {
 def source_of(kind: str, name: str) -> str:
     """The source of the dataclass of a part's section."""
     factory = resolve_part(name, kind)
-    keys = {key: (_annotation(factory, key), repr(p.default)) for key, p in keys_of(factory, kind).items()}
-    keys |= {key: (BESIDE_SOURCE[key], "None") for key in BESIDE.get(kind, {})}
+    keys = {key: (_annotation(factory, key), repr(default)) for key, default in keys_of(factory, kind).defaults.items()}
     text = documentation(factory, keys)
     docstring = textwrap.indent(f'"""{text}' + ('\n"""' if "\n" in text else '"""'), "    ")
     fields = [
@@ -56,6 +55,8 @@ def source_of(kind: str, name: str) -> str:
 
 def _annotation(factory: Any, key: str) -> str:
     places = factory.__mro__ if inspect.isclass(factory) else [factory]
+    if key in BESIDE_SOURCE:
+        return BESIDE_SOURCE[key]
     return next(place.__annotations__[key] for place in places if key in getattr(place, "__annotations__", {}))
 
 

@@ -1,4 +1,4 @@
-"""The sections of the library's parts by name; written by ``python -m rsl_jax.config.derive`` from their factories."""
+"""The sections of the library's parts by name, written by ``python -m rsl_jax.config.derive``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import textwrap
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from rsl_jax.config.keys import Part, alternatives, check_ranges, may_be_none, part_of, split_annotation
 from rsl_jax.registry import PARTS, library_name, load, nearest, resolve_part
@@ -111,19 +111,52 @@ def section_type(kind: str, name: str) -> type:
     return KNOWN.get(name) or derive(resolve_part(name, kind), kind, name)
 
 
+class Keys(NamedTuple):
+    """What a section may hold of a factory's parameters.
+
+    Attributes:
+        hints: annotations by key, ``Any`` where there is none.
+        defaults: by key, of those that have one.
+        is_open: whether the factory takes any other key too.
+    """
+
+    hints: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    is_open: bool
+
+
+def keys_of(factory: Any, kind: str) -> Keys:
+    """The parameters of a factory that are keys of its section."""
+    make, beside = getattr(factory, "build", factory), BESIDE.get(kind, {})
+    try:
+        parameters = inspect.signature(make).parameters
+    except (TypeError, ValueError):  # something built in, which does not tell
+        return Keys(beside, dict.fromkeys(beside), is_open=True)
+    # What a distribution is given comes first, whatever its author calls it.
+    given = {*GIVEN[kind], *(list(parameters)[:1] if kind == "distribution" else ())}
+    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    keys = {name: p for name, p in parameters.items() if p.kind in by_name and name not in given}
+    hints = hints_of(make)
+    return Keys(
+        {**{name: hints.get(name, Any) for name in keys}, **beside},
+        {**{name: p.default for name, p in keys.items() if p.default is not p.empty}, **dict.fromkeys(beside)},
+        is_open=any(p.kind is p.VAR_KEYWORD for p in parameters.values()),
+    )
+
+
 def derive(factory: Any, kind: str, name: str) -> type:
     """Derive the dataclass of a part's section from the parameters of its factory, unless it declares one."""
     declared = getattr(factory, "section", None)
     if declared is not None:
         return declared
-    hints = {**hints_of(getattr(factory, "build", factory)), **BESIDE.get(kind, {})}
-    fields: list[tuple] = [("class_name", str, field(default=name))]
-    for key, parameter in keys_of(factory, kind).items():
-        default = field() if parameter.default is parameter.empty else field(default=parameter.default)
-        fields.append((key, hints.get(key, Any), default))
-    fields += [(key, hint, field(default=None)) for key, hint in BESIDE.get(kind, {}).items()]
-    derived = dataclasses.make_dataclass(f"{name}Config", fields, bases=(Section,), frozen=True)
-    derived.__doc__ = documentation(factory, [key for key, *_ in fields[1:]])
+    keys = keys_of(factory, kind)
+    fields: list[tuple] = [
+        (key, hint, field(default=keys.defaults[key]) if key in keys.defaults else field())
+        for key, hint in keys.hints.items()
+    ]
+    named = ("class_name", str, field(default=name))
+    derived = dataclasses.make_dataclass(f"{name}Config", [named, *fields], bases=(Section,), frozen=True)
+    derived.__doc__ = documentation(factory, keys.hints)
     return derived
 
 
@@ -137,19 +170,6 @@ def documentation(factory: Any, keys: collections.abc.Iterable[str]) -> str:
         if key in meanings
     ]
     return "\n".join([summary, *(["", "Attributes:", *lines] if lines else [])])
-
-
-def keys_of(factory: Any, kind: str) -> dict[str, inspect.Parameter]:
-    """The parameters of a factory that are keys of its section."""
-    try:
-        parameters = inspect.signature(getattr(factory, "build", factory)).parameters
-    except (TypeError, ValueError):  # something built in, which does not tell
-        return {}
-    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    # What a distribution is given comes first, whatever its author calls it.
-    given = {next(iter(parameters), "")} if kind == "distribution" else set()
-    given |= GIVEN[kind]
-    return {name: p for name, p in parameters.items() if p.kind in by_name and name not in given}
 
 
 def meanings_of(target: Any) -> dict[str, str]:
@@ -209,28 +229,13 @@ def _checked_name(name: Any, kind: str, called: str) -> Any:
 
 
 def _custom_arguments(factory: Any, kind: str, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
-    hints, keys = _custom_hints(factory, kind), keys_of(factory, kind)
-    if not any(
-        p.kind is p.VAR_KEYWORD for p in inspect.signature(getattr(factory, "build", factory)).parameters.values()
-    ):
-        allowed = {*keys, *BESIDE.get(kind, {})}
-        _refuse_unknown(arguments, allowed, where, f"{factory} takes")
-    missing = [key for key, parameter in keys.items() if parameter.default is parameter.empty and key not in arguments]
-    if missing and kind != "algorithm":
+    keys = keys_of(factory, kind)
+    if not keys.is_open:
+        _refuse_unknown(arguments, keys.hints, where, f"{factory} takes")
+    missing = [key for key in keys.hints if key not in keys.defaults and key not in arguments]
+    if missing and not keys.is_open:
         raise ValueError(f"{where} needs the key '{missing[0]}'.")
-    return {key: _checked(hints.get(key, Any), value, f"{where}.{key}") for key, value in arguments.items()}
-
-
-def _custom_hints(factory: Any, kind: str) -> dict[str, Any]:
-    return {**hints_of(getattr(factory, "build", factory)), **BESIDE.get(kind, {})}
-
-
-def _takes_anything(factory: Any) -> bool:
-    try:
-        parameters = inspect.signature(getattr(factory, "build", factory)).parameters
-    except (TypeError, ValueError):  # something built in, which does not tell
-        return True
-    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {key: _checked(keys.hints.get(key, Any), value, f"{where}.{key}") for key, value in arguments.items()}
 
 
 def build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Config:
@@ -346,17 +351,16 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
     raise TypeError(f"{where} is of type {hint.__name__}; got {value!r}.")
 
 
-def keys_for(part: Part, class_name: Callable | str, where: str) -> set[str] | None:
-    """The keys that the section of a part may hold; None for any."""
+def keys_for(part: Part, class_name: Callable | str, where: str) -> Mapping[str, Any] | None:
+    """The keys that the section of a part may hold, with their annotations; None for any."""
     called = where.rsplit(".", 1)[-1].removesuffix("_cfg")
     name = library_name(class_name, part.kind, called=called)
-    factory = resolve_part(class_name, part.kind, called=called)
+    factory = resolve_part(class_name, part.kind, called=called) if name is None else None
     declared = section_type(part.kind, name) if name is not None else getattr(factory, "section", None)
     if declared is not None:
-        return {f.name for f in dataclasses.fields(declared)}
-    if _takes_anything(factory):
-        return None
-    return {*keys_of(factory, part.kind), *BESIDE.get(part.kind, {})}
+        return hints_of(declared)
+    keys = keys_of(factory, part.kind)
+    return None if keys.is_open else keys.hints
 
 
 # --- what a section says ----------------------------------------------------------------------------------------------
@@ -369,25 +373,23 @@ def arguments_of(section: Any) -> dict[str, Any]:
     return {f.name: getattr(section, f.name) for f in dataclasses.fields(section) if f.name != "class_name"}
 
 
-def hints_for(section: Any) -> dict[str, Any]:
+def hints_for(section: Any) -> Mapping[str, Any]:
     """The annotations of a section's keys."""
-    if not isinstance(section, CustomConfig):
-        return hints_of(type(section))
-    return _custom_hints(*_factory_of(section))
+    if isinstance(section, CustomConfig):
+        return keys_of(load(section.class_name, section.kind), section.kind).hints
+    return hints_of(type(section))
 
 
 def meanings_for(section: Any) -> dict[str, str]:
     """What is written of each of a section's keys."""
-    return meanings_of(_factory_of(section)[0] if isinstance(section, CustomConfig) else type(section))
+    return meanings_of(load(section.class_name, section.kind) if isinstance(section, CustomConfig) else type(section))
 
 
 def all_arguments_of(section: Any) -> dict[str, Any]:
     """The arguments of a section, and the defaults of those that a part of the user's is not given."""
     if not isinstance(section, CustomConfig):
         return arguments_of(section)
-    keys = keys_of(*_factory_of(section))
-    defaults = {name: p.default for name, p in keys.items() if p.default is not p.empty}
-    return {**dict.fromkeys(BESIDE.get(section.kind, {})), **defaults, **section.kwargs}
+    return {**keys_of(load(section.class_name, section.kind), section.kind).defaults, **section.kwargs}
 
 
 def with_arguments(section: Any, **arguments: Any) -> Any:
@@ -395,11 +397,6 @@ def with_arguments(section: Any, **arguments: Any) -> Any:
     if isinstance(section, CustomConfig):
         return dataclasses.replace(section, kwargs={**section.kwargs, **arguments})
     return dataclasses.replace(section, **arguments)
-
-
-def _factory_of(section: CustomConfig) -> tuple[Any, str]:
-    """The factory of a part of the user's, and its kind."""
-    return load(section.class_name, section.kind), section.kind
 
 
 def build_part(section: Any, kind: str, **given: Any) -> Any:
