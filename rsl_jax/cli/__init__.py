@@ -14,6 +14,7 @@ COMMANDS = {
     "play": "run a trained policy, print its returns, film it",
     "export": "write a trained policy as ONNX and as a JAX artefact",
     "plot": "draw learning curves of one or more runs",
+    "config": "write a config of an older RSL-RL as today's",
     "envs": "list the environments that can be trained here",
 }
 """Commands and what they do."""

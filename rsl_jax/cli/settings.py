@@ -13,6 +13,8 @@ import yaml
 
 from rsl_jax.cli.output import CommandError
 from rsl_jax.config import BaseRunnerConfig, DistillationRunnerConfig
+from rsl_jax.config.migration import is_nested
+from rsl_jax.config.yaml_files import load_yaml
 from rsl_jax.registry import nearest
 
 RUN_FILE = "run.yaml"
@@ -54,10 +56,10 @@ def read_settings(path: str | Path) -> RunSettings:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CommandError(f"The config file '{path}' cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise CommandError(f"The config file '{path}' is not YAML: {error}") from error
     if not isinstance(content, Mapping):
         raise CommandError(f"The config file '{path}' holds {content!r}; it must hold keys and values.")
@@ -104,7 +106,7 @@ def write_settings(settings: RunSettings, folder: Path) -> Path:
 
 
 def _settings(content: Mapping[str, Any], *, source: str) -> RunSettings:
-    if "runner" not in content:
+    if "runner" not in content or is_nested(content):
         content = {"runner": content}
     allowed = {f.name for f in dataclasses.fields(RunSettings)} - {"source"}
     for key in content:

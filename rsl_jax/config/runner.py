@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-
 from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
 from rsl_jax.config.keys import Count, Part, part_of
+from rsl_jax.config.migration import describe, migrate
 from rsl_jax.config.sections import Checked, build, hints_of, section_type, to_plain
+from rsl_jax.config.yaml_files import config_of, load_yaml
 from rsl_jax.registry import library_name, resolve_part
 
 AlgorithmSection = Annotated[Any, Part("algorithm")]
@@ -85,7 +86,7 @@ class BaseRunnerConfig(Checked):
 
     @classmethod
     def from_dict(cls, train_cfg: Mapping[str, Any] | BaseRunnerConfig) -> BaseRunnerConfig:
-        """Read RSL-RL's dict; the dict stays as it is.
+        """Read RSL-RL's dict, also one of versions 1 to 4; the dict stays as it is.
 
         Returns:
             the kind of config that goes with the dict's algorithm: :class:`RunnerConfig` with PPO and
@@ -93,15 +94,18 @@ class BaseRunnerConfig(Checked):
             whether there is a ``student``, else to the class that was asked.
 
         Raises:
-            ValueError: for an unknown key in a section, with the nearest valid one.
+            ValueError: for an unknown key in a section, with the nearest valid one; for what an old config asks for and
+                is no more.
             TypeError: for a value of the wrong type.
         """
         if isinstance(train_cfg, BaseRunnerConfig):
             return train_cfg
         if not isinstance(train_cfg, Mapping):
             raise TypeError(f"The training config is a dict or a RunnerConfig; got {type(train_cfg).__name__}.")
+        train_cfg, notes = migrate(train_cfg)
+        if notes:
+            warnings.warn(describe(notes), stacklevel=2)
         kind = _kind(train_cfg, cls)
-        _refuse_old_sections(train_cfg, kind)
         known = {f.name for f in dataclasses.fields(kind)} - {"extra"}
         own = {key: value for key, value in train_cfg.items() if key in known}
         extra = {key: value for key, value in train_cfg.items() if key not in known}
@@ -112,11 +116,13 @@ class BaseRunnerConfig(Checked):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> BaseRunnerConfig:
-        """Read a YAML file; a top-level ``runner`` section is the config where there is one."""
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(content, Mapping):
-            raise TypeError(f"{path} holds no mapping; a training config is one.")
-        return cls.from_dict(content.get("runner", content))
+        """Read a YAML file: the config bare, in a section ``runner``, or in the shape of legged_gym.
+
+        Raises:
+            ValueError: as :meth:`from_dict` does, or for a tag that asks for an object of Python's.
+            TypeError: as :meth:`from_dict` does.
+        """
+        return cls.from_dict(config_of(load_yaml(Path(path).read_text(encoding="utf-8")), path=path))
 
     def to_dict(self) -> dict[str, Any]:
         """RSL-RL's dict of this config, of plain types that YAML can hold."""
@@ -206,12 +212,3 @@ def _refuse_misspelt(extra: Mapping[str, Any], known: set[str]) -> None:
                 f"Unknown key '{key}' in the config. Did you mean '{close[0]}'? Keys of a simulator's own may stand "
                 "here too, but not under a name this near to one of ours: rename it."
             )
-
-
-def _refuse_old_sections(train_cfg: Mapping[str, Any], kind: type[BaseRunnerConfig]) -> None:
-    models = models_of(kind)
-    if "policy" in train_cfg and models[0] not in train_cfg:
-        raise ValueError(
-            "This config has a 'policy' section, as RSL-RL had before version 5. Write its network as two sections, "
-            f"'{models[0]}' (with a 'distribution_cfg') and '{models[1]}', each with a 'class_name' like 'MLPModel'."
-        )

@@ -196,7 +196,7 @@ def spec_of_any(env: Env | VecEnv) -> Spec:
         observations={name: tuple(x.shape[1:]) for name, x in to_jax_observations(env.get_observations()).items()},
         num_actions=env.num_actions,
         num_envs=env.num_envs,
-        step_dt=getattr(env, "step_dt", None),
+        step_dt=getattr(env, "step_dt", getattr(getattr(env, "unwrapped", None), "step_dt", None)),
         discrete=getattr(env, "discrete", False),
         env=env,
     )

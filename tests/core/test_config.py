@@ -135,10 +135,10 @@ def test_a_part_of_the_users_own_keeps_its_arguments():
         ({"algorithm": {"learning_rate": 1e-3}}, "algorithm is a section with a 'class_name'"),
         ({"algorithm": {"class_name": "PPO", "num_mini_batches": 0}}, "num_mini_batches must be at least 1; got 0"),
         ({"actor": {"class_name": "fractions:Fraction", "numerater": 3}}, "numerater.*'numerator'"),
-        ({"policy": {"class_name": "ActorCritic"}}, "before version 5.*'actor'.*'critic'"),
+        ({"policy": {"class_name": "ActorCriticMoE"}}, "PyTorch module.*'actor' and 'critic'"),
         (
-            {"policy": {"class_name": "StudentTeacher"}, "algorithm": {"class_name": "Distillation"}},
-            "before version 5.*'student'.*'teacher'",
+            {"policy": {"class_name": "StudentTeacherVisual"}, "algorithm": {"class_name": "Distillation"}},
+            "PyTorch module.*'student' and 'teacher'",
         ),
         ({"algorithm": {"class_name": "Distillation", "gradient_len": 5}}, "gradient_len.*'gradient_length'"),
         ({"algorithm": {"class_name": "Distillation", "loss_type": "mae"}}, "algorithm.loss_type.*'mse', 'huber'"),

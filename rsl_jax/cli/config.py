@@ -1,0 +1,96 @@
+"""``rsl-jax config``: a config of an older RSL-RL, or of one of its clients, as today's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+import yaml
+
+from rsl_jax.cli.options import parse
+from rsl_jax.cli.output import CommandError, print_facts
+from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.config.migration import is_nested, migrate
+from rsl_jax.config.sections import to_plain
+from rsl_jax.config.yaml_files import load_yaml
+
+_IS_PYTHON = (
+    "'{path}' is Python. legged_gym's configs are classes; where legged_gym is installed this writes one as YAML:\n\n"
+    "    import yaml\n"
+    "    from legged_gym.utils.helpers import class_to_dict\n"
+    "    print(yaml.safe_dump(class_to_dict(MyRobotCfgPPO())))\n\n"
+    "Isaac Lab and mjlab save theirs as YAML with every run: params/agent.yaml in its log folder."
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Write a config of RSL-RL 1 to 5, legged_gym, Isaac Lab or mjlab in the form of RSL-RL 5.5, and say what was read.
+
+    Attributes:
+        old: the config, a YAML file.
+        out: where the new one goes; it is printed where this is not given.
+    """
+
+    old: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="OLD.yaml")]]
+    out: Annotated[Path | None, tyro.conf.arg(metavar="NEW.yaml")] = None
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command."""
+    command = parse(Config, args, prog="rsl-jax config")
+    if command.out is not None and command.out.resolve() == command.old.resolve():
+        raise CommandError(f"'{command.out}' is the old config itself. Name another file, so that it stays.")
+    new, notes = rewrite(_read(command.old), path=command.old)
+    text = yaml.safe_dump(new, sort_keys=False, default_flow_style=None, width=120)
+    remarks = notes or ["nothing had to be read otherwise"]
+    if command.out is None:
+        print("".join(f"# {remark}\n" for remark in remarks) + text, end="")
+        return 0
+    command.out.parent.mkdir(parents=True, exist_ok=True)
+    command.out.write_text(text, encoding="utf-8")
+    print_facts(str(command.out), {str(number): remark for number, remark in enumerate(remarks, 1)})
+    return 0
+
+
+def rewrite(content: Mapping[str, Any], *, path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The content of a config file in today's form, and what was read as what.
+
+    Args:
+        content: what the file holds; what stands beside a section ``runner`` stays there, but in legged_gym's shape.
+        path: of the file, for errors.
+
+    Raises:
+        CommandError: if it cannot be read, with the reason.
+    """
+    beside = "runner" in content and not is_nested(content)
+    given = content["runner"] if beside else content
+    try:
+        if not isinstance(given, Mapping):
+            raise TypeError(f"runner is a section of keys and values; got {given!r}.")
+        migrated, notes = migrate(given)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what was said
+            BaseRunnerConfig.from_dict(migrated)
+    except (ValueError, TypeError, ImportError) as error:
+        raise CommandError(f"In the config file '{path}': {error}") from error
+    plain = to_plain(migrated)
+    return ({**to_plain(content), "runner": plain} if beside else plain), notes
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if path.suffix == ".py":
+        raise CommandError(_IS_PYTHON.format(path=path))
+    try:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CommandError(f"The config file '{path}' cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise CommandError(f"The config file '{path}' is not YAML: {error}") from error
+    if not isinstance(content, Mapping):
+        raise CommandError(f"The config file '{path}' holds {content!r}; it must hold keys and values.")
+    return content

@@ -1,0 +1,59 @@
+"""Configs in YAML files: plain values, and tuples as mjlab and Isaac Lab save them; never an object of Python's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from rsl_jax.config.migration import is_nested
+
+RUN_KEYS = ("env", "env_kwargs", "num_envs", "iterations", "init_at_random_ep_len", "teacher")
+"""What ``run.yaml`` has beside the config; it is the command line that reads it."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which also knows tuples."""
+
+
+def _construct_tuple(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> tuple[Any, ...]:
+    return tuple(loader.construct_sequence(node, deep=True))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _construct_tuple)
+
+
+def load_yaml(text: str) -> Any:
+    """Read YAML.
+
+    Raises:
+        yaml.YAMLError: if it is none.
+        ValueError: if a tag asks for an object of Python's; nothing of it is made.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.constructor.ConstructorError as error:
+        if error.problem_mark is None or "tag" not in (error.problem or ""):
+            raise
+        raise ValueError(
+            f"Line {error.problem_mark.line + 1} asks for an object that is not read from a file: {error.problem}. "
+            "Only plain values and tuples are. Write it as such, or remove the key."
+        ) from error
+
+
+def config_of(content: Any, *, path: object) -> Mapping[str, Any]:
+    """The config in the content of a file: bare, in a section ``runner``, or in legged_gym's shape.
+
+    Args:
+        content: what the file holds.
+        path: of the file, for errors.
+
+    Raises:
+        TypeError: if it holds no mapping.
+    """
+    if not isinstance(content, Mapping):
+        raise TypeError(f"{path} holds no mapping; a training config is one.")
+    if "runner" not in content or is_nested(content):
+        return content
+    return {key: value for key, value in content.items() if key not in RUN_KEYS or isinstance(value, Mapping)}
