@@ -134,9 +134,12 @@ def _tidy_distribution(name: str, section: dict[str, Any], notes: list[str]) -> 
             "critic.distribution_cfg is a BetaDistribution, which would keep values within its action_range. A critic "
             "has no distribution: remove the key, or set it to null."
         )
-    elif is_gaussian and not isinstance(distribution.get("init_std"), str) and distribution.get("init_std") == 0:
-        smallest = max(float((distribution.get("std_range") or (0.0,))[0]), SMALLEST_STD)
-        distribution["init_std"] = smallest
+    elif is_gaussian and distribution.get("init_std") in (0, 0.0):
+        bounds = distribution.get("std_range")
+        lower = bounds[0] if isinstance(bounds, (list, tuple)) and bounds else 0.0
+        distribution["init_std"] = smallest = (
+            max(lower, SMALLEST_STD) if isinstance(lower, (int, float)) else SMALLEST_STD
+        )
         notes.append(f"{name}.distribution_cfg.init_std 0 is read as {smallest:g}, the smallest there is")
 
 

@@ -171,6 +171,9 @@ def _split_policy(cfg: dict[str, Any], notes: list[str], *, before_3: bool) -> N
         notes.append("max_grad_norm limits actor and critic each, before RSL-RL 4 it did both together")
         if before_3 and isinstance(algorithm, dict) and bare_name(algorithm["class_name"]) == "PPO":
             _write_old_defaults(algorithm, notes)
+    symmetry = algorithm.get("symmetry_cfg") if isinstance(algorithm, dict) else None
+    if before_3 and isinstance(symmetry, dict) and symmetry.get("data_augmentation_func"):
+        notes.append("the function of symmetry_cfg is called as function(env, obs, actions), as since RSL-RL 3")
 
 
 def _policy_class(policy: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
@@ -250,5 +253,5 @@ def _rename_obs_groups(cfg: dict[str, Any], notes: list[str]) -> None:
         return
     cfg["obs_groups"] = {learner if key == "policy" else key: value for key, value in groups.items()}
     notes.append(f"obs_groups.policy is read as obs_groups.{learner}")
-    if other not in groups and list(groups["policy"]) != ["policy"]:
+    if other not in groups and groups["policy"] not in ("policy", ["policy"], ("policy",)):
         notes.append(f"obs_groups names no {other}, so that is the group {other} or policy")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from rsl_jax.cli.settings import RunSettings
 from rsl_jax.config import (
@@ -24,8 +30,9 @@ from rsl_jax.config import (
     RunnerConfig,
     WeightScheduleConfig,
 )
-from rsl_jax.config.migration import migrate
+from rsl_jax.config.migration import POLICIES, migrate
 from rsl_jax.config.yaml_files import RUN_KEYS
+from rsl_jax.training.loops import spec_of_any
 from rsl_jax.training.train import build_algorithm
 from rsl_jax.types import Spec
 from tests.core.old_configs import (
@@ -264,6 +271,14 @@ def test_what_rsl_rl_ignored_is_named():
     assert type(read(given).actor) is MLPModelConfig
 
 
+def test_a_function_of_symmetry_is_called_as_today():
+    symmetry = {"use_data_augmentation": True, "data_augmentation_func": "my_robot:mirror", "_env": None}
+    given = {"policy": actor_critic(), "algorithm": ppo(symmetry_cfg=symmetry)}
+    assert "function(env, obs, actions)" in notes_of(given)
+    assert read(given).algorithm.symmetry_cfg.data_augmentation_func == "my_robot:mirror"
+    assert "function(env" not in notes_of({**given, "obs_groups": {}})
+
+
 def test_observation_sets_are_renamed_and_what_stays_open_is_said():
     given = {"policy": actor_critic(), "obs_groups": {"policy": ["state", "motion"], "rnd_state": ["state"]}}
     assert read(given).obs_groups == {"actor": ("state", "motion"), "rnd_state": ("state",)}
@@ -357,6 +372,64 @@ def test_refuses_with_a_reason(given, message):
         read(given)
 
 
+KEYS = [
+    "policy",
+    "algorithm",
+    "runner",
+    "actor",
+    "critic",
+    "student",
+    "teacher",
+    "obs_groups",
+    "empirical_normalization",
+    "class_name",
+    "rnn_type",
+    "init_noise_std",
+    "stochastic",
+    "distribution_cfg",
+    "init_std",
+    "std_range",
+    "cnn_cfg",
+    "output_channels",
+    "kernel_size",
+    "max_pool",
+    "padding",
+    "schedule",
+    "optimizer",
+    "rnd_cfg",
+    "weight_schedule",
+    "gate_normalization",
+    "symmetry_cfg",
+    "policy_class_name",
+    "algorithm_class_name",
+    "logger",
+    "actor_hidden_dims",
+    "actor_cnn_cfg",
+    "rnn_hidden_size",
+    "teacher_recurrent",
+    "runner_class_name",
+    "init_member_classes",
+]
+NAMES = [*POLICIES, "PPO", "Distillation", "MLPModel", "RNNModel", "CNNModel", "GaussianDistribution", "policy", "x"]
+SCALARS = st.none() | st.booleans() | st.integers(-1, 3) | st.just(0.0) | st.sampled_from(NAMES) | st.just(MISSING)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@drawn(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6))
+def test_whatever_is_given_it_is_read_or_refused(given):
+    before = copied(given)
+    with contextlib.suppress(ValueError):  # any other error would be one of ours
+        migrated, notes = migrate(given)
+        assert isinstance(migrated, dict)
+        assert all(isinstance(note, str) and "\n" not in note for note in notes)
+    assert given == before
+
+
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
@@ -419,3 +492,22 @@ def test_the_command_line_reads_the_keys_that_are_left_to_it():
 def test_a_file_without_keys_is_refused(tmp_path):
     with pytest.raises(TypeError, match="holds no mapping"):
         RunnerConfig.from_yaml(written(tmp_path, "- 1\n- 2\n"))
+
+
+# --- environments ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env", "step_dt"),
+    [
+        ({"step_dt": 0.1}, 0.1),
+        ({"unwrapped": SimpleNamespace(step_dt=0.02)}, 0.02),  # as the wrappers of mjlab and Isaac Lab have it
+        ({"step_dt": 0.1, "unwrapped": SimpleNamespace(step_dt=0.02)}, 0.1),
+        ({"unwrapped": SimpleNamespace()}, None),
+        ({}, None),
+    ],
+)
+def test_a_wrapped_environment_knows_the_length_of_a_step(env, step_dt):
+    observations = {"policy": np.zeros((4, 3))}
+    stand_in = SimpleNamespace(num_envs=4, num_actions=2, get_observations=lambda: observations, **env)
+    assert spec_of_any(stand_in).step_dt == step_dt
