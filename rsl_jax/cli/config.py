@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 import yaml
 
-from rsl_jax.cli.options import parse
+from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.config.migration import is_nested, migrate

@@ -154,8 +154,9 @@ def _split_policy(cfg: dict[str, Any], notes: list[str], *, before_3: bool) -> N
     distills = learner == "student"
     if isinstance(algorithm, dict):
         algorithm.setdefault("class_name", "Distillation" if distills else "PPO")
-        if distills != (bare_name(algorithm["class_name"]) == "Distillation") and distills:
-            raise ValueError(f"policy '{name}' goes with the algorithm Distillation; got {algorithm['class_name']!r}.")
+        expected = "Distillation" if distills else "PPO"
+        if bare_name(algorithm["class_name"]) in {"PPO", "Distillation"} - {expected}:
+            raise ValueError(f"policy '{name}' goes with the algorithm {expected}; got {algorithm['class_name']!r}.")
     if distills and not before_3 and normalization:
         notes.append("empirical_normalization is not read, as in the distillation of RSL-RL 3")
         normalization = None
