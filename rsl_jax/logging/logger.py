@@ -1,4 +1,4 @@
-"""What the runner logs through: a writer for the scalars, the console for people, the state of the code."""
+"""What the runner logs through: writers for the scalars, the console for people, the state of the code."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from typing import Any
 from rsl_jax.logging.console import TrainingConsole
 from rsl_jax.logging.events import iteration_times, read_scalars
 from rsl_jax.logging.git_state import store_git_state
+from rsl_jax.logging.several import choose_writers, logger_type, open_writers
 from rsl_jax.logging.status import Status
-from rsl_jax.logging.writer import LogWriter, make_writer
-
-TIMED_TAGS = ("Train/mean_reward", "Train/mean_episode_length")
-"""Tags that are logged a second time, as ``<tag>/time``, over the elapsed seconds."""
+from rsl_jax.logging.writer import LogWriter
 
 _VIDEO_SETTLED_AFTER = 2.0
 
 
 class Logger:
-    """Logs a run: scalars to a writer, progress to the console, the state of the code to ``log_dir/git``.
+    """Logs a run: scalars to one or more writers, progress to the console, the state of the code to ``log_dir/git``.
 
     The caller starts it, logs every iteration, and stops it; as a context manager it stops by itself::
 
@@ -34,8 +32,14 @@ class Logger:
 
     Attributes:
         log_dir: folder of the run, None where nothing is kept.
-        writer: where scalars go while the logger is started, otherwise None.
+        writer: where scalars go while the logger is started, otherwise None. It neither raises nor waits.
+        logger_type: name of the writer in the config, as in RSL-RL 5.4.2; of several, the first that is not
+            TensorBoard's. None where nothing is written.
         elapsed: seconds of training so far; goes on where a resumed run left off.
+        cfg: the training config.
+        env_cfg: the environment's config.
+        num_envs: environments on all devices together.
+        git_status_repos: files or folders in the repositories whose state is kept.
     """
 
     def __init__(
@@ -49,51 +53,72 @@ class Logger:
         title: str | None = None,
         console: bool = True,
     ) -> None:
-        """Prepare; nothing is opened or shown before :meth:`start`.
+        """Prepare; nothing is opened or shown before :meth:`start`, but what it will need is checked.
 
         Args:
             log_dir: folder of the run. None: nothing is written, the console works all the same.
-            train_cfg: the training config; ``logger`` says which writer (see :func:`make_writer`).
+            train_cfg: the training config; ``logger`` says which writers (see :func:`choose_writers`), and
+                ``upload_model: false`` keeps checkpoints and policies from them.
             env_cfg: the environment's config, kept by writers that keep configs.
             num_envs: environments on all devices together.
             num_steps_per_env: steps of each environment in one iteration.
             title: what the console calls the run; by default its ``run_name`` or the name of ``log_dir``.
             console: whether to show progress. Processes other than the first switch it off and pass no ``log_dir``.
+
+        Raises:
+            ValueError: for an unknown name under ``logger``; with a ``log_dir`` also where a tracker's key is missing.
+            TypeError: for an argument that a writer does not have, or something that cannot be a writer.
+            ImportError: with a ``log_dir``, where a tracker's package is missing.
         """
         self.log_dir = None if log_dir is None else Path(log_dir)
         self.writer: LogWriter | None = None
         self.elapsed = 0.0
-        self._train_cfg = train_cfg
-        self._env_cfg = env_cfg
+        self.cfg = train_cfg
+        self.env_cfg = env_cfg
+        self.num_envs = num_envs
+        self._choices = choose_writers(train_cfg, will_open=log_dir is not None)
+        self.logger_type = logger_type(self._choices) if log_dir is not None else None
         self._steps_per_iteration = num_envs * num_steps_per_env
         self._title = title or train_cfg.get("run_name") or (self.log_dir.name if self.log_dir else "") or "rsl_jax"
         self._show_console = console
         self._console: TrainingConsole | None = None
-        self._git_repos: list[str | os.PathLike[str]] = [Path(__file__).parent]
+        self.git_status_repos: list[str | os.PathLike[str]] = [Path(__file__).parent]
         self._videos: set[Path] = set()
         self._total_it = 0
         self._last_it = 0
+        self._done = 0
         self._first_finished: tuple[int, float] | None = None
 
     def add_git_repo(self, path: str | os.PathLike[str]) -> None:
         """Also keep the state of the repository that holds the file or folder ``path``; call before :meth:`start`."""
-        self._git_repos.append(path)
+        self.git_status_repos.append(path)
+
+    @property
+    def tot_timesteps(self) -> int:
+        """Steps of all environments so far."""
+        return self._done * self._steps_per_iteration
+
+    @property
+    def tot_time(self) -> float:
+        """RSL-RL's name for ``elapsed``."""
+        return self.elapsed
 
     def start(self, start_it: int, total_it: int) -> Logger:
-        """Open the writer and the console.
+        """Open the writers and the console.
 
         Args:
             start_it: the first iteration to come; above zero where a run goes on.
             total_it: iterations at the end.
         """
         self.stop()
-        self._total_it, self._first_finished = total_it, None
+        self._total_it, self._first_finished, self._done = total_it, None, start_it
         if self.log_dir is not None:
             if start_it > 0 and self.elapsed == 0.0:
                 self.elapsed = _elapsed_before(self.log_dir, start_it)
-            self.writer = make_writer(self._train_cfg.get("logger", "tensorboard"), self.log_dir)
-            self.writer.store_config(self._env_cfg, self._train_cfg)
-            for repo in self._git_repos:
+            self.writer = open_writers(self._choices, self.log_dir)
+            if self.writer is not None:
+                self.writer.store_config(self.env_cfg, self.cfg)
+            for repo in self.git_status_repos:
                 stored = store_git_state(repo, self.log_dir / "git")
                 if stored is not None:
                     self.save_file(stored)
@@ -116,7 +141,7 @@ class Logger:
         """
         iteration_time = learning_time + (collection_time or 0.0)
         self.elapsed += iteration_time
-        self._last_it = it
+        self._last_it, self._done = it, it + 1
         scalars = {tag if "/" in tag else f"Episode/{tag}": float(value) for tag, value in metrics.items()}
         scalars["Perf/total_fps"] = self._steps_per_iteration / max(iteration_time, 1e-9)
         if collection_time is None:
@@ -131,17 +156,28 @@ class Logger:
             self._console.update(Status(self._title, it + 1, self._total_it, steps, self.elapsed, left, scalars))
 
     def save_model(self, path: str | os.PathLike[str], it: int) -> None:
-        """Hand a checkpoint to the writer; without one, do nothing."""
-        if self.writer is not None:
+        """Hand a checkpoint to the writers, unless the config says ``upload_model: false``.
+
+        They may read it later: it has to stay. Without writers nothing happens.
+        """
+        if self.writer is not None and self.cfg.get("upload_model", True):
             self.writer.save_model(str(path), it)
 
+    def save_policy(self, path: str | os.PathLike[str]) -> None:
+        """Hand an exported policy to the writers, as :meth:`save_model` does with a checkpoint."""
+        if self.cfg.get("upload_model", True):
+            self.save_file(path)
+
     def save_file(self, path: str | os.PathLike[str]) -> None:
-        """Hand a file to the writer; without one, do nothing."""
+        """Hand a file to the writers; without any, do nothing. They may read it later: it has to stay."""
         if self.writer is not None:
             self.writer.save_file(str(path))
 
     def stop(self) -> None:
-        """Close the console and the writer; a second call does nothing."""
+        """Close the console and the writers; a second call does nothing.
+
+        Writers in the background have a limited time for what they still hold.
+        """
         if self._console is not None:
             self._console.stop()
             self._console = None
@@ -149,6 +185,10 @@ class Logger:
             self._save_new_videos(self._last_it, settled_after=0.0)
             self.writer.stop()
             self.writer = None
+
+    def stop_logging_writer(self) -> None:
+        """RSL-RL's name for :meth:`stop`."""
+        self.stop()
 
     def __enter__(self) -> Logger:
         """The logger itself."""
@@ -163,12 +203,8 @@ class Logger:
     def _write(self, it: int, scalars: Mapping[str, float]) -> None:
         if self.writer is None:
             return
-        for tag, value in scalars.items():
-            if math.isnan(value):
-                continue
-            self.writer.add_scalar(tag, value, it)
-            if tag in TIMED_TAGS:
-                self.writer.add_scalar(f"{tag}/time", value, int(self.elapsed))
+        there = {tag: value for tag, value in scalars.items() if not math.isnan(value)}
+        self.writer.add_iteration(there, it, int(self.elapsed))
         self._save_new_videos(it, settled_after=_VIDEO_SETTLED_AFTER)
 
     def _save_new_videos(self, it: int, *, settled_after: float) -> None:

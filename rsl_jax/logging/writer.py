@@ -1,26 +1,25 @@
-"""Where scalars go: the writer interface, the TensorBoard writer, and how a config names one."""
+"""Where scalars go: the writer interface, and how a config names one."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
-import socket
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rsl_jax.registry import resolve_part
 
-if TYPE_CHECKING:
-    from tensorboardX import RecordWriter
+TIMED_TAGS = ("Train/mean_reward", "Train/mean_episode_length")
+"""Tags that are logged a second time, as ``<tag>/time``, over the elapsed seconds."""
 
 
 class LogWriter:
     """Sends what a run logs to one service. A subclass must implement :meth:`add_scalar`; the rest may stay silent.
 
-    The methods are those of RSL-RL's writers, so that one written for it works here too.
+    The methods are those of RSL-RL's writers, so that one written for it works here too; :meth:`add_iteration` alone is
+    more, and may be missing. All of them, and the constructor, are called from one thread, which is not the training's.
     """
 
     def add_scalar(self, tag: str, value: float, global_step: int) -> None:
@@ -33,11 +32,22 @@ class LogWriter:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement add_scalar(tag, value, global_step).")
 
+    def add_iteration(self, scalars: Mapping[str, float], it: int, seconds: int) -> None:
+        """Log all scalars of an iteration; by default one after the other, through :meth:`add_scalar`.
+
+        Args:
+            scalars: numbers by tag, without missing values.
+            it: the iteration.
+            seconds: elapsed whole seconds, over which some are logged a second time (:func:`scalars_one_by_one`).
+        """
+        for call in scalars_one_by_one(scalars, it, seconds):
+            self.add_scalar(*call)
+
     def store_config(self, env_cfg: object, train_cfg: Mapping[str, Any]) -> None:
         """Keep the configs of the environment and the training; called once, when training starts."""
 
     def save_model(self, path: str, it: int) -> None:
-        """Keep the checkpoint at ``path``, saved after iteration ``it``."""
+        """Keep the checkpoint at ``path``, a file or a folder, saved after iteration ``it``."""
 
     def save_file(self, path: str) -> None:
         """Keep the file at ``path``."""
@@ -49,57 +59,15 @@ class LogWriter:
         """Write out what is pending and let go of all resources."""
 
 
-class TensorboardLogWriter(LogWriter):
-    """Writes TensorBoard event files, which :func:`rsl_jax.logging.read_scalars` reads back.
+_REQUIRED = [name for name in vars(LogWriter) if not name.startswith("_") and name != "add_iteration"]
 
-    Events are written where they arise, without the queue and thread of ``tensorboardX.SummaryWriter``, which cost nine
-    times as much processor time.
-    """
 
-    def __init__(self, log_dir: str | os.PathLike[str], *, flush_secs: float = 10.0) -> None:
-        """Open a new event file.
-
-        Args:
-            log_dir: folder of the run, created where it is missing.
-            flush_secs: longest time in seconds that a scalar may wait before it is on disk.
-        """
-        from tensorboardX import RecordWriter  # imports torch where it is installed, so not before it is needed
-
-        Path(log_dir).mkdir(parents=True, exist_ok=True)
-        # Microseconds and process in the name: two writers of one second must not overwrite each other's file.
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
-        self._file: RecordWriter | None = RecordWriter(str(Path(log_dir, name)))
-        self._flush_secs = flush_secs
-        self._flushed_at = time.monotonic()
-        self._write(file_version="brain.Event:2")
-
-    def add_scalar(self, tag: str, value: float, global_step: int) -> None:
-        """Append the scalar to the event file."""
-        self._write(step=global_step, summary={"value": [{"tag": tag, "simple_value": value}]})
-
-    def store_config(self, env_cfg: object, train_cfg: Mapping[str, Any]) -> None:
-        """Show both configs on TensorBoard's text page."""
-        from tensorboardX.summary import text
-
-        for tag, cfg in (("Config/train", train_cfg), ("Config/environment", env_cfg)):
-            self._write(summary=text(tag, f"```json\n{config_as_json(cfg)}\n```"))
-
-    def stop(self) -> None:
-        """Write out what is pending and close the file; a second call does nothing."""
-        if self._file is not None:
-            self._file.flush()
-            self._file.close()
-            self._file = None
-
-    def _write(self, **fields: Any) -> None:
-        from tensorboardX.proto.event_pb2 import Event
-
-        if self._file is None:
-            raise ValueError("This TensorBoard writer has been stopped; make a new one to write more.")
-        self._file.write(Event(wall_time=time.time(), **fields).SerializeToString())
-        if time.monotonic() - self._flushed_at >= self._flush_secs:
-            self._file.flush()
-            self._flushed_at = time.monotonic()
+def scalars_one_by_one(scalars: Mapping[str, float], it: int, seconds: int) -> Iterator[tuple[str, float, int]]:
+    """What :meth:`LogWriter.add_scalar` is called with for an iteration: tag, value and step."""
+    for tag, value in scalars.items():
+        yield tag, value, it
+        if tag in TIMED_TAGS:
+            yield f"{tag}/time", value, seconds
 
 
 def config_as_json(cfg: object) -> str:
@@ -125,41 +93,26 @@ def config_as_json(cfg: object) -> str:
         return repr(cfg)
 
 
-def wandb_writer(**kwargs: object) -> LogWriter:
-    """Weights & Biases."""
-    return _not_yet("Weights & Biases", "wandb")(**kwargs)
+def config_as_plain(cfg: object) -> Any:
+    """A config as dicts, lists and scalars, whatever it is made of."""
+    text = config_as_json(cfg)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"repr": text}
 
 
-def neptune_writer(**kwargs: object) -> LogWriter:
-    """Neptune."""
-    return _not_yet("Neptune", "neptune")(**kwargs)
-
-
-def _not_yet(service: str, extra: str) -> Callable[..., LogWriter]:
-    """A table entry for a writer that is planned."""
-
-    def refuse(**kwargs: object) -> LogWriter:
-        raise NotImplementedError(
-            f"The writer for {service} is not part of this version; it will come with the extra 'rsl-jax[{extra}]'. "
-            "Until then choose logger='tensorboard', or a writer of your own: logger={'class_name': "
-            "'my_module:MyWriter'} (a subclass of rsl_jax.logging.LogWriter)."
-        )
-
-    return refuse
-
-
-def make_writer(logger_cfg: str | Callable | Mapping[str, Any], log_dir: str | os.PathLike[str]) -> LogWriter:
-    """Make the writer that the config key ``logger`` describes.
+def read_section(logger_cfg: str | Callable | Mapping[str, Any]) -> tuple[Callable[..., LogWriter], dict[str, Any]]:
+    """Find the writer that a config's section names, and the arguments beside the name.
 
     Args:
-        logger_cfg: a name in :data:`rsl_jax.registry.PARTS`, a class path ``"module:Attr"``, a class or function, or a
-            mapping with one of these under ``class_name`` and the writer's keyword arguments beside it.
-        log_dir: folder of the run, handed to the writer as ``log_dir``.
+        logger_cfg: a name in :data:`rsl_jax.registry.PARTS`, a class path ``"module:Attr"``, a class or function, or a mapping with
+            one of these under ``class_name`` and the writer's keyword arguments beside it.
 
     Raises:
         ValueError: if the name is unknown or ``class_name`` is missing.
-        TypeError: if what was made lacks a method of :class:`LogWriter`.
-        NotImplementedError: if the writer is planned for a later version.
+        TypeError: if it is none of these, or a class that lacks a method of :class:`LogWriter`.
+        ImportError: if a class path leads nowhere.
     """
     kwargs = dict(logger_cfg) if isinstance(logger_cfg, Mapping) else {"class_name": logger_cfg}
     if "class_name" not in kwargs:
@@ -167,12 +120,40 @@ def make_writer(logger_cfg: str | Callable | Mapping[str, Any], log_dir: str | o
             f"A logger given as a mapping names its writer under 'class_name'; got only the keys {sorted(kwargs)}. "
             "Write for example {'class_name': 'tensorboard'}."
         )
-    writer = resolve_part(kwargs.pop("class_name"), "logger", called="log writer")(log_dir=str(log_dir), **kwargs)
-    methods = [name for name in vars(LogWriter) if not name.startswith("_")]
-    missing = [name for name in methods if not callable(getattr(writer, name, None))]
+    target = resolve_part(kwargs.pop("class_name"), "logger", called="log writer")
+    if isinstance(target, type):
+        _require_methods(target, target.__name__)
+    return target, kwargs
+
+
+def make_writer(logger_cfg: str | Callable | Mapping[str, Any], log_dir: str | os.PathLike[str]) -> LogWriter:
+    """Make the writer that a config's section describes, as it is: its errors are the caller's, its calls take time.
+
+    Args:
+        logger_cfg: see :func:`read_section`, which also says what is raised.
+        log_dir: folder of the run, handed to the writer as ``log_dir``.
+    """
+    target, kwargs = read_section(logger_cfg)
+    return construct(target, kwargs, log_dir)
+
+
+def construct(
+    target: Callable[..., LogWriter], kwargs: Mapping[str, Any], log_dir: str | os.PathLike[str]
+) -> LogWriter:
+    """Call what makes a writer.
+
+    Raises:
+        TypeError: if what it makes lacks a method of :class:`LogWriter`.
+    """
+    writer = target(log_dir=str(log_dir), **kwargs)
+    _require_methods(writer, type(writer).__name__)
+    return writer
+
+
+def _require_methods(writer: object, name: str) -> None:
+    missing = [method for method in _REQUIRED if not callable(getattr(writer, method, None))]
     if missing:
         raise TypeError(
-            f"The log writer {type(writer).__name__} lacks {', '.join(missing)}. Derive it from "
+            f"The log writer {name} lacks {', '.join(missing)}. Derive it from "
             "rsl_jax.logging.LogWriter, which does nothing where a method is not overridden."
         )
-    return writer

@@ -217,7 +217,9 @@ class OnPolicyRunner:
         """
         from rsl_jax.export import export_jax
 
-        return export_jax(*self._policy_model(), Path(path) / filename, metadata=metadata)
+        written = export_jax(*self._policy_model(), Path(path) / filename, metadata=metadata)
+        self.logger.save_policy(written)
+        return written
 
     def export_policy_to_onnx(
         self,
@@ -236,7 +238,9 @@ class OnPolicyRunner:
         """
         from rsl_jax.export import export_onnx
 
-        return export_onnx(*self._policy_model(), Path(path) / filename, metadata=metadata, verbose=verbose)
+        written = export_onnx(*self._policy_model(), Path(path) / filename, metadata=metadata, verbose=verbose)
+        self.logger.save_policy(written)
+        return written
 
     def add_git_repo_to_log(self, repo_file_path: str | Path) -> None:
         """Also keep the state of the repository that holds this file, next to the logs."""

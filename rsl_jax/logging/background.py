@@ -1,0 +1,257 @@
+"""Writers that cannot stop or slow down the training, whatever they do."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rsl_jax.logging.writer import LogWriter, scalars_one_by_one
+
+
+class Troubles:
+    """What went wrong with a writer: noted in any thread, warned of in the training's, once for each cause."""
+
+    def __init__(self, name: str) -> None:
+        """Start without any; ``name`` is what the config calls the writer."""
+        self._name = name
+        self._causes: set[object] = set()
+        self._unwarned: deque[str] = deque()
+
+    def note(self, cause: object, text: str) -> None:
+        """Keep ``text`` for a warning, if nothing of the same cause has been noted before."""
+        if cause not in self._causes:
+            self._causes.add(cause)
+            self._unwarned.append(f"The log writer '{self._name}' {text}")
+
+    def note_error(self, method: str, error: BaseException) -> None:
+        """Keep what a method of the writer raised."""
+        self.note(
+            (method, type(error)),
+            f"failed in {method}: {type(error).__name__}: {error}. Training goes on. The writer is called again the "
+            "next time; if it fails in the same way, that is not said again.",
+        )
+
+    def warn(self) -> None:
+        """Warn of what has been noted since the last call."""
+        while self._unwarned:
+            warnings.warn(self._unwarned.popleft(), RuntimeWarning, stacklevel=2)
+
+
+class _Delivery:
+    """Calls a writer, and notes what it raises."""
+
+    def __init__(
+        self,
+        writer: LogWriter,
+        troubles: Troubles,
+        caught: type[BaseException],
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._writer, self._troubles, self._caught, self._is_late = writer, troubles, caught, is_late
+        own = getattr(type(writer), "add_iteration", None)
+        self._takes_iterations = own not in (None, LogWriter.add_iteration)
+
+    def __call__(self, method: str, *args: Any) -> None:
+        """Call a method; the scalars of an iteration one by one, where the writer knows no better, until it is late."""
+        if method != "add_iteration" or self._takes_iterations:
+            self._attempt(method, args)
+            return
+        for call in scalars_one_by_one(*args):
+            if not self._is_late():
+                self._attempt("add_scalar", call)
+
+    def _attempt(self, method: str, args: tuple) -> None:
+        try:
+            getattr(self._writer, method)(*args)
+        except self._caught as error:
+            self._troubles.note_error(method, error)
+
+
+class _Forwarding(LogWriter):
+    """A writer all of whose methods end in one."""
+
+    def _call(self, method: str, *args: Any) -> None:
+        raise NotImplementedError
+
+    def add_scalar(self, tag: str, value: float, global_step: int) -> None:
+        self._call("add_scalar", tag, value, global_step)
+
+    def add_iteration(self, scalars: Mapping[str, float], it: int, seconds: int) -> None:
+        self._call("add_iteration", scalars, it, seconds)
+
+    def store_config(self, env_cfg: object, train_cfg: Mapping[str, Any]) -> None:
+        self._call("store_config", env_cfg, train_cfg)
+
+    def save_model(self, path: str, it: int) -> None:
+        self._call("save_model", path, it)
+
+    def save_file(self, path: str) -> None:
+        self._call("save_file", path)
+
+    def save_video(self, path: Path, it: int) -> None:
+        self._call("save_video", path, it)
+
+
+class GuardedWriter(_Forwarding):
+    """A writer that is called where it stands, and whose errors become warnings.
+
+    Attributes:
+        writer: the writer itself.
+    """
+
+    def __init__(self, writer: LogWriter, name: str) -> None:
+        """Guard ``writer``, which the config calls ``name``."""
+        self.writer = writer
+        self._troubles = Troubles(name)
+        self._deliver = _Delivery(writer, self._troubles, Exception)
+
+    def stop(self) -> None:
+        """Stop the writer."""
+        self._call("stop")
+
+    def _call(self, method: str, *args: Any) -> None:
+        self._deliver(method, *args)
+        self._troubles.warn()
+
+
+class BackgroundWriter(_Forwarding):
+    """A writer that is made, called and stopped by a thread of its own.
+
+    Calls return at once: they wait in a queue. When it is full, what comes is dropped; scalars may fill nine tenths of
+    it, so that a checkpoint finds room where they do not. Exceptions of the writer become one warning for each cause,
+    and it is called again the next time. All warnings come from the thread that logs.
+
+    Attributes:
+        writer: the writer itself; None before it is made, or where that failed.
+        dropped: entries that found no room, or no time at the end.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], LogWriter],
+        name: str,
+        *,
+        queue_size: int = 1000,
+        open_timeout: float = 10.0,
+        stop_timeout: float = 15.0,
+    ) -> None:
+        """Begin to make the writer; :meth:`wait_until_open` waits for it.
+
+        Args:
+            make: makes the writer.
+            name: what the config calls it.
+            queue_size: entries that may wait: an iteration with all its scalars, a file, a video, a config.
+            open_timeout: longest time in seconds that :meth:`wait_until_open` waits.
+            stop_timeout: longest time in seconds that :meth:`stop` takes: one half for what waits, the other for the
+                writer's own ``stop()``. Then it is abandoned.
+        """
+        self.writer: LogWriter | None = None
+        self.dropped = 0
+        self._troubles = Troubles(name)
+        self._queue: deque[tuple[Any, ...]] = deque()
+        self._queue_size, self._open_timeout, self._stop_timeout = queue_size, open_timeout, stop_timeout
+        self._changed = threading.Condition()
+        self._opened = threading.Event()
+        self._unusable = False
+        self._closed_at: float | None = None
+        # A daemon: a writer that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, args=(make,), name=f"log writer {name}", daemon=True)
+        self._thread.start()
+
+    def wait_until_open(self, since: float | None = None) -> None:
+        """Wait until the writer is made, has failed, or has had its time; training can then begin.
+
+        Args:
+            since: when its time began, by ``time.monotonic()``; now, if None.
+        """
+        left = self._open_timeout - (0.0 if since is None else time.monotonic() - since)
+        if not self._opened.wait(max(left, 0.0)):
+            self._troubles.note(
+                "slow to open",
+                f"is not ready after {self._open_timeout:g} s. Training begins; what is logged waits for it, up to "
+                f"{self._queue_size} entries.",
+            )
+        self._troubles.warn()
+
+    def close(self) -> None:
+        """Take no more; :meth:`stop` then waits for the end. The time for both begins here."""
+        with self._changed:
+            if self._closed_at is None:
+                self._closed_at = time.monotonic()
+                self._changed.notify()
+
+    def stop(self) -> None:
+        """Deliver what waits and stop the writer, within the time there is for it; a second call does nothing."""
+        self.close()
+        assert self._closed_at is not None
+        self._thread.join(max(self._closed_at + self._stop_timeout - time.monotonic(), 0.0))
+        if self._thread.is_alive():
+            self._troubles.note(
+                "abandoned",
+                f"did not end within {self._stop_timeout:g} s and is abandoned, with {len(self._queue)} entries not "
+                "yet delivered. More time is 'stop_timeout' in the logger's 'background' section.",
+            )
+        self._troubles.warn()
+
+    def _call(self, method: str, *args: Any) -> None:
+        room = self._queue_size if method not in ("add_scalar", "add_iteration") else 0.9 * self._queue_size
+        with self._changed:
+            if self._unusable or self._closed_at is not None:
+                pass
+            elif len(self._queue) < room:
+                self._queue.append((method, *args))
+                if len(self._queue) == 1:
+                    self._changed.notify()
+            else:
+                self.dropped += 1
+                self._troubles.note(
+                    "full",
+                    f"is slower than the training: {len(self._queue)} entries wait for it, and what comes now is "
+                    "dropped whenever that many wait.",
+                )
+        self._troubles.warn()
+
+    # --- in the thread -----------------------------------------------------------------------------------------------
+
+    def _run(self, make: Callable[[], LogWriter]) -> None:
+        try:
+            self.writer = make()
+        except BaseException as error:
+            self._give_up(error)
+            return
+        finally:
+            self._opened.set()
+        deliver = _Delivery(self.writer, self._troubles, BaseException, self._is_late)
+        while (entry := self._next_entry()) is not None:
+            deliver(*entry)
+        deliver("stop")
+
+    def _next_entry(self) -> tuple[Any, ...] | None:
+        """What is to be delivered next, or None at the end."""
+        with self._changed:
+            while not self._queue and self._closed_at is None:
+                self._changed.wait()
+            if self._queue and not self._is_late():
+                return self._queue.popleft()
+            if self._queue:
+                self.dropped += len(self._queue)
+                self._troubles.note("late", f"had no time for the last {len(self._queue)} entries; they are dropped.")
+                self._queue.clear()
+            return None
+
+    def _is_late(self) -> bool:
+        return self._closed_at is not None and time.monotonic() - self._closed_at > self._stop_timeout / 2
+
+    def _give_up(self, error: BaseException) -> None:
+        with self._changed:
+            self._unusable = True
+            self._queue.clear()
+        self._troubles.note(
+            "opening",
+            f"could not be opened: {type(error).__name__}: {error}. Training goes on without it.",
+        )
