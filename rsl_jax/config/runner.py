@@ -69,7 +69,8 @@ class BaseRunnerConfig(Checked):
         seed: of everything random; None means 0 (not in RSL-RL, where the simulator sets it).
         run_name: label in the console and the logs.
         check_for_nan: stop when the environment returns NaN or infinity.
-        logger: tensorboard, or a section with ``class_name`` and arguments of a log writer.
+        logger: tensorboard, wandb, neptune or mlflow; a section with ``class_name`` and arguments of a log writer; or a
+            list of these.
         algorithm: the algorithm.
         extra: keys that are not ours; simulators keep their own here.
     """

@@ -106,8 +106,8 @@ def read_section(logger_cfg: str | Callable | Mapping[str, Any]) -> tuple[Callab
     """Find the writer that a config's section names, and the arguments beside the name.
 
     Args:
-        logger_cfg: a name in :data:`rsl_jax.registry.PARTS`, a class path ``"module:Attr"``, a class or function, or a mapping with
-            one of these under ``class_name`` and the writer's keyword arguments beside it.
+        logger_cfg: a name in :data:`rsl_jax.registry.PARTS`, a class path ``"module:Attr"``, a class or function, or a
+            mapping with one of these under ``class_name`` and the writer's keyword arguments beside it.
 
     Raises:
         ValueError: if the name is unknown or ``class_name`` is missing.
