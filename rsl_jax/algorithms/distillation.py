@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -44,25 +44,6 @@ Learner = tuple[TrainState, Carry]
 Follow = Callable[[Mapping[str, Any], Carry, Array], tuple[Array, Carry, Any]]
 
 
-def distillation(cfg: DistillationRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Algorithm:
-    """Build distillation.
-
-    Args:
-        cfg: the whole run's config; its ``algorithm`` section is a :class:`DistillationConfig`, whose floats may be
-            traced.
-        spec: the environment.
-        axis_name: mesh axis over which the environments are spread, or None.
-
-    Returns:
-        the algorithm. Its state holds a teacher that knows nothing until another one is put in its place.
-
-    Raises:
-        ValueError: if a model does not fit the observations, actions are choices, or an update has fewer than
-            ``gradient_length`` steps.
-    """
-    return Distillation.build(cfg, spec, axis_name=axis_name).algorithm()
-
-
 @struct.dataclass
 class Lesson:
     """What a student learns from: the steps of a rollout, or blocks of them ``[T / B, B, N, ...]``.
@@ -79,7 +60,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Distillation:
+class Distillation(Algorithm):
     """The static parts of distillation; every method is a pure function.
 
     Attributes:
@@ -101,8 +82,18 @@ class Distillation:
     section: ClassVar[type] = DistillationConfig
 
     @classmethod
-    def build(cls, cfg: DistillationRunnerConfig, spec: Spec, **kwargs: Any) -> Distillation:
-        """From the config and the environment; see :func:`distillation`."""
+    def build(cls, cfg: DistillationRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Self:
+        """Build distillation; its state holds a teacher that knows nothing until another one is put in its place.
+
+        Args:
+            cfg: the whole run's config; its ``algorithm`` section is a :class:`DistillationConfig`, whose floats may be
+                traced.
+            spec: the environment.
+            axis_name: mesh axis over which the environments are spread, or None.
+
+        Raises:
+            ValueError: if a model does not fit the observations, or actions are choices.
+        """
         if not isinstance(cfg.algorithm, DistillationConfig):
             raise TypeError(
                 "distillation needs a DistillationConfig as the 'algorithm' section; got "
@@ -113,33 +104,37 @@ class Distillation:
                 "Distillation compares actions by their distance, so it needs continuous ones; this environment's are "
                 "choices."
             )
-        check_lengths(cfg.algorithm, cfg.num_steps_per_env)
         obs_groups = resolve_obs_groups(list(spec.observations), cfg.obs_groups, ["student", "teacher"])
         student, teacher = (
             build_model(section, spec, obs_set=name, obs_groups=obs_groups, output_dim=spec.num_actions)
             for name, section in (("student", cfg.student), ("teacher", cfg.teacher))
         )
         optimizer = resolve_optimizer(cfg.algorithm.optimizer)
-        return cls(cfg.algorithm, cfg.num_steps_per_env, student, teacher, optimizer, **kwargs)
+        return cls(cfg.algorithm, cfg.num_steps_per_env, student, teacher, optimizer, axis_name)
 
-    def algorithm(self) -> Algorithm:
-        """The record that the loops drive."""
-        return Algorithm(
-            init=self.init,
-            initial_carry=self.initial_carry,
-            act=self.act,
-            prepare=self.prepare,
-            update=self.update,
-            policy=self.policy,
-            policy_model=lambda state: (self.student, variables_of(state, "student")),
-            given=("teacher",),
-            adopts={"actor": "teacher"},
-        )
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The teacher does not learn here."""
+        return ("teacher",)
+
+    @property
+    def adopts(self) -> Mapping[str, str]:
+        """The actor of PPO becomes the teacher."""
+        return {"actor": "teacher"}
 
     @property
     def models(self) -> dict[str, Any]:
         """Student and teacher by name."""
         return {"student": self.student, "teacher": self.teacher}
+
+    def check_training(self, *, num_envs: int, num_steps: int) -> None:
+        """Refuse rollouts too short for a step of the optimiser; warn of steps from which nothing is learned.
+
+        Raises:
+            ValueError: says which numbers to change.
+        """
+        del num_envs
+        check_lengths(self.cfg, num_steps)
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -178,6 +173,10 @@ class Distillation:
             variables_of(state, "student"), observations, carry_of(carry, "student"), method="mode"
         )
         return actions, with_carry(carry, student=student_carry)
+
+    def policy_model(self, state: TrainState) -> tuple[Any, dict[str, Any]]:
+        """The student and its variables."""
+        return self.student, variables_of(state, "student")
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
         """Nothing happens between collecting and learning; the environment's reward is what is reported."""

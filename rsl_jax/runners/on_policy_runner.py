@@ -23,7 +23,7 @@ from rsl_jax.runners.parts import load_parts
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.training.loops import make_loop, spec_of_any
 from rsl_jax.training.sharding import Devices
-from rsl_jax.training.train import build_algorithm
+from rsl_jax.training.train import algorithm_factory, check_training
 from rsl_jax.types import Spec, TrainState
 
 
@@ -74,7 +74,8 @@ class OnPolicyRunner:
             title: what the console calls the run; its ``run_name`` or the name of ``log_dir`` if not given.
 
         Raises:
-            ValueError: if config, environment and devices do not fit together.
+            ValueError: if config, environment and devices do not fit together. That rollouts are too small to learn
+                from is left to :meth:`learn` on a ``VecEnv`` without ``log_dir``, which is how a policy is replayed.
         """
         self.env = env
         self.cfg = self.config_class.from_dict(train_cfg)
@@ -83,8 +84,14 @@ class OnPolicyRunner:
         self.current_learning_iteration = 0
         self.metrics: dict[str, float] = {}
         self._spec = spec_of_any(env)
-        self.algorithm = build_algorithm(self.cfg, self._spec)
-        self._loop = make_loop(env, self.cfg, self._spec, chosen)
+        build = algorithm_factory(self.cfg, self._spec, chosen)
+        self.algorithm = build(None)
+        self._loop = make_loop(env, self.cfg, build, chosen)
+        self._learner = build(chosen.axis_name)
+        # On a VecEnv without a folder it may be there to act only, as in RSL-RL's scripts that replay a policy.
+        self._is_checked = isinstance(env, Env) or log_dir is not None
+        if self._is_checked:
+            self._check_training()
         self.logger = Logger(
             log_dir,
             self.cfg.to_dict(),
@@ -110,9 +117,13 @@ class OnPolicyRunner:
             init_at_random_ep_len: start every environment somewhere within its episode, so that not all end together.
 
         Raises:
-            ValueError: if a model is still to be loaded that does not learn here (the teacher of distillation).
+            ValueError: if a model is still to be loaded that does not learn here (the teacher of distillation), or
+                rollouts are too small to learn from.
             NonFiniteError: if NaN or infinity appears; the last good state is then on disk.
         """
+        if not self._is_checked:
+            self._check_training()
+            self._is_checked = True
         self._check_models()
         if init_at_random_ep_len:
             key, self.loop_state = self._next_key()
@@ -243,6 +254,10 @@ class OnPolicyRunner:
         self.logger.add_git_repo(repo_file_path)
 
     # --- within ------------------------------------------------------------------------------------------------------
+
+    def _check_training(self) -> None:
+        num_envs = self.env.num_envs // len(self.devices)
+        check_training(self._learner, num_envs=num_envs, num_steps=self.cfg.num_steps_per_env)
 
     def _check_models(self) -> None:
         for name in self.algorithm.given:
