@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 Array: TypeAlias = jax.Array
@@ -28,6 +29,11 @@ Metrics: TypeAlias = dict[str, Array]
 
 DistributionParams: TypeAlias = tuple[Array, ...]
 """What describes an action distribution, e.g. ``(mean, std)``; leaves ``[..., A]``."""
+
+
+def default_dtype() -> Any:
+    """The float type in force: float32, or float64 where JAX is set to 64 bits."""
+    return jnp.zeros(()).dtype
 
 
 @dataclass(frozen=True)
@@ -150,8 +156,9 @@ class Algorithm(Protocol):
     Anything with these members is one, such as the frozen dataclass :class:`rsl_jax.algorithms.PPO` or a named tuple of
     functions. A class that derives from this one need not give those that stand here with a value.
 
-    One more is called where it is there: ``check_training(num_envs=, num_steps=)``, before anything is learned, refuses
-    rollouts that are too small to learn from. A policy that is only played or exported does not collect any.
+    Two more are looked at where they are there: ``obs_groups``, the observation groups that each model looks at, by its
+    name; and ``check_training(num_envs=, num_steps=)``, which is called before anything is learned and refuses rollouts
+    that are too small. A policy that is only played or exported does not collect any.
     """
 
     def init(self, key: Key) -> TrainState:

@@ -11,7 +11,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -22,7 +22,7 @@ from flax import struct
 
 from rsl_jax import ops
 from rsl_jax.algorithms.variables import (
-    SPREAD,
+    DISTRIBUTION,
     carry_of,
     init_models,
     initial_carry,
@@ -32,10 +32,22 @@ from rsl_jax.algorithms.variables import (
 )
 from rsl_jax.config import DistillationConfig, DistillationRunnerConfig
 from rsl_jax.models import build_model, resolve_obs_groups
-from rsl_jax.modules import TRAINING, default_dtype
+from rsl_jax.modules import TRAINING
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
-from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TrainState
+from rsl_jax.types import (
+    Algorithm,
+    Array,
+    Carry,
+    Key,
+    Metrics,
+    Observations,
+    Rollout,
+    Spec,
+    Step,
+    TrainState,
+    default_dtype,
+)
 
 DISTANCES: Mapping[str, Callable[[Array, Array], Array]] = {"mse": optax.squared_error, "huber": optax.huber_loss}
 """Losses of an action ``[..., A]`` and its label, element by element."""
@@ -70,6 +82,7 @@ class Distillation(Algorithm):
         teacher: the model that labels.
         optimizer: of the student.
         axis_name: mesh axis over which the environments are spread, or None.
+        obs_groups: observation groups that each model looks at, by its name.
     """
 
     cfg: DistillationConfig
@@ -78,6 +91,7 @@ class Distillation(Algorithm):
     teacher: Any
     optimizer: optax.GradientTransformation
     axis_name: str | None = None
+    obs_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     section: ClassVar[type] = DistillationConfig
 
@@ -110,7 +124,7 @@ class Distillation(Algorithm):
             for name, section in (("student", cfg.student), ("teacher", cfg.teacher))
         )
         optimizer = resolve_optimizer(cfg.algorithm.optimizer)
-        return cls(cfg.algorithm, cfg.num_steps_per_env, student, teacher, optimizer, axis_name)
+        return cls(cfg.algorithm, cfg.num_steps_per_env, student, teacher, optimizer, axis_name, obs_groups)
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -140,7 +154,7 @@ class Distillation(Algorithm):
 
     def init(self, key: Key) -> TrainState:
         """Parameters as PyTorch would draw them, the teacher's too; the optimiser knows only the student's."""
-        params, statistics = init_models(self.models, key)
+        params, statistics = init_models(self.models, list(jax.random.split(key, len(self.models))))
         return TrainState(
             params=params,
             statistics=statistics,
@@ -307,7 +321,7 @@ class Distillation(Algorithm):
 
 def learning_part(params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that a deterministic output depends on; weight decay would move the others too."""
-    return {name: value for name, value in params.items() if name != SPREAD}
+    return {name: value for name, value in params.items() if name != DISTRIBUTION}
 
 
 def check_lengths(cfg: DistillationConfig, num_steps: int) -> None:

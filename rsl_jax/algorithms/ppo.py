@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import jax
@@ -29,10 +29,22 @@ from rsl_jax.algorithms.variables import (
 from rsl_jax.config import PPOConfig, RunnerConfig
 from rsl_jax.extensions import Extension, build_extensions
 from rsl_jax.models import ENCODERS, build_model, build_policy, resolve_obs_groups, with_encoders_of
-from rsl_jax.modules import TRAINING, default_dtype
+from rsl_jax.modules import TRAINING
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
-from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TrainState
+from rsl_jax.types import (
+    Algorithm,
+    Array,
+    Carry,
+    Key,
+    Metrics,
+    Observations,
+    Rollout,
+    Spec,
+    Step,
+    TrainState,
+    default_dtype,
+)
 
 Params = dict[str, Any]
 Logs = dict[str, Any]
@@ -54,6 +66,7 @@ class PPO(Algorithm):
         shared: the actor's parts that the critic uses, too.
         axis_name: mesh axis over which the environments are spread, or None.
         permute: ``(key, n) -> [n]``, how samples are shuffled.
+        obs_groups: observation groups that each model looks at, by its name.
     """
 
     cfg: PPOConfig
@@ -64,6 +77,7 @@ class PPO(Algorithm):
     shared: tuple[str, ...] = ()
     axis_name: str | None = None
     permute: Callable[[Key, int], Array] = jax.random.permutation
+    obs_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     section: ClassVar[type] = PPOConfig
 
@@ -98,7 +112,7 @@ class PPO(Algorithm):
         recurrent = bool(jax.tree.leaves(initial_carry({"actor": actor, "critic": critic}, 1)))
         optimizer = resolve_optimizer(cfg.algorithm.optimizer)
         extension = build_extensions(cfg, spec, obs_groups=obs_groups, recurrent=recurrent, axis_name=axis_name)
-        return cls(cfg.algorithm, actor, critic, optimizer, extension, shared, axis_name, permute)
+        return cls(cfg.algorithm, actor, critic, optimizer, extension, shared, axis_name, permute, obs_groups)
 
     @property
     def reward_tags(self) -> tuple[str, ...]:
@@ -137,13 +151,14 @@ class PPO(Algorithm):
 
     def init(self, key: Key) -> TrainState:
         """Parameters as PyTorch would draw them, and everything else untouched."""
-        params, statistics = init_models(self.models, key, shared=self.shared)
+        *model_keys, extension_key = jax.random.split(key, len(self.models) + 1)
+        params, statistics = init_models(self.models, model_keys, shared=self.shared)
         return TrainState(
             params=params,
             statistics=statistics,
             opt_state=self.optimizer.init(params),
             learning_rate=jnp.asarray(self.cfg.learning_rate, default_dtype()),
-            extensions=self.extension.init(jax.random.fold_in(key, len(self.models))),
+            extensions=self.extension.init(extension_key),
             iteration=jnp.zeros((), jnp.int32),
             memory=self.extension.init_memory(),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rsl_jax.checkpoint import Checkpoint, read_checkpoint, restore, save_checkpoint
+from rsl_jax.algorithms.loading import load_parts
+from rsl_jax.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.logging import Logger
+from rsl_jax.metadata import Metadata
 from rsl_jax.runners.devices import resolve_device
 from rsl_jax.runners.guards import NonFiniteError, take_reports, warn_of_unreported_time_outs
-from rsl_jax.runners.parts import load_parts
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.training.loops import make_loop, spec_of_any
 from rsl_jax.training.sharding import Devices
 from rsl_jax.training.train import algorithm_factory, check_training
-from rsl_jax.types import Spec, TrainState
+from rsl_jax.trees import restore
+from rsl_jax.types import TrainState
 
 
 class OnPolicyRunner:
@@ -193,9 +194,11 @@ class OnPolicyRunner:
         """
         del map_location
         checkpoint = read_checkpoint(path)
+        run = checkpoint.run
         self.state, parts = load_parts(
             self.state,
-            checkpoint,
+            checkpoint.state,
+            run,
             load_cfg,
             algorithm=self.algorithm,
             cfg=self.cfg,
@@ -206,11 +209,10 @@ class OnPolicyRunner:
         if "loop" in parts:
             self._load_loop(checkpoint)
         if "iteration" in parts:
-            self.current_learning_iteration = checkpoint.metadata["iteration"]
-            best = checkpoint.metadata.get("best_mean_reward")
-            self._best_reward = -np.inf if best is None else best
+            self.current_learning_iteration = run.iteration
+            self._best_reward = -np.inf if run.best_mean_reward is None else run.best_mean_reward
         self.state, self.loop_state = self._loop.place(self.state, self.loop_state)
-        return checkpoint.metadata.get("infos")
+        return run.infos
 
     def get_inference_policy(self, device: str | None = None) -> InferencePolicy:
         """The policy as it is now, to act with: ``actions = policy(observations)``."""
@@ -303,15 +305,14 @@ class OnPolicyRunner:
             self._best_state = jax.tree.map(jnp.copy, self.state)
 
     def _metadata(self, infos: dict | None) -> dict[str, Any]:
-        return {
-            "iteration": self.current_learning_iteration,
-            "best_mean_reward": None if np.isinf(self._best_reward) else float(self._best_reward),
-            "infos": infos,
-            "config": self.cfg.to_dict(),
-            "seed": self.seed,
-            "environment": {"type": type(self.env).__name__, **describe(self._spec)},
-            "versions": {name: metadata.version(name) for name in ("rsl-jax", "jax", "flax", "optax")},
-        }
+        return Metadata.of_run(
+            self.cfg,
+            self._spec,
+            iteration=self.current_learning_iteration,
+            best_mean_reward=None if np.isinf(self._best_reward) else float(self._best_reward),
+            infos=infos,
+            seed=self.seed,
+        ).to_dict()
 
     def _load_loop(self, checkpoint: Checkpoint) -> None:
         if checkpoint.loop is None:
@@ -331,14 +332,3 @@ class OnPolicyRunner:
 
     def _policy_model(self) -> tuple[Any, dict[str, Any]]:
         return self.algorithm.policy_model(self.state)
-
-
-def describe(spec: Spec) -> dict[str, Any]:
-    """What a policy must know about its environment to be built again without it, of plain types."""
-    return {
-        "num_envs": spec.num_envs,
-        "observations": {name: list(shape) for name, shape in spec.observations.items()},
-        "num_actions": spec.num_actions,
-        "discrete": spec.discrete,
-        "step_dt": None if spec.step_dt is None else float(spec.step_dt),
-    }

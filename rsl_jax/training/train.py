@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from rsl_jax.algorithms.variables import with_variables
+from rsl_jax.algorithms.loading import with_variables
 from rsl_jax.config import BaseRunnerConfig, all_arguments_of, build_part, structural_fields, with_arguments
 from rsl_jax.env.base import Env
 from rsl_jax.ops import key_of_device
