@@ -8,6 +8,7 @@ from rsl_jax.cli.episodes import play_episodes
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.video import filming, frame_rate
 from rsl_jax.config import RunnerConfig
+from rsl_jax.env import JaxVecEnv
 from rsl_jax.runners import OnPolicyRunner
 from tests.cli.own import point_mass
 from tests.helpers import small_config
@@ -48,6 +49,22 @@ def test_every_environment_plays_the_same_number_of_episodes():
 def test_what_is_not_finished_is_counted_apart():
     played = play_episodes(Clockwork(2, 50), act, per_env=1, max_steps=10)
     assert (played.returns, played.lengths, played.unfinished) == ([2.0], [2], 1)
+
+
+def test_no_state_that_an_episode_can_start_from_comes_again():
+    class Remembering(JaxVecEnv):
+        """Notes from which states an episode can start."""
+
+        def begin_iteration(self, key):
+            super().begin_iteration(key)
+            pools.append(self.state.pool[1]["policy"])
+
+    env = Remembering(point_mass(num_envs=4, max_episode_length=2), seed=7)
+    pools = [env.get_observations()["policy"]]
+    played = play_episodes(env, lambda observations: np.zeros((4, 1), np.float32), per_env=3, max_steps=9, seed=7)
+    assert len(played.returns) == 12
+    assert len(pools) == 4  # the first one, and one before each end of an episode
+    assert len(np.unique(np.concatenate(pools), axis=0)) == 4 * 4
 
 
 @pytest.mark.parametrize(("step_dt", "every", "rate"), [(0.02, 1, 50), (0.01, 2, 50), (0.004, 5, 50), (0.05, 1, 20)])
