@@ -20,7 +20,7 @@ from reference_rsl_rl import Arrays, reference_distillation
 from reporting import comparison, show_table, speedup_text, write_json
 from update_speed import in_turns, limit_threads
 
-from rsl_jax.algorithms import distillation
+from rsl_jax.algorithms import Distillation
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.types import Rollout, Spec
 
@@ -92,7 +92,7 @@ def made_up_rollout(problem: Problem, seed: int = 0) -> Arrays:
 def our_update(problem: Problem, made_up: Arrays) -> tuple[Callable[[], None], float]:
     """Our update, with donated buffers as in training; and the seconds it took to compile."""
     spec = Spec({"policy": (problem.num_obs,)}, num_envs=problem.num_envs, num_actions=problem.num_actions)
-    algorithm = distillation(BaseRunnerConfig.from_dict(problem.train_cfg()), spec)
+    algorithm = Distillation.build(BaseRunnerConfig.from_dict(problem.train_cfg()), spec)
     carry, actions = (
         algorithm.initial_carry(problem.num_envs),
         jnp.zeros((*made_up["dones"].shape, problem.num_actions)),

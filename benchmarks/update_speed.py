@@ -22,7 +22,7 @@ import tyro
 from reference_rsl_rl import Arrays, reference_update
 from reporting import comparison, show_table, speedup_text, write_json
 
-from rsl_jax.algorithms import ppo
+from rsl_jax.algorithms import PPO
 from rsl_jax.config import RunnerConfig
 from rsl_jax.types import Array, Key, Rollout, Spec, TrainState
 
@@ -119,7 +119,7 @@ def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[],
     """Our update on the same rollout, with donated buffers as in training; and the seconds it took to compile."""
     shapes = {"policy": size.observation_shape}
     spec = Spec(shapes, num_envs=size.num_envs, num_actions=size.num_actions, step_dt=0.02)
-    algorithm = ppo(RunnerConfig.from_dict(size.train_cfg()), spec)
+    algorithm = PPO.build(RunnerConfig.from_dict(size.train_cfg()), spec)
     arrays = {name: jnp.asarray(array) for name, array in {**made_up, **acted}.items()}
     rollout = Rollout(
         observations={"policy": arrays["observations"][:-1]},

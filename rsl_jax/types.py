@@ -6,12 +6,12 @@ record of pure functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 Array: TypeAlias = jax.Array
@@ -31,6 +31,11 @@ DistributionParams: TypeAlias = tuple[Array, ...]
 """What describes an action distribution, e.g. ``(mean, std)``; leaves ``[..., A]``."""
 
 
+def default_dtype() -> Any:
+    """The float type in force: float32, or float64 where JAX is set to 64 bits."""
+    return jnp.zeros(()).dtype
+
+
 @dataclass(frozen=True)
 class Spec:
     """What an algorithm must know about an environment before it sees the first observation.
@@ -42,6 +47,7 @@ class Spec:
         step_dt: seconds between two actions, where the environment says so.
         discrete: whether an action is one choice out of ``num_actions``.
         env: the environment itself, for functions of the user that want it (symmetry).
+        tried_out: whether such functions were tried out before, for the same environment.
     """
 
     observations: Mapping[str, tuple[int, ...]]
@@ -50,6 +56,7 @@ class Spec:
     step_dt: float | None = None
     discrete: bool = False
     env: Any = None
+    tried_out: bool = False
 
 
 class Step(NamedTuple):
@@ -143,34 +150,70 @@ class TrainState:
     memory: Mapping[str, Any] = struct.field(default_factory=dict)
 
 
-class Algorithm(NamedTuple):
-    """A learning algorithm as a record of pure functions, in the manner of ``optax.GradientTransformation``.
+class Algorithm(Protocol):
+    """A learning algorithm as pure functions, in the manner of ``optax.GradientTransformation``.
 
-    Attributes:
-        init: ``(key) -> TrainState``.
-        initial_carry: ``(num_envs) -> Carry``, the hidden states at the start of an episode.
-        act: ``(state, carry, observations, key) -> (carry, Step)``, during collection.
-        prepare: ``(state, rollout) -> (state, rollout, rewards)``, what must happen between collecting and learning;
-            the rewards ``[T, N]`` are summed over episodes and logged under their tags (``"Train/mean_reward"``
-            always).
-        update: ``(state, rollout, key) -> (state, carry, metrics)``, one iteration of learning, and the hidden states
-            with which collecting goes on: ``rollout.last_carry`` unless learning renews them.
-        policy: ``(state, carry, observations) -> (actions, carry)``, deterministic, for play and export.
-        policy_model: ``(state) -> (model, variables)`` of the policy, for export.
-        reward_tags: tags of the rewards that ``prepare`` gives.
-        score_tag: the one among them that says which state is the best so far.
-        given: models that do not learn here, so their variables must be put into the state before learning.
-        adopts: which of the models here takes the variables of which model of another algorithm, by the latter's name.
+    Anything with these members is one, such as the frozen dataclass :class:`rsl_jax.algorithms.PPO` or a named tuple of
+    functions. A class that derives from this one need not give those that stand here with a value.
+
+    Two more are looked at where they are there: ``obs_groups``, the observation groups that each model looks at, by its
+    name; and ``check_training(num_envs=, num_steps=)``, which is called before anything is learned and refuses rollouts
+    that are too small. A policy that is only played or exported does not collect any.
     """
 
-    init: Callable[[Key], TrainState]
-    initial_carry: Callable[[int], Carry]
-    act: Callable[[TrainState, Carry, Observations, Key], tuple[Carry, Step]]
-    prepare: Callable[[TrainState, Rollout], tuple[TrainState, Rollout, dict[str, Array]]]
-    update: Callable[[TrainState, Rollout, Key], tuple[TrainState, Carry, Metrics]]
-    policy: Callable[[TrainState, Carry, Observations], tuple[Array, Carry]]
-    policy_model: Callable[[TrainState], tuple[Any, dict[str, Any]]]
-    reward_tags: tuple[str, ...] = ("Train/mean_reward",)
-    score_tag: str = "Train/mean_reward"
-    given: tuple[str, ...] = ()
-    adopts: Mapping[str, str] = MappingProxyType({})
+    def init(self, key: Key) -> TrainState:
+        """The state that learning starts from."""
+        ...
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """The hidden states at the start of an episode, leaves ``[num_envs, ...]``."""
+        ...
+
+    def act(self, state: TrainState, carry: Carry, observations: Observations, key: Key) -> tuple[Carry, Step]:
+        """Act during collection; gives the next hidden states, and what learning needs again."""
+        ...
+
+    def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
+        """Do what must happen between collecting and learning.
+
+        Returns:
+            state, rollout, and rewards ``[T, N]`` by :attr:`reward_tags`, which are summed over episodes and logged.
+        """
+        ...
+
+    def update(self, state: TrainState, rollout: Rollout, key: Key) -> tuple[TrainState, Carry, Metrics]:
+        """Learn from a rollout: one iteration.
+
+        Returns:
+            the new state; the hidden states with which collecting goes on (``rollout.last_carry``, unless learning
+            renews them); and metrics.
+        """
+        ...
+
+    def policy(self, state: TrainState, carry: Carry, observations: Observations) -> tuple[Array, Carry]:
+        """Act without noise, for play and export; gives actions and the next hidden states."""
+        ...
+
+    def policy_model(self, state: TrainState) -> tuple[Any, dict[str, Any]]:
+        """The model of the policy and its variables, for export."""
+        ...
+
+    @property
+    def reward_tags(self) -> tuple[str, ...]:
+        """Tags of the rewards that :meth:`prepare` gives; ``"Train/mean_reward"`` is always among them."""
+        return ("Train/mean_reward",)
+
+    @property
+    def score_tag(self) -> str:
+        """The one among them that says which state is the best so far."""
+        return "Train/mean_reward"
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Models that do not learn here, so their variables must be put into the state before learning."""
+        return ()
+
+    @property
+    def adopts(self) -> Mapping[str, str]:
+        """Which of the models here takes the variables of which model of another algorithm, by the latter's name."""
+        return {}

@@ -11,9 +11,9 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from flax import struct
 
 from rsl_jax import ops
 from rsl_jax.algorithms.variables import (
-    SPREAD,
+    DISTRIBUTION,
     carry_of,
     init_models,
     initial_carry,
@@ -32,35 +32,28 @@ from rsl_jax.algorithms.variables import (
 )
 from rsl_jax.config import DistillationConfig, DistillationRunnerConfig
 from rsl_jax.models import build_model, resolve_obs_groups
-from rsl_jax.modules import TRAINING, default_dtype
+from rsl_jax.modules import TRAINING
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
-from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TrainState
+from rsl_jax.types import (
+    Algorithm,
+    Array,
+    Carry,
+    Key,
+    Metrics,
+    Observations,
+    Rollout,
+    Spec,
+    Step,
+    TrainState,
+    default_dtype,
+)
 
 DISTANCES: Mapping[str, Callable[[Array, Array], Array]] = {"mse": optax.squared_error, "huber": optax.huber_loss}
 """Losses of an action ``[..., A]`` and its label, element by element."""
 
 Learner = tuple[TrainState, Carry]
 Follow = Callable[[Mapping[str, Any], Carry, Array], tuple[Array, Carry, Any]]
-
-
-def distillation(cfg: DistillationRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Algorithm:
-    """Build distillation.
-
-    Args:
-        cfg: the whole run's config; its ``algorithm`` section is a :class:`DistillationConfig`, whose floats may be
-            traced.
-        spec: the environment.
-        axis_name: mesh axis over which the environments are spread, or None.
-
-    Returns:
-        the algorithm. Its state holds a teacher that knows nothing until another one is put in its place.
-
-    Raises:
-        ValueError: if a model does not fit the observations, actions are choices, or an update has fewer than
-            ``gradient_length`` steps.
-    """
-    return Distillation.build(cfg, spec, axis_name=axis_name).algorithm()
 
 
 @struct.dataclass
@@ -79,7 +72,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Distillation:
+class Distillation(Algorithm):
     """The static parts of distillation; every method is a pure function.
 
     Attributes:
@@ -89,6 +82,7 @@ class Distillation:
         teacher: the model that labels.
         optimizer: of the student.
         axis_name: mesh axis over which the environments are spread, or None.
+        obs_groups: observation groups that each model looks at, by its name.
     """
 
     cfg: DistillationConfig
@@ -97,12 +91,23 @@ class Distillation:
     teacher: Any
     optimizer: optax.GradientTransformation
     axis_name: str | None = None
+    obs_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     section: ClassVar[type] = DistillationConfig
 
     @classmethod
-    def build(cls, cfg: DistillationRunnerConfig, spec: Spec, **kwargs: Any) -> Distillation:
-        """From the config and the environment; see :func:`distillation`."""
+    def build(cls, cfg: DistillationRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Self:
+        """Build distillation; its state holds a teacher that knows nothing until another one is put in its place.
+
+        Args:
+            cfg: the whole run's config; its ``algorithm`` section is a :class:`DistillationConfig`, whose floats may be
+                traced.
+            spec: the environment.
+            axis_name: mesh axis over which the environments are spread, or None.
+
+        Raises:
+            ValueError: if a model does not fit the observations, or actions are choices.
+        """
         if not isinstance(cfg.algorithm, DistillationConfig):
             raise TypeError(
                 "distillation needs a DistillationConfig as the 'algorithm' section; got "
@@ -113,39 +118,43 @@ class Distillation:
                 "Distillation compares actions by their distance, so it needs continuous ones; this environment's are "
                 "choices."
             )
-        check_lengths(cfg.algorithm, cfg.num_steps_per_env)
         obs_groups = resolve_obs_groups(list(spec.observations), cfg.obs_groups, ["student", "teacher"])
         student, teacher = (
             build_model(section, spec, obs_set=name, obs_groups=obs_groups, output_dim=spec.num_actions)
             for name, section in (("student", cfg.student), ("teacher", cfg.teacher))
         )
         optimizer = resolve_optimizer(cfg.algorithm.optimizer)
-        return cls(cfg.algorithm, cfg.num_steps_per_env, student, teacher, optimizer, **kwargs)
+        return cls(cfg.algorithm, cfg.num_steps_per_env, student, teacher, optimizer, axis_name, obs_groups)
 
-    def algorithm(self) -> Algorithm:
-        """The record that the loops drive."""
-        return Algorithm(
-            init=self.init,
-            initial_carry=self.initial_carry,
-            act=self.act,
-            prepare=self.prepare,
-            update=self.update,
-            policy=self.policy,
-            policy_model=lambda state: (self.student, variables_of(state, "student")),
-            given=("teacher",),
-            adopts={"actor": "teacher"},
-        )
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The teacher does not learn here."""
+        return ("teacher",)
+
+    @property
+    def adopts(self) -> Mapping[str, str]:
+        """The actor of PPO becomes the teacher."""
+        return {"actor": "teacher"}
 
     @property
     def models(self) -> dict[str, Any]:
         """Student and teacher by name."""
         return {"student": self.student, "teacher": self.teacher}
 
+    def check_training(self, *, num_envs: int, num_steps: int) -> None:
+        """Refuse rollouts too short for a step of the optimiser; warn of steps from which nothing is learned.
+
+        Raises:
+            ValueError: says which numbers to change.
+        """
+        del num_envs
+        check_lengths(self.cfg, num_steps)
+
     # --- state ------------------------------------------------------------------------------------------------------
 
     def init(self, key: Key) -> TrainState:
         """Parameters as PyTorch would draw them, the teacher's too; the optimiser knows only the student's."""
-        params, statistics = init_models(self.models, key)
+        params, statistics = init_models(self.models, list(jax.random.split(key, len(self.models))))
         return TrainState(
             params=params,
             statistics=statistics,
@@ -178,6 +187,10 @@ class Distillation:
             variables_of(state, "student"), observations, carry_of(carry, "student"), method="mode"
         )
         return actions, with_carry(carry, student=student_carry)
+
+    def policy_model(self, state: TrainState) -> tuple[Any, dict[str, Any]]:
+        """The student and its variables."""
+        return self.student, variables_of(state, "student")
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
         """Nothing happens between collecting and learning; the environment's reward is what is reported."""
@@ -308,7 +321,7 @@ class Distillation:
 
 def learning_part(params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that a deterministic output depends on; weight decay would move the others too."""
-    return {name: value for name, value in params.items() if name != SPREAD}
+    return {name: value for name, value in params.items() if name != DISTRIBUTION}
 
 
 def check_lengths(cfg: DistillationConfig, num_steps: int) -> None:

@@ -6,9 +6,9 @@ Source: Schulman et al., "Proximal policy optimization algorithms" (2017), with 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -29,10 +29,22 @@ from rsl_jax.algorithms.variables import (
 from rsl_jax.config import PPOConfig, RunnerConfig
 from rsl_jax.extensions import Extension, build_extensions
 from rsl_jax.models import ENCODERS, build_model, build_policy, resolve_obs_groups, with_encoders_of
-from rsl_jax.modules import TRAINING, default_dtype
+from rsl_jax.modules import TRAINING
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
-from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TrainState
+from rsl_jax.types import (
+    Algorithm,
+    Array,
+    Carry,
+    Key,
+    Metrics,
+    Observations,
+    Rollout,
+    Spec,
+    Step,
+    TrainState,
+    default_dtype,
+)
 
 Params = dict[str, Any]
 Logs = dict[str, Any]
@@ -41,32 +53,8 @@ REWARD = "Train/mean_reward"
 """Tag of the rewards that PPO learns from."""
 
 
-def ppo(
-    cfg: RunnerConfig,
-    spec: Spec,
-    *,
-    axis_name: str | None = None,
-    permute: Callable[[Key, int], Array] = jax.random.permutation,
-) -> Algorithm:
-    """Build PPO.
-
-    Args:
-        cfg: the whole run's config; its ``algorithm`` section is a :class:`PPOConfig`, whose floats may be traced.
-        spec: the environment.
-        axis_name: mesh axis over which the environments are spread, or None.
-        permute: ``(key, n) -> [n]``, how samples are shuffled.
-
-    Returns:
-        the algorithm.
-
-    Raises:
-        ValueError: if a model does not fit the observations, or the actor's distribution not the environment's actions.
-    """
-    return PPO.build(cfg, spec, axis_name=axis_name, permute=permute).algorithm()
-
-
 @dataclass(frozen=True)
-class PPO:
+class PPO(Algorithm):
     """The static parts of PPO; every method is a pure function.
 
     Attributes:
@@ -78,6 +66,7 @@ class PPO:
         shared: the actor's parts that the critic uses, too.
         axis_name: mesh axis over which the environments are spread, or None.
         permute: ``(key, n) -> [n]``, how samples are shuffled.
+        obs_groups: observation groups that each model looks at, by its name.
     """
 
     cfg: PPOConfig
@@ -88,12 +77,31 @@ class PPO:
     shared: tuple[str, ...] = ()
     axis_name: str | None = None
     permute: Callable[[Key, int], Array] = jax.random.permutation
+    obs_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     section: ClassVar[type] = PPOConfig
 
     @classmethod
-    def build(cls, cfg: RunnerConfig, spec: Spec, *, axis_name: str | None = None, **kwargs: Any) -> PPO:
-        """From the config and the environment; see :func:`ppo`."""
+    def build(
+        cls,
+        cfg: RunnerConfig,
+        spec: Spec,
+        *,
+        axis_name: str | None = None,
+        permute: Callable[[Key, int], Array] = jax.random.permutation,
+    ) -> Self:
+        """Build PPO.
+
+        Args:
+            cfg: the whole run's config; its ``algorithm`` section is a :class:`PPOConfig`, whose floats may be traced.
+            spec: the environment.
+            axis_name: mesh axis over which the environments are spread, or None.
+            permute: ``(key, n) -> [n]``, how samples are shuffled.
+
+        Raises:
+            ValueError: if a model does not fit the observations, or the actor's distribution not the environment's
+                actions.
+        """
         if not isinstance(cfg.algorithm, PPOConfig):
             raise TypeError(f"ppo needs a PPOConfig as the 'algorithm' section; got {type(cfg.algorithm).__name__}.")
         obs_groups = resolve_obs_groups(list(spec.observations), cfg.obs_groups, ["actor", "critic"])
@@ -101,48 +109,56 @@ class PPO:
         shared = (ENCODERS,) if cfg.algorithm.share_cnn_encoders else ()
         critic_cfg = with_encoders_of(cfg.actor, cfg.critic, spec.observations, obs_groups) if shared else cfg.critic
         critic = build_model(critic_cfg, spec, obs_set="critic", obs_groups=obs_groups, output_dim=1)
-        recurrent = bool(jax.tree.leaves((actor.initial_carry(1), critic.initial_carry(1))))
-        check_batch_sizes(
-            num_envs=spec.num_envs,
-            num_steps_per_env=cfg.num_steps_per_env,
-            num_mini_batches=cfg.algorithm.num_mini_batches,
-            recurrent=recurrent,
-        )
+        recurrent = bool(jax.tree.leaves(initial_carry({"actor": actor, "critic": critic}, 1)))
         optimizer = resolve_optimizer(cfg.algorithm.optimizer)
         extension = build_extensions(cfg, spec, obs_groups=obs_groups, recurrent=recurrent, axis_name=axis_name)
-        return cls(cfg.algorithm, actor, critic, optimizer, extension, shared, axis_name, **kwargs)
+        return cls(cfg.algorithm, actor, critic, optimizer, extension, shared, axis_name, permute, obs_groups)
 
-    def algorithm(self) -> Algorithm:
-        """The record that the loops drive."""
-        return Algorithm(
-            init=self.init,
-            initial_carry=self.initial_carry,
-            act=self.act,
-            prepare=self.prepare,
-            update=self.update,
-            policy=self.policy,
-            policy_model=lambda state: (self.actor, variables_of(state, "actor")),
-            reward_tags=(REWARD, *self.extension.reward_tags),
-            score_tag=self.extension.score_tag or REWARD,
-            adopts={"student": "actor"},
-        )
+    @property
+    def reward_tags(self) -> tuple[str, ...]:
+        """Tags of the rewards that :meth:`prepare` gives: what is learned from, and what the extensions add."""
+        return (REWARD, *self.extension.reward_tags)
+
+    @property
+    def score_tag(self) -> str:
+        """The tag of the environment's own rewards, which say which state is the best so far."""
+        return self.extension.score_tag or REWARD
+
+    @property
+    def adopts(self) -> Mapping[str, str]:
+        """A student of distillation becomes the actor."""
+        return {"student": "actor"}
 
     @property
     def models(self) -> dict[str, Any]:
         """Actor and critic by name."""
         return {"actor": self.actor, "critic": self.critic}
 
+    def check_training(self, *, num_envs: int, num_steps: int) -> None:
+        """Refuse rollouts that leave nothing for a mini-batch, or cut environments of a recurrent model apart.
+
+        Raises:
+            ValueError: says which number to change.
+        """
+        check_batch_sizes(
+            num_envs=num_envs,
+            num_steps_per_env=num_steps,
+            num_mini_batches=self.cfg.num_mini_batches,
+            recurrent=bool(jax.tree.leaves(self.initial_carry(1))),
+        )
+
     # --- state ------------------------------------------------------------------------------------------------------
 
     def init(self, key: Key) -> TrainState:
         """Parameters as PyTorch would draw them, and everything else untouched."""
-        params, statistics = init_models(self.models, key, shared=self.shared)
+        *model_keys, extension_key = jax.random.split(key, len(self.models) + 1)
+        params, statistics = init_models(self.models, model_keys, shared=self.shared)
         return TrainState(
             params=params,
             statistics=statistics,
             opt_state=self.optimizer.init(params),
             learning_rate=jnp.asarray(self.cfg.learning_rate, default_dtype()),
-            extensions=self.extension.init(jax.random.fold_in(key, len(self.models))),
+            extensions=self.extension.init(extension_key),
             iteration=jnp.zeros((), jnp.int32),
             memory=self.extension.init_memory(),
         )
@@ -167,6 +183,10 @@ class PPO:
         variables = variables_of(state, "actor")
         actions, actor_carry = self.actor.apply(variables, observations, carry_of(carry, "actor"), method="mode")
         return actions, with_carry(carry, actor=actor_carry)
+
+    def policy_model(self, state: TrainState) -> tuple[Any, dict[str, Any]]:
+        """The actor and its variables."""
+        return self.actor, variables_of(state, "actor")
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
         """Let the extensions look at the rollout; what they make of its rewards is learned from and reported."""

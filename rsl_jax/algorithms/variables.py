@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.checkpoint import restore
-from rsl_jax.modules import default_dtype
-from rsl_jax.types import Carry, Key, Observations, TrainState
+from rsl_jax.types import Carry, Key, Observations, TrainState, default_dtype
 
-SPREAD = "distribution"
+DISTRIBUTION = "distribution"
 """Where a collection holds what only says how far actions spread; no deterministic output depends on it."""
 
 Models = Mapping[str, Any]
@@ -23,9 +21,13 @@ OWNER = "actor"
 """The model that shared parts belong to: they stand in a state once, among its parameters."""
 
 
-def init_models(models: Models, key: Key, *, shared: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters of all models, as PyTorch would draw them, and what they learn without gradients; each by name."""
-    keys = jax.random.split(key, len(models))
+def init_models(
+    models: Models, keys: Sequence[Key], *, shared: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters of all models, as PyTorch would draw them, and what they learn without gradients; each by name.
+
+    ``keys`` holds one for each model.
+    """
     variables = {name: init_variables(model, k) for (name, model), k in zip(models.items(), keys, strict=True)}
     params = {name: collections.pop("params") for name, collections in variables.items()}
     for name in models:
@@ -53,39 +55,6 @@ def with_parts(tree: Mapping[str, Any], name: str, parts: Mapping[str, Any], sha
     """The tree with other ``parts`` for a model, what it shares included; the inverse of :func:`parts_of`."""
     tree = {**tree, name: {part: value for part, value in parts.items() if part not in shared}}
     return {**tree, OWNER: {**tree[OWNER], **{part: parts[part] for part in shared}}} if shared else tree
-
-
-def with_variables(state: TrainState, name: str, variables: Mapping[str, Any], *, strict: bool = True) -> TrainState:
-    """The state with other variables for a model, from wherever they come.
-
-    What only says how far actions spread is taken where both have it, and else stays as it is.
-
-    Args:
-        state: the state; gives structure, shapes and types.
-        name: the model.
-        variables: all its collections, as :func:`variables_of` gives them.
-        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
-
-    Raises:
-        ValueError: if there is no such model, or something does not fit and ``strict``; lists what.
-    """
-    if name not in state.params:
-        raise ValueError(f"There is no model '{name}' here. There are: {', '.join(state.params)}.")
-    like = variables_of(state, name)
-    collections = restore(like, _with_spread_of(like, variables), strict=strict, what=f"'{name}' that is given")
-    params = {**state.params, name: collections.pop("params")}
-    return dataclasses.replace(state, params=params, statistics={**state.statistics, name: collections})
-
-
-def _with_spread_of(like: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
-    result = {}
-    for collection in {**variables, **like}:
-        given, own = dict(variables.get(collection, {})), like.get(collection, {})
-        if str(jax.tree.structure(given.get(SPREAD))) != str(jax.tree.structure(own.get(SPREAD))):
-            given.pop(SPREAD, None)
-            given |= {SPREAD: own[SPREAD]} if SPREAD in own else {}
-        result[collection] = given
-    return result
 
 
 def initial_carry(models: Models, num_envs: int) -> Carry:

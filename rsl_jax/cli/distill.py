@@ -97,8 +97,10 @@ def first_student(theirs: RunnerConfig) -> DistillationRunnerConfig:
 
 
 def obs_groups(given: Mapping[str, Any], available: Sequence[str]) -> Mapping[str, Any]:
-    """Groups for the student where there are none: it sees what the robot can measure."""
-    student = training.measured_groups("student", available)
+    """Groups for the student where there are none."""
+    from rsl_jax.models import default_groups
+
+    student = default_groups("student", available, {})
     return given if student is None else {"student": student, **given}
 
 

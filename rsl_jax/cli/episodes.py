@@ -15,6 +15,7 @@ from rich.text import Text
 from rsl_jax.cli.output import number
 from rsl_jax.env.arrays import to_jax
 from rsl_jax.env.base import VecEnv
+from rsl_jax.types import Key
 
 
 @dataclass
@@ -52,15 +53,18 @@ def play_episodes(
         policy: from observations to actions.
         per_env: episodes of each environment that count.
         max_steps: when to stop, whatever is still under way.
-        seed: of the initial states of later episodes.
+        seed: of the initial states of later episodes; may be that of the environment.
         on_step: called after every step.
     """
     played = Episodes()
     left = np.full(env.num_envs, per_env)
     returns, lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
     observations = env.get_observations()
-    key = jax.random.key(seed)
-    for step in range(max_steps):
+    # Another seed out of this one: from the key of the same seed the environment has drawn the first episodes' states.
+    key = jax.random.key(np.random.SeedSequence(seed).spawn(1)[0].generate_state(1)[0])
+    if per_env > 1:
+        key = _renew_starts(env, key)
+    for _ in range(max_steps):
         observations, rewards, dones, extras = env.step(policy(observations))
         rewards, dones = np.asarray(to_jax(rewards), float), np.asarray(to_jax(dones), bool)
         returns, lengths = returns + rewards, lengths + 1
@@ -74,10 +78,17 @@ def play_episodes(
             returns, lengths = np.where(dones, 0, returns), np.where(dones, 0, lengths)
             if not left.any():
                 break
-            if hasattr(env, "begin_iteration"):  # so that later episodes do not all start from the same few states
-                env.begin_iteration(jax.random.fold_in(key, step))
+            key = _renew_starts(env, key)
     played.unfinished = int(np.count_nonzero(left))
     return played
+
+
+def _renew_starts(env: VecEnv, key: Key) -> Key:
+    """Draw the states anew that episodes can start from, where there is a pool of them; gives the next key."""
+    key, pool_key = jax.random.split(key)
+    if hasattr(env, "begin_iteration"):
+        env.begin_iteration(pool_key)
+    return key
 
 
 def summary(episodes: Episodes) -> RenderableType:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 
-from rsl_jax.checkpoint import read_checkpoint, restore_state
-from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.algorithms.loading import restore_state
+from rsl_jax.checkpoint import read_checkpoint
 from rsl_jax.extensions import without_extensions
 from rsl_jax.training.train import build_algorithm
 from rsl_jax.types import Algorithm, Spec, TrainState
@@ -26,18 +24,8 @@ def load_policy(path: Path, spec: Spec | None = None) -> tuple[Algorithm, TrainS
         ValueError: if the policy does not fit the environment; lists what differs.
     """
     checkpoint = read_checkpoint(path)
+    run = checkpoint.run
     # Acting needs no extension, which may need what only the training had: an environment, a function of the user's.
-    cfg = without_extensions(BaseRunnerConfig.from_dict(checkpoint.metadata["config"]))
-    algorithm = build_algorithm(cfg, spec or _spec(checkpoint.metadata["environment"]))
+    algorithm = build_algorithm(without_extensions(run.cfg), spec or run.spec)
     template = algorithm.init(jax.random.key(0))
     return algorithm, restore_state(template, {**checkpoint.state, "extensions": {}, "memory": {}})
-
-
-def _spec(environment: Mapping[str, Any]) -> Spec:
-    return Spec(
-        observations={name: tuple(shape) for name, shape in environment["observations"].items()},
-        num_actions=environment["num_actions"],
-        num_envs=environment["num_envs"],
-        step_dt=environment["step_dt"],
-        discrete=environment["discrete"],
-    )

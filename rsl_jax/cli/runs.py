@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.settings import RUN_FILE, RunSettings, read_settings
-from rsl_jax.config import BaseRunnerConfig
 
 LOGS = Path("logs")
 
@@ -73,10 +72,7 @@ def settings_of(checkpoint: Path) -> RunSettings:
     if beside.exists():
         return read_settings(beside)
     from rsl_jax.checkpoint import read_metadata
+    from rsl_jax.metadata import Metadata
 
-    metadata = read_metadata(checkpoint)
-    return RunSettings(
-        runner=BaseRunnerConfig.from_dict(metadata["config"]),
-        num_envs=metadata["environment"]["num_envs"],
-        source=str(checkpoint),
-    )
+    run = Metadata.from_dict(read_metadata(checkpoint))
+    return RunSettings(runner=run.cfg, num_envs=run.spec.num_envs, source=str(checkpoint))

@@ -28,15 +28,13 @@ def base(env: str, named: RunSettings | None, teacher: Path | None, resuming: bo
 
 
 def obs_groups(given: Mapping[str, Any], available: Sequence[str]) -> Mapping[str, Any]:
-    """Groups for actor and critic where there are none.
+    """Groups for actor and critic where there are none."""
+    from rsl_jax.models import default_groups
 
-    The actor sees what the robot can measure, the critic ``critic`` or ``privileged_state`` where there is one.
-    """
-    actor = training.measured_groups("actor", available)
+    actor = default_groups("actor", available, {})
     if given or actor is None:
         return given
-    critic = next(((name,) for name in ("critic", "privileged_state") if name in available), actor)
-    return {"actor": actor, "critic": critic}
+    return {"actor": actor, "critic": default_groups("critic", available, {"actor": actor})}
 
 
 KIND = training.Kind(

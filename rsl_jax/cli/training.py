@@ -217,16 +217,6 @@ def with_obs_groups(kind: Kind, cfg: BaseRunnerConfig, env: Any) -> BaseRunnerCo
     return dataclasses.replace(cfg, obs_groups=kind.obs_groups(cfg.obs_groups, available))
 
 
-def measured_groups(obs_set: str, available: Sequence[str]) -> tuple[str, ...] | None:
-    """The groups for a model that sees what a robot can measure; None where that is not to be guessed.
-
-    They are the group of the set's own name, else ``policy``, else ``state`` as MuJoCo Playground's robots call it,
-    else the only group there is.
-    """
-    known = next((name for name in (obs_set, "policy", "state") if name in available), None)
-    return (known,) if known else tuple(available) if len(available) == 1 else None
-
-
 def _resumed(env: str, resume: str | None, log_dir: Path | None) -> Path | None:
     if resume is None:
         return None

@@ -1,14 +1,21 @@
 """Environments: what rsl_jax asks of them, and adapters to what there is."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.env.base import Env, SingleEnv, Transition, VecEnv
 from rsl_jax.env.camera import WithCamera, draw_segments
 from rsl_jax.env.groups import RegroupedEnv, regroup
 from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
 from rsl_jax.env.suites import Suite
-from rsl_jax.env.symmetry import SymmetryReport, check_symmetry
 from rsl_jax.env.vec_env import JaxVecEnv
 from rsl_jax.env.vectorize import VectorizedEnv, VectorState, vectorize
+
+if TYPE_CHECKING:
+    from rsl_jax.env.symmetry import SymmetryReport, check_symmetry
 
 __all__ = [
     "Env",
@@ -34,3 +41,10 @@ __all__ = [
     "to_jax_observations",
     "vectorize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the symmetry checker where it is used: it knows extensions, which environments need not."""
+    if name not in ("SymmetryReport", "check_symmetry"):
+        raise AttributeError(f"module 'rsl_jax.env' has no attribute '{name}'.")
+    return getattr(importlib.import_module("rsl_jax.env.symmetry"), name)

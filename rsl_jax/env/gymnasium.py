@@ -13,6 +13,7 @@ from rsl_jax.env.extras import PYGAME, import_extra, is_headless, without_notice
 from rsl_jax.env.gymnasium_spaces import Groups, action_converter, observation_converter
 from rsl_jax.env.suites import Suite
 from rsl_jax.registry import lookup
+from rsl_jax.trees import mask_like
 
 _NOT_FOR_US = {"tabular", "Blackjack"}
 """Registered, but with tuples for observations, or with spaces that are not what their tables need."""
@@ -253,10 +254,7 @@ def _by_name(final: Any, name: str) -> Any:
 
 def _put(groups: Groups, replacements: Groups, where: np.ndarray) -> Groups:
     """New groups that hold ``replacements`` where ``where`` ``[N]``."""
-    return {
-        name: np.where(where.reshape(-1, *[1] * (group.ndim - 1)), replacements[name], group)
-        for name, group in groups.items()
-    }
+    return {name: np.where(mask_like(where, group), replacements[name], group) for name, group in groups.items()}
 
 
 def _can_be_loaded(registration: Any, spec: Any) -> bool:

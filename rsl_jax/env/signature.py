@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rsl_jax.env.base import SingleEnv, Transition
+from rsl_jax.trees import leaves_by_path
 from rsl_jax.types import Array, Key, Metrics, Observations
 
 
@@ -201,11 +202,7 @@ def _cast(tree: Any, like: Any) -> Any:
 
 def _by_path(tree: Any) -> dict[str, Any]:
     state, observations = tree
-    named = {"state": state, "observations": observations}
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(named)
-    }
+    return leaves_by_path({"state": state, "observations": observations}, separator=".")
 
 
 def _kind(x: Any) -> str:

@@ -13,6 +13,7 @@ from flax import struct
 
 from rsl_jax.env.base import Env, SingleEnv, State, equal_part
 from rsl_jax.env.signature import Answer, Signature, typed
+from rsl_jax.trees import mask_like
 from rsl_jax.types import Array, Key, Observations, TimeStep
 
 AutoReset = Literal["pool", "full", "cached"]
@@ -136,7 +137,7 @@ class VectorizedEnv(Env[VectorState]):
         env, answer = jax.vmap(self._signature.step)(state.env, self._actions(actions))
         episode_length = state.episode_length + 1
         dones, time_outs = self._endings(answer, episode_length)
-        keys, restart_keys = jnp.moveaxis(jax.vmap(jax.random.split)(state.key), 1, 0)
+        keys, restart_keys = jax.vmap(lambda key: tuple(jax.random.split(key)))(state.key)
         env, observations = self._restart(dones, (env, answer.observations), state.pool, restart_keys)
         next_state = VectorState(env, jnp.where(dones, 0, episode_length), state.pool, keys)
         timestep = TimeStep(
@@ -213,7 +214,7 @@ def _first(tree: Any, size: int) -> Any:
 
 def _select(dones: Array, starts: Any, current: Any) -> Any:
     def select(start: Array, now: Array) -> Array:
-        return jnp.where(dones.reshape(dones.shape + (1,) * (now.ndim - 1)), start, now)
+        return jnp.where(mask_like(dones, now), start, now)
 
     return jax.tree.map(select, starts, current)
 

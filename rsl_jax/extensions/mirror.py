@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.config import Mirror, MirrorSpec
-from rsl_jax.modules import default_dtype
-from rsl_jax.types import Array, Observations, Spec
+from rsl_jax.types import Array, Observations, Spec, default_dtype
 
 AugmentationFunction: TypeAlias = Callable[..., tuple[Observations | None, Array | None]]
 """``(env, obs, actions) -> (obs, actions)``, called by these names.

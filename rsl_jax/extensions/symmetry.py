@@ -104,7 +104,7 @@ def augmentation_function(section: SymmetryConfig, spec: Spec, groups: Sequence[
     Args:
         section: the config's section.
         spec: the environment. Where it is not there (``spec.env`` is None, as when a policy is only loaded), functions
-            of the user's are taken on trust.
+            of the user's are taken on trust; so they are where they were tried out before (``spec.tried_out``).
         groups: observation groups that must be mirrored.
 
     Raises:
@@ -116,6 +116,6 @@ def augmentation_function(section: SymmetryConfig, spec: Spec, groups: Sequence[
         return mirror_function(section.mirror_spec)
     assert section.data_augmentation_func is not None, "SymmetryConfig asks for one of the two"
     function = load(section.data_augmentation_func, "data_augmentation_func")
-    if spec.env is not None:
+    if spec.env is not None and not spec.tried_out:
         try_out(function, spec, groups)
     return function

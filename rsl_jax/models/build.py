@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rsl_jax.config import arguments_of, section_type
 from rsl_jax.distributions import Distribution
-from rsl_jax.registry import nearest, resolve_part
+from rsl_jax.registry import resolve_part
 from rsl_jax.types import Spec
 
 
@@ -82,52 +81,3 @@ def build_distribution(cfg: Any, output_dim: int) -> Distribution:
 
 def _fitting_distribution(spec: Spec) -> str:
     return "CategoricalDistribution" if spec.discrete else "GaussianDistribution"
-
-
-def resolve_obs_groups(
-    available: Sequence[str], obs_groups: Mapping[str, Sequence[str]], sets: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
-    """Decide which observation groups each observation set looks at.
-
-    A set that ``obs_groups`` does not mention falls back to the group of its own name, then to ``policy``, with a
-    warning.
-
-    Args:
-        available: names of the groups that the environment returns.
-        obs_groups: groups of each set, from the config.
-        sets: the sets that are needed.
-
-    Returns:
-        groups of every set.
-
-    Raises:
-        ValueError: for an empty set, an unknown group, or a set without a fallback.
-    """
-    resolved = {name: tuple(groups) for name, groups in obs_groups.items()}
-    for name, groups in resolved.items():
-        if not groups:
-            raise ValueError(f"obs_groups['{name}'] is empty; name at least one of the groups {sorted(available)}.")
-        for group in groups:
-            if group not in available:
-                raise ValueError(
-                    f"obs_groups['{name}'] names the group '{group}', which the environment does not return. It "
-                    f"returns "
-                    f"{sorted(available)}.{nearest(group, available)}"
-                )
-    for name in sets:
-        if name not in resolved:
-            fallback = name if name in available else "policy"
-            if fallback not in available:
-                raise ValueError(
-                    f"obs_groups has no entry '{name}' and the environment returns neither a group '{name}' nor "
-                    f"'policy'. "
-                    f"Add obs_groups['{name}'] with some of {sorted(available)}."
-                )
-            # An environment with a single group leaves nothing to choose, hence nothing to warn of.
-            if len(available) > 1:
-                warnings.warn(
-                    f"obs_groups has no entry '{name}'; taking the group '{fallback}' out of {sorted(available)}.",
-                    stacklevel=2,
-                )
-            resolved[name] = (fallback,)
-    return resolved

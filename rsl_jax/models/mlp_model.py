@@ -12,8 +12,8 @@ from annotated_types import MinLen
 
 from rsl_jax.config.keys import LayerSizes
 from rsl_jax.distributions import Distribution
-from rsl_jax.modules import MLP, default_dtype, init_normalizer, normalize, update_normalizer
-from rsl_jax.types import Array, Carry, Observations
+from rsl_jax.modules import MLP, init_normalizer, normalize, update_normalizer
+from rsl_jax.types import Array, Carry, Observations, default_dtype
 
 
 class MLPModel(nn.Module):

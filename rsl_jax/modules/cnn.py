@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from rsl_jax import ops
 from rsl_jax.config import CNNConfig
 from rsl_jax.modules.activations import resolve_activation
-from rsl_jax.modules.mlp import default_dtype, uniform_within
-from rsl_jax.types import Array, Observations
+from rsl_jax.modules.mlp import uniform_within
+from rsl_jax.types import Array, Observations, default_dtype
 
 TRAINING = ("batch_statistics",)
 """Collections that only training changes: ``model.apply(..., mutable=TRAINING)`` is PyTorch's training mode, in which a

@@ -11,14 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from rsl_jax.modules.activations import resolve_activation
-from rsl_jax.types import Array, Key
+from rsl_jax.types import Array, Key, default_dtype
 
 Initializer = Callable[[Key, Sequence[int], Any], Array]
-
-
-def default_dtype() -> Any:
-    """The float type in force: float32, or float64 where JAX is set to 64 bits."""
-    return jnp.zeros(()).dtype
 
 
 def uniform_within(bound: float) -> Initializer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rsl_jax.checkpoint import Checkpoint, read_checkpoint, restore, save_checkpoint
+from rsl_jax.algorithms.loading import load_parts
+from rsl_jax.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.logging import Logger
+from rsl_jax.metadata import Metadata
 from rsl_jax.runners.devices import resolve_device
 from rsl_jax.runners.guards import NonFiniteError, take_reports, warn_of_unreported_time_outs
-from rsl_jax.runners.parts import load_parts
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.training.loops import make_loop, spec_of_any
 from rsl_jax.training.sharding import Devices
-from rsl_jax.training.train import build_algorithm
-from rsl_jax.types import Spec, TrainState
+from rsl_jax.training.train import algorithm_factory, check_training
+from rsl_jax.trees import restore
+from rsl_jax.types import TrainState
 
 
 class OnPolicyRunner:
@@ -74,7 +75,8 @@ class OnPolicyRunner:
             title: what the console calls the run; its ``run_name`` or the name of ``log_dir`` if not given.
 
         Raises:
-            ValueError: if config, environment and devices do not fit together.
+            ValueError: if config, environment and devices do not fit together. That rollouts are too small to learn
+                from is left to :meth:`learn` on a ``VecEnv`` without ``log_dir``, which is how a policy is replayed.
         """
         self.env = env
         self.cfg = self.config_class.from_dict(train_cfg)
@@ -83,8 +85,14 @@ class OnPolicyRunner:
         self.current_learning_iteration = 0
         self.metrics: dict[str, float] = {}
         self._spec = spec_of_any(env)
-        self.algorithm = build_algorithm(self.cfg, self._spec)
-        self._loop = make_loop(env, self.cfg, self._spec, chosen)
+        build = algorithm_factory(self.cfg, self._spec, chosen)
+        self.algorithm = build(None)
+        self._loop = make_loop(env, self.cfg, build, chosen)
+        self._learner = build(chosen.axis_name)
+        # On a VecEnv without a folder it may be there to act only, as in RSL-RL's scripts that replay a policy.
+        self._is_checked = isinstance(env, Env) or log_dir is not None
+        if self._is_checked:
+            self._check_training()
         self.logger = Logger(
             log_dir,
             self.cfg.to_dict(),
@@ -110,9 +118,13 @@ class OnPolicyRunner:
             init_at_random_ep_len: start every environment somewhere within its episode, so that not all end together.
 
         Raises:
-            ValueError: if a model is still to be loaded that does not learn here (the teacher of distillation).
+            ValueError: if a model is still to be loaded that does not learn here (the teacher of distillation), or
+                rollouts are too small to learn from.
             NonFiniteError: if NaN or infinity appears; the last good state is then on disk.
         """
+        if not self._is_checked:
+            self._check_training()
+            self._is_checked = True
         self._check_models()
         if init_at_random_ep_len:
             key, self.loop_state = self._next_key()
@@ -182,9 +194,11 @@ class OnPolicyRunner:
         """
         del map_location
         checkpoint = read_checkpoint(path)
+        run = checkpoint.run
         self.state, parts = load_parts(
             self.state,
-            checkpoint,
+            checkpoint.state,
+            run,
             load_cfg,
             algorithm=self.algorithm,
             cfg=self.cfg,
@@ -195,11 +209,10 @@ class OnPolicyRunner:
         if "loop" in parts:
             self._load_loop(checkpoint)
         if "iteration" in parts:
-            self.current_learning_iteration = checkpoint.metadata["iteration"]
-            best = checkpoint.metadata.get("best_mean_reward")
-            self._best_reward = -np.inf if best is None else best
+            self.current_learning_iteration = run.iteration
+            self._best_reward = -np.inf if run.best_mean_reward is None else run.best_mean_reward
         self.state, self.loop_state = self._loop.place(self.state, self.loop_state)
-        return checkpoint.metadata.get("infos")
+        return run.infos
 
     def get_inference_policy(self, device: str | None = None) -> InferencePolicy:
         """The policy as it is now, to act with: ``actions = policy(observations)``."""
@@ -248,6 +261,10 @@ class OnPolicyRunner:
 
     # --- within ------------------------------------------------------------------------------------------------------
 
+    def _check_training(self) -> None:
+        num_envs = self.env.num_envs // len(self.devices)
+        check_training(self._learner, num_envs=num_envs, num_steps=self.cfg.num_steps_per_env)
+
     def _check_models(self) -> None:
         for name in self.algorithm.given:
             if name not in self._loaded:
@@ -292,15 +309,14 @@ class OnPolicyRunner:
             self._best_state = jax.tree.map(jnp.copy, self.state)
 
     def _metadata(self, infos: dict | None) -> dict[str, Any]:
-        return {
-            "iteration": self.current_learning_iteration,
-            "best_mean_reward": None if np.isinf(self._best_reward) else float(self._best_reward),
-            "infos": infos,
-            "config": self.cfg.to_dict(),
-            "seed": self.seed,
-            "environment": {"type": type(self.env).__name__, **describe(self._spec)},
-            "versions": {name: metadata.version(name) for name in ("rsl-jax", "jax", "flax", "optax")},
-        }
+        return Metadata.of_run(
+            self.cfg,
+            self._spec,
+            iteration=self.current_learning_iteration,
+            best_mean_reward=None if np.isinf(self._best_reward) else float(self._best_reward),
+            infos=infos,
+            seed=self.seed,
+        ).to_dict()
 
     def _load_loop(self, checkpoint: Checkpoint) -> None:
         if checkpoint.loop is None:
@@ -320,14 +336,3 @@ class OnPolicyRunner:
 
     def _policy_model(self) -> tuple[Any, dict[str, Any]]:
         return self.algorithm.policy_model(self.state)
-
-
-def describe(spec: Spec) -> dict[str, Any]:
-    """What a policy must know about its environment to be built again without it, of plain types."""
-    return {
-        "num_envs": spec.num_envs,
-        "observations": {name: list(shape) for name, shape in spec.observations.items()},
-        "num_actions": spec.num_actions,
-        "discrete": spec.discrete,
-        "step_dt": None if spec.step_dt is None else float(spec.step_dt),
-    }

@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rsl_jax.modules import default_dtype
 from rsl_jax.ops import gather_over_devices
-from rsl_jax.types import Array, Metrics
+from rsl_jax.types import Array, Metrics, default_dtype
 
 WINDOW = 100
 """Over how many of the last finished episodes means are taken."""

@@ -26,7 +26,7 @@ from rsl_jax.training.iteration import (
     spec_of,
 )
 from rsl_jax.training.sharding import EACH_ENV, EVERYWHERE, LOOP_SPECS, ROLLOUT_SPECS, STATE_SPECS, Devices
-from rsl_jax.training.train import build_algorithm
+from rsl_jax.training.train import AlgorithmFactory
 from rsl_jax.types import Carry, Key, Rollout, Spec, TimeStep, TrainState
 
 
@@ -71,10 +71,10 @@ class Loop(Protocol):
 class CompiledLoop:
     """An iteration on a pure environment: one compiled call, one fetch of metrics."""
 
-    def __init__(self, env: Env, cfg: BaseRunnerConfig, spec: Spec, devices: Devices):
+    def __init__(self, env: Env, cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices):
         self.env, self._devices = env, devices
         axis_name, part = devices.axis_name, devices.part_of_env(env)
-        algorithm = build_algorithm(cfg, devices.part_of_spec(spec), axis_name=axis_name)
+        algorithm = build(axis_name)
         iteration = make_iteration(
             algorithm, part, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan, axis_name=axis_name
         )
@@ -115,14 +115,14 @@ class HostLoop:
     Of several devices the first one acts, and all learn, each from a part of the environments.
     """
 
-    def __init__(self, env: VecEnv, cfg: BaseRunnerConfig, spec: Spec, devices: Devices):
+    def __init__(self, env: VecEnv, cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices):
         self.env, self._devices, self._num_steps = env, devices, cfg.num_steps_per_env
-        self._algorithm = build_algorithm(cfg, spec)
+        self._algorithm = build(None)
         self._act = jax.jit(self._algorithm.act)
         self._reset_carry = jax.jit(reset_carry)
         self._split = jax.jit(lambda key: jax.random.split(key, 4))
         self._limit = _limit(env)
-        part = build_algorithm(cfg, devices.part_of_spec(spec), axis_name=devices.axis_name)
+        part = build(devices.axis_name)
 
         def learn_part(state: TrainState, loop: LoopState, rollout: Rollout, key: Key, limit: Any) -> tuple:
             options: dict[str, Any] = {"check_for_nan": cfg.check_for_nan, "axis_name": devices.axis_name}
@@ -183,9 +183,9 @@ class HostLoop:
         return carry, (acted, answered), logs
 
 
-def make_loop(env: Env | VecEnv, cfg: BaseRunnerConfig, spec: Spec, devices: Devices) -> Loop:
-    """The loop that fits an environment, on these devices."""
-    return CompiledLoop(env, cfg, spec, devices) if isinstance(env, Env) else HostLoop(env, cfg, spec, devices)
+def make_loop(env: Env | VecEnv, cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices) -> Loop:
+    """The loop that fits an environment, on these devices, with the algorithms that ``build`` gives."""
+    return CompiledLoop(env, cfg, build, devices) if isinstance(env, Env) else HostLoop(env, cfg, build, devices)
 
 
 def spec_of_any(env: Env | VecEnv) -> Spec:

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from rsl_jax.algorithms.variables import with_variables
+from rsl_jax.algorithms.loading import with_variables
 from rsl_jax.config import BaseRunnerConfig, all_arguments_of, build_part, structural_fields, with_arguments
 from rsl_jax.env.base import Env
 from rsl_jax.ops import key_of_device
@@ -24,6 +24,8 @@ from rsl_jax.training.iteration import (
 )
 from rsl_jax.training.sharding import EVERYWHERE, STATE_SPECS, Devices
 from rsl_jax.types import Algorithm, Key, Metrics, Spec, TrainState
+
+AlgorithmFactory = Callable[[str | None], Algorithm]
 
 NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
@@ -68,7 +70,9 @@ def make_train(
     spread = Devices.choose(devices)
     axis_name, part, spec = spread.axis_name, spread.part_of_env(env), spread.part_of_spec(spec_of(env))
     # What does not fit together is refused here, before anything is traced.
-    given = build_algorithm(cfg, spec).given
+    built = build_algorithm(cfg, spec, axis_name=axis_name)
+    check_training(built, num_envs=spec.num_envs, num_steps=cfg.num_steps_per_env)
+    tried_out = dataclasses.replace(spec, tried_out=True)
     if init_at_random_ep_len:
         limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
 
@@ -81,7 +85,9 @@ def make_train(
         return state, randomize_episode_lengths(part, loop, key_of_device(length_key, axis_name))
 
     def train_part(key: Key, start: Mapping[str, Any], overrides: Mapping[str, Any]) -> tuple[TrainState, Metrics]:
-        algorithm = build_algorithm(override(cfg, overrides), spec, axis_name=axis_name)
+        algorithm = built
+        if overrides:
+            algorithm = build_algorithm(override(cfg, overrides), tried_out, axis_name=axis_name)
         iteration = make_iteration(
             algorithm, part, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan, axis_name=axis_name
         )
@@ -99,7 +105,7 @@ def make_train(
     def train(
         key: Key, start: Mapping[str, Mapping[str, Any]] = NOTHING, **overrides: Any
     ) -> tuple[TrainState, Metrics]:
-        refuse_missing_models(given, start)
+        refuse_missing_models(built.given, start)
         return spread.run(train_part, EVERYWHERE, (STATE_SPECS, EVERYWHERE))(key, dict(start), overrides)
 
     return train
@@ -109,6 +115,40 @@ def build_algorithm(cfg: BaseRunnerConfig, spec: Spec, *, axis_name: str | None 
     """The algorithm that a config names; for environments spread over devices, what each of them runs."""
     built = build_part(cfg.algorithm, "algorithm", cfg=cfg, spec=spec, axis_name=axis_name)
     return built.algorithm() if hasattr(built, "algorithm") else built
+
+
+def algorithm_factory(cfg: BaseRunnerConfig, spec: Spec, devices: Devices) -> AlgorithmFactory:
+    """How a run comes to its algorithms; each is built once, when it is first asked for.
+
+    Returns:
+        ``axis_name -> algorithm``: with None the one for all environments, with the axis of the devices the one for the
+        part of the environments that each device has.
+    """
+    built: dict[str | None, Algorithm] = {}
+
+    def build(axis_name: str | None) -> Algorithm:
+        if axis_name not in built:
+            part = spec if axis_name is None else devices.part_of_spec(spec)
+            part = dataclasses.replace(part, tried_out=bool(built))
+            built[axis_name] = build_algorithm(cfg, part, axis_name=axis_name)
+        return built[axis_name]
+
+    return build
+
+
+def check_training(algorithm: Algorithm, *, num_envs: int, num_steps: int) -> None:
+    """Refuse rollouts that an algorithm cannot learn from, where it says which.
+
+    Args:
+        algorithm: what learns; of several devices, on each of them.
+        num_envs: number of environments that it learns from.
+        num_steps: steps of a rollout.
+
+    Raises:
+        ValueError: says which number to change.
+    """
+    if hasattr(algorithm, "check_training"):
+        algorithm.check_training(num_envs=num_envs, num_steps=num_steps)
 
 
 def refuse_missing_models(given: Sequence[str], start: Mapping[str, Any]) -> None:

@@ -36,6 +36,11 @@ def build(num_steps=6, *, student=None, teacher=None, spec=SPEC, axis_name=None,
     return Distillation.build(RunnerConfig.from_dict(cfg), spec, axis_name=axis_name)
 
 
+def check(num_steps, **algorithm):
+    """What is said where a training with rollouts of so many steps is set up."""
+    build(num_steps, **algorithm).check_training(num_envs=SPEC.num_envs, num_steps=num_steps)
+
+
 def init(ours):
     return jax.jit(ours.init)(jax.random.key(0))
 
@@ -166,15 +171,15 @@ def test_a_limit_of_zero_is_none():
 
 def test_steps_that_are_left_over_are_warned_of():
     with pytest.warns(UserWarning, match=r"gradient_length \(15\) does not divide .*24 steps.*last 9 .*12 would"):
-        build(24, gradient_length=15)
+        check(24, gradient_length=15)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        build(24, gradient_length=16, num_learning_epochs=2)
+        check(24, gradient_length=16, num_learning_epochs=2)
 
 
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match=r"gradient_length \(15\) is more than .*\(6\) = 6 steps: nothing would ever"):
-        build(6, gradient_length=15)
+        check(6, gradient_length=15)
     with pytest.raises(ValueError, match="needs continuous ones"):
         build(spec=dataclasses.replace(SPEC, discrete=True))
     for extension in ("rnd_cfg", "symmetry_cfg"):

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
+from rsl_jax.cli import main
 from rsl_jax.cli.episodes import play_episodes
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.video import filming, frame_rate
+from rsl_jax.config import RunnerConfig
+from rsl_jax.env import JaxVecEnv
+from rsl_jax.runners import OnPolicyRunner
+from tests.cli.own import point_mass
+from tests.helpers import small_config
 
 
 class Clockwork:
@@ -43,6 +49,22 @@ def test_every_environment_plays_the_same_number_of_episodes():
 def test_what_is_not_finished_is_counted_apart():
     played = play_episodes(Clockwork(2, 50), act, per_env=1, max_steps=10)
     assert (played.returns, played.lengths, played.unfinished) == ([2.0], [2], 1)
+
+
+def test_no_state_that_an_episode_can_start_from_comes_again():
+    class Remembering(JaxVecEnv):
+        """Notes from which states an episode can start."""
+
+        def begin_iteration(self, key):
+            super().begin_iteration(key)
+            pools.append(self.state.pool[1]["policy"])
+
+    env = Remembering(point_mass(num_envs=4, max_episode_length=2), seed=7)
+    pools = [env.get_observations()["policy"]]
+    played = play_episodes(env, lambda observations: np.zeros((4, 1), np.float32), per_env=3, max_steps=9, seed=7)
+    assert len(played.returns) == 12
+    assert len(pools) == 4  # the first one, and one before each end of an episode
+    assert len(np.unique(np.concatenate(pools), axis=0)) == 4 * 4
 
 
 @pytest.mark.parametrize(("step_dt", "every", "rate"), [(0.02, 1, 50), (0.01, 2, 50), (0.004, 5, 50), (0.05, 1, 20)])
@@ -87,3 +109,18 @@ def test_a_film_that_is_cut_short_leaves_nothing(tmp_path):
 def test_what_cannot_be_filmed_is_said_before_playing(env, name, says, tmp_path):
     with pytest.raises(CommandError, match=says), filming(env, tmp_path / name):
         pytest.fail("must not get here")
+
+
+GRU = {"class_name": "RNNModel", "rnn_type": "gru", "rnn_hidden_dim": 4, "hidden_dims": [4]}
+
+
+@pytest.mark.parametrize(("model", "num_mini_batches"), [(GRU, 4), ({}, 32)], ids=["recurrent", "feed-forward"])
+def test_one_robot_plays_what_many_learned_in_mini_batches(model, num_mini_batches, tmp_path, capsys):
+    plain = small_config(num_mini_batches=num_mini_batches).to_dict()
+    cfg = RunnerConfig.from_dict({**plain, **{name: {**plain[name], **model} for name in ("actor", "critic")}})
+    path = tmp_path / "model_0"
+    OnPolicyRunner(point_mass(num_envs=8), cfg, console=False).save(path)
+    env = ["--env", "tests.cli.own:point_mass", "--env-kwargs", "max_episode_length=3"]
+    assert main(["play", str(path), *env, "--num-envs", "1"]) == 0
+    assert "1 episodes" in capsys.readouterr().out
+    assert main(["export", str(path), "--out", str(tmp_path / "out"), "--no-onnx"]) == 0

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rsl_jax.checkpoint import read_checkpoint, restore, save_checkpoint
+from rsl_jax.checkpoint import read_checkpoint, save_checkpoint
+from rsl_jax.trees import restore
 
 
 def test_arrays_without_elements_are_no_obstacle(tmp_path):

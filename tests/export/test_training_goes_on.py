@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rsl_jax.algorithms import ppo
+from rsl_jax.algorithms import PPO
 from rsl_jax.config import RunnerConfig
 from rsl_jax.export import export_jax, export_onnx, load_jax
 from rsl_jax.types import Rollout, Spec
@@ -24,7 +24,7 @@ def algorithm_and_actor():
         algorithm=dataclasses.replace(cfg.algorithm, num_learning_epochs=1, num_mini_batches=2),
     )
     spec = Spec({"policy": (D,)}, A, N)
-    algorithm = ppo(cfg, spec)
+    algorithm = PPO.build(cfg, spec)
     actor, _ = algorithm.policy_model(algorithm.init(jax.random.key(0)))
     return algorithm, actor
 

@@ -203,8 +203,7 @@ def test_a_third_extension_needs_nothing_of_ppo():
         reward_tags=("Mine/reward",),
     )
     spec = Spec({"policy": (2,)}, num_actions=1, num_envs=16)
-    ppo = dataclasses.replace(PPO.build(small_config(), spec), extension=combine({"mine": third}))
-    algorithm = ppo.algorithm()
+    algorithm = dataclasses.replace(PPO.build(small_config(), spec), extension=combine({"mine": third}))
     assert algorithm.reward_tags == ("Train/mean_reward", "Mine/reward")
 
     states = init_states(algorithm, env(), jax.random.key(0))

@@ -8,13 +8,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from rsl_jax.algorithms.loading import load_parts
 from rsl_jax.checkpoint import read_checkpoint
 from rsl_jax.cli import main
 from rsl_jax.config import RunnerConfig
 from rsl_jax.env import JaxVecEnv, vectorize
 from rsl_jax.export import load_jax
 from rsl_jax.runners import DistillationRunner, OnPolicyRunner
-from rsl_jax.runners.parts import load_parts
 from rsl_jax.training import build_algorithm, make_train, spec_of, variables_of
 from tests.environments import HalfSeen
 from tests.helpers import assert_trees_equal, small_config
@@ -199,7 +199,9 @@ def load(cfg, env, checkpoint, **options):
     algorithm = build_algorithm(cfg, spec)
     state = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), jax.eval_shape(algorithm.init, jax.random.key(0)))
     options = {"strict": True, **options}
-    return load_parts(state, checkpoint, None, algorithm=algorithm, cfg=cfg, spec=spec, **options)[0]
+    return load_parts(
+        state, checkpoint.state, checkpoint.run, None, algorithm=algorithm, cfg=cfg, spec=spec, **options
+    )[0]
 
 
 @pytest.mark.parametrize(

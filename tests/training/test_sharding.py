@@ -60,7 +60,7 @@ def backwards_on_each(num_devices, num_mini_batches):
 @pytest.fixture(scope="module")
 def rollout(env, cfg):
     """A state that has seen something, and a rollout in which episodes end."""
-    algorithm = PPO.build(cfg, spec_of(env)).algorithm()
+    algorithm = PPO.build(cfg, spec_of(env))
 
     def make(key):
         state, loop = init_states(algorithm, env, key)

@@ -1,0 +1,209 @@
+"""What comes from elsewhere into a :class:`TrainState`: a checkpoint, parts of one, the variables of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import jax
+
+from rsl_jax.algorithms.variables import DISTRIBUTION, variables_of
+from rsl_jax.config import BaseRunnerConfig, arguments_of
+from rsl_jax.metadata import Metadata
+from rsl_jax.models import resolve_obs_groups
+from rsl_jax.trees import restore
+from rsl_jax.types import Algorithm, Spec, TrainState
+
+FIELDS: Mapping[str, tuple[str, ...]] = {"optimizer": ("opt_state", "learning_rate"), "iteration": ("iteration",)}
+"""Parts of ``load_cfg`` that are no models or extensions, and the fields of the state that they mean."""
+
+HOMES = ("params", "statistics", "extensions")
+"""Fields of the state in which models and extensions go by their names."""
+
+
+def load_parts(
+    state: TrainState,
+    arrays: Mapping[str, Any],
+    run: Metadata,
+    load_cfg: Mapping[str, bool] | None,
+    *,
+    algorithm: Algorithm,
+    cfg: BaseRunnerConfig,
+    spec: Spec,
+    strict: bool,
+) -> tuple[TrainState, set[str]]:
+    """Put parts of a checkpoint into a state.
+
+    Of a checkpoint of another algorithm the parts are its policy, by the name of the model here that takes its place.
+
+    Args:
+        state: the state.
+        arrays: the checkpoint's state, as nested dicts.
+        run: the checkpoint's metadata.
+        load_cfg: which parts; None for all there is.
+        algorithm: the algorithm here.
+        cfg: the config here.
+        spec: the environment here.
+        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+
+    Returns:
+        the new state, and the parts that were wanted.
+
+    Raises:
+        ValueError: for a part that there is not, or that does not fit and ``strict``.
+    """
+    there = arrays["params"]
+    same_algorithm = bool(set(there) & set(state.params))
+    adopted = {ours: theirs for theirs, ours in algorithm.adopts.items() if theirs in there and not same_algorithm}
+    parts = set(adopted) if adopted else {*state.params, *state.extensions, *FIELDS, "loop"}
+    if load_cfg is None and not adopted:
+        return restore_state(state, arrays, strict=strict), parts
+    wanted = parts if load_cfg is None else {name for name, value in load_cfg.items() if value}
+    for part in wanted:
+        if part not in parts:
+            raise ValueError(
+                f"load_cfg names '{part}', which {'this checkpoint' if adopted else 'this algorithm'} does not have. "
+                f"Allowed: {', '.join(sorted(parts))}."
+            )
+        if part in adopted:
+            check_adoption(part, adopted[part], run, algorithm=algorithm, cfg=cfg, spec=spec, strict=strict)
+            theirs = {"params": there[adopted[part]], **arrays.get("statistics", {}).get(adopted[part], {})}
+            state = with_variables(state, part, theirs, strict=strict)
+    return state if adopted else restore_state(state, arrays, parts=wanted, strict=strict), wanted
+
+
+def restore_state(
+    template: TrainState, arrays: Mapping[str, Any], *, parts: Collection[str] | None = None, strict: bool = True
+) -> TrainState:
+    """Put saved arrays into a training state.
+
+    Of a whole state, what it remembers of each environment is taken over as far as it fits; it stays the template's
+    where there is another number of them.
+
+    Args:
+        template: the state; gives structure, shapes and types.
+        arrays: a saved state, as nested dicts.
+        parts: names of models, extensions and of :data:`FIELDS`, to put in these alone; everything if None. Others are
+            ignored.
+        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+
+    Raises:
+        ValueError: if something does not fit and ``strict``; lists what.
+    """
+    if parts is None:
+        state, memory = dataclasses.replace(template, memory={}), arrays.get("memory", {})
+        state = restore(state, {name: part for name, part in arrays.items() if name != "memory"}, strict=strict)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dataclasses.replace(state, memory=restore(template.memory, memory, strict=False))
+    changed: dict[str, Any] = {}
+    for name in (name for part in parts for name in FIELDS.get(part, ())):
+        changed[name] = restore(getattr(template, name), arrays.get(name, {}), strict=strict, what=name)
+    for home in HOMES:
+        here, there = dict(getattr(template, home)), arrays.get(home, {})
+        for part in here.keys() & set(parts):
+            here[part] = restore(here[part], there.get(part, {}), strict=strict, what=f"{part}'s {home}")
+        changed[home] = here
+    return dataclasses.replace(template, **changed)
+
+
+def with_variables(state: TrainState, name: str, variables: Mapping[str, Any], *, strict: bool = True) -> TrainState:
+    """The state with other variables for a model, from wherever they come.
+
+    What only says how far actions spread is taken where both have it, and else stays as it is.
+
+    Args:
+        state: the state; gives structure, shapes and types.
+        name: the model.
+        variables: all its collections, as :func:`rsl_jax.algorithms.variables.variables_of` gives them.
+        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+
+    Raises:
+        ValueError: if there is no such model, or something does not fit and ``strict``; lists what.
+    """
+    if name not in state.params:
+        raise ValueError(f"There is no model '{name}' here. There are: {', '.join(state.params)}.")
+    like = variables_of(state, name)
+    collections = restore(like, _with_distribution_of(like, variables), strict=strict, what=f"'{name}' that is given")
+    params = {**state.params, name: collections.pop("params")}
+    return dataclasses.replace(state, params=params, statistics={**state.statistics, name: collections})
+
+
+def check_adoption(
+    name: str,
+    theirs: str,
+    run: Metadata,
+    *,
+    algorithm: Algorithm,
+    cfg: BaseRunnerConfig,
+    spec: Spec,
+    strict: bool,
+) -> None:
+    """Compare a model with that of another algorithm which shall take its place.
+
+    Args:
+        name: the model here.
+        theirs: the other one's name there.
+        run: the run that it comes from.
+        algorithm: the algorithm here.
+        cfg: the config here.
+        spec: the environment here.
+        strict: whether the two must fit.
+
+    Raises:
+        ValueError: if they do not fit and ``strict``; says in what they differ.
+    """
+    their_cfg = run.cfg
+    here = _shapes_of_groups(getattr(algorithm, "obs_groups", cfg.obs_groups), spec.observations, name)
+    there = _shapes_of_groups(their_cfg.obs_groups, run.spec.observations, theirs)
+    differences = _different_layers(getattr(cfg, name), getattr(their_cfg, theirs))
+    if list(here.values()) != list(there.values()):
+        differences.insert(0, f"observation groups {_listed(here)} against {_listed(there)}")
+    elif list(here) != list(there):
+        warnings.warn(
+            f"The {name} looks at {_listed(here)}, and was trained as the {theirs} on {_listed(there)}. The sizes fit; "
+            "make sure that they hold the same.",
+            stacklevel=4,
+        )
+    if differences and strict:
+        raise ValueError(
+            f"The checkpoint's {theirs} does not fit the {name} of this config: {'; '.join(differences)}. Give the "
+            f"section '{name}' and obs_groups['{name}'] what the {theirs} was trained with (the checkpoint's metadata "
+            "hold its config)."
+        )
+
+
+def _with_distribution_of(like: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    result = {}
+    for collection in {**variables, **like}:
+        given, own = dict(variables.get(collection, {})), like.get(collection, {})
+        if str(jax.tree.structure(given.get(DISTRIBUTION))) != str(jax.tree.structure(own.get(DISTRIBUTION))):
+            given.pop(DISTRIBUTION, None)
+            given |= {DISTRIBUTION: own[DISTRIBUTION]} if DISTRIBUTION in own else {}
+        result[collection] = given
+    return result
+
+
+def _shapes_of_groups(
+    obs_groups: Mapping[str, tuple[str, ...]], shapes: Mapping[str, tuple[int, ...]], obs_set: str
+) -> dict[str, tuple[int, ...]]:
+    # Whatever there is to say of a missing set was said when the model was built.
+    groups = resolve_obs_groups(list(shapes), obs_groups, [obs_set], warn=False)[obs_set]
+    return {group: tuple(shapes[group]) for group in groups}
+
+
+def _different_layers(here: Any, there: Any) -> list[str]:
+    ours, theirs = ({"class_name": cfg.class_name, **arguments_of(cfg)} for cfg in (here, there))
+    names = [name for name in {**ours, **theirs} if name != "distribution_cfg"]
+    missing = "nothing"
+    return [
+        f"{name} {ours.get(name, missing)} against {theirs.get(name, missing)}"
+        for name in names
+        if ours.get(name, missing) != theirs.get(name, missing)
+    ]
+
+
+def _listed(groups: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"'{group}' {list(shape)}" for group, shape in groups.items())

@@ -1,0 +1,101 @@
+"""Pytrees: their leaves by path, arrays from elsewhere in the place of theirs, masks over their first axis."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def path_of(path: Any, *, separator: str = "/") -> str:
+    """A path, as the functions of :mod:`jax.tree_util` give it, as text: ``"params/actor/mlp"``."""
+    return jax.tree_util.keystr(path, simple=True, separator=separator)
+
+
+def leaves_by_path(tree: Any, *, separator: str = "/") -> dict[str, Any]:
+    """All leaves by their paths, in order."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {path_of(path, separator=separator): leaf for path, leaf in leaves}
+
+
+def plain_leaves(tree: Any) -> dict[str, Any]:
+    """What of a tree can be kept as plain arrays: its leaves by path, typed random keys as their raw words.
+
+    Leaves without elements (a simulator's contacts, where nothing can touch) are left out: they hold nothing.
+    """
+    leaves = leaves_by_path(tree)
+    return {path: jax.random.key_data(leaf) if is_key(leaf) else leaf for path, leaf in leaves.items() if np.size(leaf)}
+
+
+def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves by path as nested dicts."""
+    tree: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        *parents, last = name.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = leaf
+    return tree
+
+
+def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "checkpoint") -> Any:
+    """Put arrays, as from a checkpoint, into a pytree of known structure.
+
+    Args:
+        template: a pytree; gives structure, shapes and types.
+        arrays: nested dicts of arrays, or any tree with the same paths.
+        strict: whether everything must fit; otherwise what does not keeps the template's value, with a warning.
+        what: name for messages.
+
+    Returns:
+        a pytree like ``template``.
+
+    Raises:
+        ValueError: if something does not fit and ``strict``; lists what.
+    """
+    expected, given = plain_leaves(template), plain_leaves(arrays)
+    misfits = []
+    for name in sorted({*expected, *given}):
+        if name not in given:
+            misfits.append(f"{name}: missing in the checkpoint")
+        elif name not in expected:
+            misfits.append(f"{name}: only in the checkpoint")
+        elif np.shape(expected[name]) != np.shape(given[name]):
+            misfits.append(f"{name}: shape {np.shape(given[name])} in the checkpoint, {np.shape(expected[name])} here")
+    if misfits:
+        listing = "; ".join(misfits[:8]) + ("; ..." if len(misfits) > 8 else "")
+        if strict:
+            raise ValueError(
+                f"The {what} does not fit what the config and the environment build: {listing}. Load it with the "
+                f"config it was "
+                "trained with (it is in the checkpoint's metadata), choose parts by load_cfg, or pass strict=False."
+            )
+        warnings.warn(f"Parts of the {what} do not fit and are left as they were: {listing}.", stacklevel=2)
+
+    def choose(path: Any, value: Any) -> Any:
+        name = path_of(path)
+        fits = name in given and np.shape(given[name]) == np.shape(expected[name])
+        return _like(value, given[name]) if fits else value
+
+    return jax.tree_util.tree_map_with_path(choose, template)
+
+
+def is_key(x: Any) -> bool:
+    """Whether something is an array of typed random keys."""
+    return isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def mask_like(mask: Any, x: Any) -> Any:
+    """A mask ``[N]`` with axes of size 1 behind its own, to go with an array ``[N, ...]``."""
+    return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
+
+
+def _like(reference: Any, value: Any) -> Any:
+    if is_key(reference):
+        return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(reference))
+    return jnp.asarray(value, reference.dtype)
