@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from rsl_jax.trees import path_name
 from rsl_jax.types import TrainState
 
 FORMAT = 1
@@ -148,7 +149,7 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
         warnings.warn(f"Parts of the {what} do not fit and are left as they were: {listing}.", stacklevel=2)
 
     def choose(path: Any, value: Any) -> Any:
-        name = _name(path)
+        name = path_name(path)
         fits = name in given and np.shape(given[name]) == np.shape(expected[name])
         return _like(value, given[name]) if fits else value
 
@@ -175,11 +176,7 @@ def _flatten(tree: Any) -> dict[str, Any]:
     refuses them.
     """
     leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree) if np.size(leaf)]
-    return {_name(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf for path, leaf in leaves}
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+    return {path_name(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf for path, leaf in leaves}
 
 
 def _is_key(x: Any) -> bool:

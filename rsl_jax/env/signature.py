@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rsl_jax.env.base import SingleEnv, Transition
+from rsl_jax.trees import leaves_by_name
 from rsl_jax.types import Array, Key, Metrics, Observations
 
 
@@ -192,7 +193,8 @@ def _strong(tree: Any) -> Any:
 
 
 def _wider(x: jax.ShapeDtypeStruct, y: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    return x if x.dtype == y.dtype else jax.ShapeDtypeStruct(x.shape, jnp.promote_types(x.dtype, y.dtype))
+    with jax.numpy_dtype_promotion("standard"):  # what is asked for here, whatever the program is set to
+        return x if x.dtype == y.dtype else jax.ShapeDtypeStruct(x.shape, jnp.promote_types(x.dtype, y.dtype))
 
 
 def _cast(tree: Any, like: Any) -> Any:
@@ -201,11 +203,7 @@ def _cast(tree: Any, like: Any) -> Any:
 
 def _by_path(tree: Any) -> dict[str, Any]:
     state, observations = tree
-    named = {"state": state, "observations": observations}
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(named)
-    }
+    return leaves_by_name({"state": state, "observations": observations}, ".")
 
 
 def _kind(x: Any) -> str:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.extensions.rnd import RndState
+from rsl_jax.trees import leaves_by_name, path_name
 from rsl_jax.types import Array, TrainState
 
 
@@ -113,7 +114,7 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
     Raises:
         ValueError: if the two do not fit: names the arrays that one has and the other has not, or the shapes.
     """
-    wanted = _by_path(like)
+    wanted = leaves_by_name(like)
     found: dict[str, Array] = {}
     unused = []
     for name, value in state_dict.items():
@@ -131,7 +132,7 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
             + (f"The state dict does not have {_listed(missing)}. " if missing else "")
             + "Compare hidden_dims, obs_normalization, cnn_cfg and distribution_cfg of the two configs."
         )
-    return jax.tree_util.tree_map_with_path(lambda path, _: found[_path(path)], like)
+    return jax.tree_util.tree_map_with_path(lambda path, _: found[path_name(path)], like)
 
 
 def rnd_from_state_dict(state_dict: Mapping[str, Any], state: RndState) -> RndState:
@@ -202,7 +203,7 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
 
 def _without_shared(state_dict: Mapping[str, Any], owner: Mapping[str, Any], like: Any) -> dict[str, Any]:
     """A state dict without the encoders that are its owner's, and have no place in the model that borrows them."""
-    wanted = _by_path(like)
+    wanted = leaves_by_name(like)
 
     def is_borrowed(name: str) -> bool:
         known = name.startswith("cnns.") and name in owner and not wanted.keys() & set(_rule_of(name)[1])
@@ -231,14 +232,6 @@ def _fitted(array: np.ndarray, like: Array, name: str, path: str) -> Array:
 
 def _to_numpy(value: Any) -> np.ndarray:
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-
-
-def _by_path(tree: Any) -> dict[str, Any]:
-    return {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _path(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _listed(names: Iterable[str]) -> str:

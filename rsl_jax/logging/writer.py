@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import socket
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsl_jax.plain import to_plain
 from rsl_jax.registry import resolve_callable
 
 if TYPE_CHECKING:
@@ -105,22 +105,10 @@ class TensorboardLogWriter(LogWriter):
 def config_as_json(cfg: object) -> str:
     """A config as readable JSON, whatever it is made of: mappings, dataclasses, objects with ``to_dict()``.
 
-    Values that JSON does not know (functions, arrays, ...) stand as their ``str()``.
+    Values that JSON does not know stand as text: functions and classes by name, others as their ``str()``.
     """
-
-    def plain(value: object) -> object:
-        if isinstance(value, Mapping):
-            return dict(value)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        if hasattr(value, "to_dict") and not isinstance(value, type):
-            return value.to_dict()
-        if hasattr(value, "__qualname__"):
-            return f"{value.__module__}:{value.__qualname__}"
-        return str(value)
-
     try:
-        return json.dumps(cfg, indent=2, default=plain, skipkeys=True)
+        return json.dumps(to_plain(cfg), indent=2)
     except (ValueError, RecursionError):  # a config that contains itself
         return repr(cfg)
 

@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 from rsl_jax.env.base import Env, equal_part
 from rsl_jax.training.episodes import EpisodeStatistics
 from rsl_jax.training.iteration import LoopState
+from rsl_jax.trees import path_name
 from rsl_jax.types import Rollout, Spec, TrainState
 
 AXIS = "devices"
@@ -114,7 +115,7 @@ class Devices:
         leaves = jax.tree_util.tree_leaves_with_path(whole_state)
         for (path, whole), share in zip(leaves, jax.tree.leaves(part_state), strict=True):
             if whole.shape[:1] == share.shape[:1]:
-                name = jax.tree_util.keystr(path, simple=True, separator=".")
+                name = path_name(path, ".")
                 raise ValueError(
                     f"The environments share '{name}' of their state, so they cannot be spread over devices. Give it "
                     "an axis of num_envs rows, one for each of them (a key: jax.random.split(key, self.num_envs))."

@@ -15,7 +15,7 @@ LAYERS = [
     {"env", "logging", "export", "checkpoint", "interop"},
     {"models", "extensions"},
     {"modules", "distributions", "ops"},
-    {"types", "config", "registry"},
+    {"types", "config", "registry", "trees", "plain"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 APART = [{"env", "logging", "export", "checkpoint", "interop"}]
