@@ -1,4 +1,4 @@
-"""Pytrees: their leaves by path, arrays from elsewhere in the place of theirs, masks over their first axis."""
+"""Pytrees: their leaves by path, and arrays from elsewhere in the place of theirs."""
 
 from __future__ import annotations
 
@@ -88,11 +88,6 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
 def is_key(x: Any) -> bool:
     """Whether something is an array of typed random keys."""
     return isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
-
-
-def mask_like(mask: Any, x: Any) -> Any:
-    """A mask ``[N]`` with axes of size 1 behind its own, to go with an array ``[N, ...]``."""
-    return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
 
 
 def _like(reference: Any, value: Any) -> Any:

@@ -15,8 +15,8 @@ from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.config.migration import is_nested, migrate
-from rsl_jax.config.sections import to_plain
 from rsl_jax.config.yaml_files import load_yaml
+from rsl_jax.plain import to_plain
 
 _IS_PYTHON = (
     "'{path}' is Python. legged_gym's configs are classes; where legged_gym is installed this writes one as YAML:\n\n"

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
 from rsl_jax.config.keys import Count, Part, part_of
 from rsl_jax.config.migration import describe, migrate
-from rsl_jax.config.sections import Checked, build, hints_of, section_type, to_plain
+from rsl_jax.config.sections import Checked, build, hints_of, section_type
 from rsl_jax.config.yaml_files import config_of, load_yaml
+from rsl_jax.plain import to_plain
 from rsl_jax.registry import library_name, resolve_part
 
 AlgorithmSection = Annotated[Any, Part("algorithm")]
@@ -101,6 +102,8 @@ class BaseRunnerConfig(Checked):
         """
         if isinstance(train_cfg, BaseRunnerConfig):
             return train_cfg
+        if not isinstance(train_cfg, Mapping) and hasattr(train_cfg, "to_dict"):
+            train_cfg = train_cfg.to_dict()  # as the ConfigDict of MuJoCo Playground
         if not isinstance(train_cfg, Mapping):
             raise TypeError(f"The training config is a dict or a RunnerConfig; got {type(train_cfg).__name__}.")
         train_cfg, notes = migrate(train_cfg)
@@ -127,9 +130,8 @@ class BaseRunnerConfig(Checked):
 
     def to_dict(self) -> dict[str, Any]:
         """RSL-RL's dict of this config, of plain types that YAML can hold."""
-        plain = to_plain(self)
-        extra = plain.pop("extra")
-        return {**plain, **extra}
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "extra"}
+        return to_plain({**own, **self.extra})
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,10 @@ class CustomConfig:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     kind: str = field(default="model", compare=False)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The section, as it is written."""
+        return {"class_name": path_of(self.class_name), **self.kwargs}
+
 
 # --- from a factory to its section ------------------------------------------------------------------------------------
 
@@ -427,20 +431,3 @@ def path_of(callable_or_name: Any) -> str:
     if isinstance(callable_or_name, str):
         return callable_or_name
     return f"{callable_or_name.__module__}:{callable_or_name.__qualname__}"
-
-
-def to_plain(value: Any) -> Any:
-    """A config, or a part of one, as dicts, lists and scalars that YAML can hold."""
-    if isinstance(value, CustomConfig):
-        return {"class_name": path_of(value.class_name), **to_plain(dict(value.kwargs))}
-    if dataclasses.is_dataclass(value):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if callable(value):
-        return path_of(value)
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else str(value)

@@ -13,7 +13,6 @@ from rsl_jax.env.extras import PYGAME, import_extra, is_headless, without_notice
 from rsl_jax.env.gymnasium_spaces import Groups, action_converter, observation_converter
 from rsl_jax.env.suites import Suite
 from rsl_jax.registry import lookup
-from rsl_jax.trees import mask_like
 
 _NOT_FOR_US = {"tabular", "Blackjack"}
 """Registered, but with tuples for observations, or with spaces that are not what their tables need."""
@@ -254,7 +253,11 @@ def _by_name(final: Any, name: str) -> Any:
 
 def _put(groups: Groups, replacements: Groups, where: np.ndarray) -> Groups:
     """New groups that hold ``replacements`` where ``where`` ``[N]``."""
-    return {name: np.where(mask_like(where, group), replacements[name], group) for name, group in groups.items()}
+
+    def put(name: str, group: np.ndarray) -> np.ndarray:
+        return np.where(np.reshape(where, where.shape + (1,) * (group.ndim - 1)), replacements[name], group)
+
+    return {name: put(name, group) for name, group in groups.items()}
 
 
 def _can_be_loaded(registration: Any, spec: Any) -> bool:

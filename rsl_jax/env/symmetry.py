@@ -15,7 +15,7 @@ from rsl_jax.config import MirrorSpec
 from rsl_jax.env.base import SingleEnv
 from rsl_jax.env.vectorize import VectorizedEnv
 from rsl_jax.extensions.mirror import AugmentationFunction, call, mirror_function
-from rsl_jax.trees import mask_like
+from rsl_jax.ops import select_rows
 from rsl_jax.types import Array, Key, Observations
 
 LARGEST_SEARCH = 200
@@ -171,7 +171,7 @@ def _visited(env: VectorizedEnv, step: Step, key: Key, warm_up: int) -> Any:
         time, step_key = given
         actions = jax.random.uniform(step_key, (env.num_envs, env.num_actions), minval=-1, maxval=1)
         following, _ = step(states, actions)
-        return jax.tree.map(lambda new, old: jnp.where(mask_like(time < waits, old), new, old), following, states), None
+        return select_rows(time < waits, following, states), None
 
     start = env.reset(reset_key)[0].env
     return jax.lax.scan(go_on, start, (jnp.arange(warm_up), jax.random.split(key, warm_up)))[0]
@@ -193,7 +193,7 @@ def _search(
         def residuals(x: Array) -> tuple[Array, Array]:
             seen = _follow(step, at(state, unravel(x)), actions)[0]
             difference, _ = ravel_pytree(
-                jax.tree.map(lambda a, b, s: (a - b) / s, {g: seen[g] for g in expected}, expected, scale)
+                jax.tree.map(lambda a, b, s: (a - b) / s[None], {g: seen[g] for g in expected}, expected, scale)
             )
             return difference, difference
 

@@ -13,7 +13,7 @@ from flax import struct
 
 from rsl_jax.env.base import Env, SingleEnv, State, equal_part
 from rsl_jax.env.signature import Answer, Signature, typed
-from rsl_jax.trees import mask_like
+from rsl_jax.ops import select_rows
 from rsl_jax.types import Array, Key, Observations, TimeStep
 
 AutoReset = Literal["pool", "full", "cached"]
@@ -191,11 +191,11 @@ class VectorizedEnv(Env[VectorState]):
         cart-poles, CPU), and is the same under ``vmap``. Only a full reset is worth a ``cond``.
         """
         if self.auto_reset == "full":
-            return jax.lax.cond(dones.any(), lambda: _select(dones, self._starts(keys), current), lambda: current)
+            return jax.lax.cond(dones.any(), lambda: select_rows(dones, self._starts(keys), current), lambda: current)
         if self.auto_reset == "pool":
             drawn = jax.vmap(lambda key: jax.random.randint(key, (), 0, self._pool_size))(keys)
             pool = jax.tree.map(lambda x: x[drawn], pool)
-        return _select(dones, pool, current)
+        return select_rows(dones, pool, current)
 
     def _actions(self, actions: Array) -> Array:
         size = self.num_envs
@@ -210,13 +210,6 @@ class VectorizedEnv(Env[VectorState]):
 def _first(tree: Any, size: int) -> Any:
     # No slices where there is nothing to cut: they cost compile time, leaf by leaf.
     return jax.tree.map(lambda x: x if x.shape[0] == size else x[:size], tree)
-
-
-def _select(dones: Array, starts: Any, current: Any) -> Any:
-    def select(start: Array, now: Array) -> Array:
-        return jnp.where(mask_like(dones, now), start, now)
-
-    return jax.tree.map(select, starts, current)
 
 
 def _check_positive(name: str, value: int) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.trees import mask_like
+from rsl_jax.ops.shapes import select_rows
 from rsl_jax.types import Array, Carry
 
 
 def reset_carry(carry: Carry, dones: Array) -> Carry:
-    """Hidden states, leaves ``[N, ...]``, zero (and without gradients to the past) where an episode ended, ``[N]``."""
+    """Hidden states, leaves ``[N, ...]``, zero (and without gradients to the past) where an episode ended, ``[N]``.
 
-    def reset(x: Array) -> Array:
-        return jnp.where(mask_like(dones, x), jnp.zeros_like(x), x)
-
-    return jax.tree.map(reset, carry)
+    Raises:
+        AssertionError: if they are not of as many environments as ``dones``.
+    """
+    return select_rows(dones, jax.tree.map(jnp.zeros_like, carry), carry)
