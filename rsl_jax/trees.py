@@ -1,4 +1,4 @@
-"""Pytrees: their leaves by path, and arrays from elsewhere in the place of theirs."""
+"""Pytrees: their leaves by path, arrays from elsewhere in the place of theirs, rows of one or of another."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +84,30 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
         return _like(value, given[name]) if fits else value
 
     return jax.tree_util.tree_map_with_path(choose, template)
+
+
+def select_rows(mask: Any, chosen: Any, others: Any) -> Any:
+    """Rows of ``chosen`` where a mask is true, of ``others`` elsewhere.
+
+    Args:
+        mask: bool ``[N]``.
+        chosen: a pytree, leaves ``[N, ...]``.
+        others: one of the same structure and shapes.
+
+    Returns:
+        a pytree like the two.
+
+    Raises:
+        AssertionError: if the mask has another rank, or leaves do not agree with it or with each other.
+    """
+    chex.assert_rank(mask, 1, custom_message="a mask of rows is [N]")
+    chex.assert_trees_all_equal_shapes(chosen, others, custom_message="rows to select from")
+    chex.assert_tree_shape_prefix(chosen, mask.shape, custom_message="rows to select are as many as the mask has")
+
+    def select(x: Any, y: Any) -> Any:
+        return jnp.where(jnp.reshape(mask, mask.shape + (1,) * (x.ndim - 1)), x, y)
+
+    return jax.tree.map(select, chosen, others)
 
 
 def is_key(x: Any) -> bool:

@@ -15,7 +15,7 @@ from rsl_jax.config import MirrorSpec
 from rsl_jax.env.base import SingleEnv
 from rsl_jax.env.vectorize import VectorizedEnv
 from rsl_jax.extensions.mirror import AugmentationFunction, call, mirror_function
-from rsl_jax.ops import select_rows
+from rsl_jax.trees import select_rows
 from rsl_jax.types import Array, Key, Observations
 
 LARGEST_SEARCH = 200

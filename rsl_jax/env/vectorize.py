@@ -13,7 +13,7 @@ from flax import struct
 
 from rsl_jax.env.base import Env, SingleEnv, State, equal_part
 from rsl_jax.env.signature import Answer, Signature, typed
-from rsl_jax.ops import select_rows
+from rsl_jax.trees import select_rows
 from rsl_jax.types import Array, Key, Observations, TimeStep
 
 AutoReset = Literal["pool", "full", "cached"]

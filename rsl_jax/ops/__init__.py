@@ -12,7 +12,7 @@ from rsl_jax.ops.parallel import (
 )
 from rsl_jax.ops.resets import reset_carry
 from rsl_jax.ops.returns import generalized_advantage_estimation
-from rsl_jax.ops.shapes import select_rows, to_rank
+from rsl_jax.ops.shapes import to_rank
 
 __all__ = [
     "adapt_learning_rate",
@@ -26,7 +26,6 @@ __all__ = [
     "mean_over_devices",
     "pad_images",
     "reset_carry",
-    "select_rows",
     "standardize",
     "sum_over_devices",
     "surrogate_loss",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.ops.shapes import select_rows
+from rsl_jax.trees import select_rows
 from rsl_jax.types import Array, Carry
 
 
