@@ -339,3 +339,16 @@ def test_a_writer_made_for_rsl_rl_works_as_it_is(tmp_path):
     assert seen[0] == (str(tmp_path), "robots")
     assert {("Train/mean_reward", 5.0, 0), ("Train/mean_reward/time", 5.0, 2)} <= set(seen[1:])
     assert logger.logger_type == "Theirs"
+
+
+def test_a_policy_exported_during_training_reaches_the_writers(runner, tmp_path):
+    seen = []
+
+    class Files(Recording):
+        def save_file(self, path):
+            seen.append(path)
+
+    runner.logger = logger_with(tmp_path, Files)
+    with runner.logger.start(0, 1):
+        written = runner.export_policy_to_jit(tmp_path, "policy.jax")
+    assert [path for path in seen if not path.endswith(".diff")] == [str(written)]
