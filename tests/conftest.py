@@ -12,6 +12,10 @@ import pytest
 # Four devices out of one CPU, for the tests of what is spread over several; everything else uses the first.
 jax.config.update("jax_num_cpu_devices", 4)
 
+# Mixed dtypes and silent broadcasting of ranks are refused everywhere: our own formulas must never need them.
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
@@ -21,16 +25,6 @@ def compilation_cache(tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", str(shared / "compilations"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-@pytest.fixture
-def strict_jax():
-    """Refuse mixed dtypes and silent broadcasting of ranks, as our own formulas must never need them.
-
-    Not for tests that step simulators: those rely on both.
-    """
-    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        yield
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.env.base import Transition
-from rsl_jax.env.extras import import_extra, without_notices
+from rsl_jax.env.extras import import_extra, simulators_promotion, without_notices
 from rsl_jax.env.mujoco_camera import MujocoCamera
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vectorize import AutoReset, VectorizedEnv, vectorize
@@ -80,7 +80,7 @@ class BraxSingleEnv:
 
     def reset(self, key: Key) -> tuple[Any, Any]:
         """Start an episode."""
-        with _without_deprecations():
+        with _as_a_simulator():
             state = self.env.reset(key)
         return state, state.obs
 
@@ -88,7 +88,7 @@ class BraxSingleEnv:
         """Apply an action ``[A]``, as often as ``action_repeat`` says."""
         if self._clip_actions is not None:
             action = jnp.clip(action, -self._clip_actions, self._clip_actions)
-        with _without_deprecations():
+        with _as_a_simulator():
             state = self.env.step(state, action) if self.action_repeat == 1 else self._repeat(state, action)
         done = _bool(state.done)
         cut_short = _bool(self._truncation_key is not None and state.info[self._truncation_key])
@@ -122,7 +122,7 @@ class BraxSingleEnv:
         """
         positions, speeds = coordinates
         if hasattr(state, "pipeline_state"):
-            with _without_deprecations():
+            with _as_a_simulator():
                 return state.replace(pipeline_state=self.env.pipeline_init(positions, speeds))
         forgotten = jnp.zeros_like(state.data.qacc_warmstart)
         return state.replace(data=state.data.replace(qpos=positions, qvel=speeds, qacc_warmstart=forgotten))
@@ -181,7 +181,7 @@ def make_playground(
     overrides = {**({"impl": "jax"} if "impl" in config else {}), **(config_overrides or {})}
     for option in overrides:
         lookup(option, dict.fromkeys(_dotted(config.to_dict())), f"config key of playground/{name}")
-    with without_notices():
+    with without_notices(), simulators_promotion():
         config.update_from_flattened_dict(overrides)
         env = registry.load(name, config=config)
     single_env = BraxSingleEnv(
@@ -242,7 +242,7 @@ def make_brax(
     lookup(name, dict.fromkeys(brax_names()), "Brax environment")
     backend = backend or _BRAX_NOT_SPRING.get(name, "spring")
     _mend_drag()
-    with without_notices():
+    with without_notices(), simulators_promotion():
         env = envs.get_environment(name, backend=backend, **env_kwargs)
     single_env = BraxSingleEnv(
         env,
@@ -269,9 +269,12 @@ def _mend_drag() -> None:
 
 
 @contextlib.contextmanager
-def _without_deprecations() -> Iterator[None]:
-    """Brax uses what MuJoCo and JAX deprecate; that is no business of ours, nor of who trains."""
-    with warnings.catch_warnings():
+def _as_a_simulator() -> Iterator[None]:
+    """Trace what Brax and Playground wrote: it promotes freely, and uses what MuJoCo and JAX deprecate.
+
+    The latter is no business of ours, nor of who trains.
+    """
+    with simulators_promotion(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
 

@@ -97,8 +97,8 @@ def draw_segments(
     """
     height, width = size
     pixel = 2 * extent / height
-    rows = extent - pixel * (jnp.arange(height) + 0.5)
-    columns = pixel * (jnp.arange(width) + 0.5 - width / 2)
+    rows = extent - pixel * (jnp.arange(height, dtype=starts.dtype) + 0.5)
+    columns = pixel * (jnp.arange(width, dtype=starts.dtype) + 0.5 - width / 2)
     points = jnp.stack(jnp.meshgrid(columns, rows), axis=-1)[None]  # [1, H, W, 2]
     starts, along = starts[:, None, None], (ends - starts)[:, None, None]
     length_squared = jnp.maximum(jnp.sum(jnp.square(along), -1), 1e-12)

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator
 from types import ModuleType
 
+import jax
+
 PYGAME = 'pip install "gymnasium[classic-control]"'
 """What a person types to get what gymnasium and gymnax draw with."""
 
@@ -40,6 +42,17 @@ def import_extra(module: str, extra: str) -> ModuleType:
         if is_installed(module.partition(".")[0]):
             raise  # The package is there, but broken: its own message says more than ours.
         raise ImportError(f"{module} is not installed. Install it with: {install_line(extra)}") from error
+
+
+@contextlib.contextmanager
+def simulators_promotion() -> Iterator[None]:
+    """Trace a simulator under JAX's lenient rules of promotion, whatever the program around it asks for.
+
+    Simulators mix dtypes and ranks freely, so a program that is strict about its own (``jax_numpy_dtype_promotion``,
+    ``jax_numpy_rank_promotion``) could step none.
+    """
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 
 from rsl_jax.env.base import Transition
-from rsl_jax.env.extras import PYGAME, import_extra, without_screen_and_sound
+from rsl_jax.env.extras import PYGAME, import_extra, simulators_promotion, without_screen_and_sound
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vectorize import AutoReset, VectorizedEnv, vectorize
 from rsl_jax.registry import lookup
@@ -82,7 +82,8 @@ class GymnaxSingleEnv:
     def reset(self, key: Key) -> tuple[GymnaxState, Array]:
         """Start an episode."""
         reset_key, key = jax.random.split(key)
-        observations, env = self.env.reset_env(reset_key, self.params)
+        with simulators_promotion():
+            observations, env = self.env.reset_env(reset_key, self.params)
         return GymnaxState(env=env, key=key), self._observations(observations)
 
     def step(self, state: GymnaxState, action: Array) -> tuple[GymnaxState, Transition]:
@@ -90,12 +91,14 @@ class GymnaxSingleEnv:
         step_key, key = jax.random.split(state.key)
         if self._bounds is not None:
             action = jnp.clip(action, *self._bounds).astype(action.dtype).reshape(self._action_shape)
-        observations, env, reward, terminated, _ = self.env.step_env(step_key, state.env, action, self.params)
+        with simulators_promotion():
+            observations, env, reward, terminated, _ = self.env.step_env(step_key, state.env, action, self.params)
+            truncated = self.env.is_truncated(env, self.params)
         return GymnaxState(env=env, key=key), Transition(
             observations=self._observations(observations),
             reward=jnp.asarray(reward).reshape(()),
             terminated=jnp.asarray(terminated).reshape(()),
-            truncated=jnp.asarray(self.env.is_truncated(env, self.params)).reshape(()),
+            truncated=jnp.asarray(truncated).reshape(()),
         )
 
     def render(self, state: GymnaxState) -> np.ndarray:
@@ -109,18 +112,21 @@ class GymnaxSingleEnv:
             self._visualizer = self._start_visualizer(state)
         visualizer = self._visualizer
         visualizer.state_seq = [state.env]
-        visualizer.update(0)
+        with simulators_promotion():
+            visualizer.update(0)
         canvas = importlib.import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(visualizer.fig)
         canvas.draw()
         return np.array(canvas.buffer_rgba())[..., :3]
 
     def _start_visualizer(self, state: GymnaxState) -> Any:
         without_screen_and_sound()
-        visualizer = import_extra("gymnax.visualize", "gymnax").Visualizer(self.env, self.params, [state.env])
+        with simulators_promotion():
+            visualizer = import_extra("gymnax.visualize", "gymnax").Visualizer(self.env, self.params, [state.env])
         # pyplot need not know the figure: it would keep it, and show it.
         importlib.import_module("matplotlib.pyplot").close(visualizer.fig)
         try:
-            visualizer.init()
+            with simulators_promotion():
+                visualizer.init()
         except ImportError as error:
             raise ImportError(f"gymnax draws {self.env.name} with pygame. Install it with: {PYGAME}") from error
         if not hasattr(visualizer, "im"):

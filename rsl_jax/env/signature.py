@@ -193,7 +193,8 @@ def _strong(tree: Any) -> Any:
 
 
 def _wider(x: jax.ShapeDtypeStruct, y: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    return x if x.dtype == y.dtype else jax.ShapeDtypeStruct(x.shape, jnp.promote_types(x.dtype, y.dtype))
+    with jax.numpy_dtype_promotion("standard"):  # what is asked for here, whatever the program is set to
+        return x if x.dtype == y.dtype else jax.ShapeDtypeStruct(x.shape, jnp.promote_types(x.dtype, y.dtype))
 
 
 def _cast(tree: Any, like: Any) -> Any:

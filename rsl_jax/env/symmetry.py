@@ -193,7 +193,7 @@ def _search(
         def residuals(x: Array) -> tuple[Array, Array]:
             seen = _follow(step, at(state, unravel(x)), actions)[0]
             difference, _ = ravel_pytree(
-                jax.tree.map(lambda a, b, s: (a - b) / s, {g: seen[g] for g in expected}, expected, scale)
+                jax.tree.map(lambda a, b, s: (a - b) / s[None], {g: seen[g] for g in expected}, expected, scale)
             )
             return difference, difference
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from importlib import metadata as packages
 from typing import Any
 
 import numpy as np
+
+from rsl_jax.plain import to_plain
 
 Metadata = dict[str, Any]
 
@@ -68,6 +71,10 @@ def _to_string(value: Any) -> str:
 
 def _plain(value: Any, key: str) -> Any:
     """A value as JSON knows it: strings, numbers, booleans, None, lists and objects."""
+    return to_plain(value, functools.partial(_leaf, key=key))
+
+
+def _leaf(value: Any, key: str) -> Any:
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, (float, np.floating)):
@@ -75,15 +82,11 @@ def _plain(value: Any, key: str) -> Any:
             raise ValueError(f"metadata['{key}'] holds {value!r}; numbers must be finite.")
         # str gives the shortest digits of the value's own precision: 0.1 in float32 is written as 0.1.
         return float(str(value)) if isinstance(value, np.floating) else value
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item, key) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, key) for item in value]
     if hasattr(value, "__array__"):
         array = np.asarray(value)
         if array.ndim:
-            return [_plain(item, key) for item in array]
-        return _plain(array[()] if array.dtype.kind == "f" else array.item(), key)
+            return [_leaf(item, key) for item in array]
+        return _leaf(array[()] if array.dtype.kind == "f" else array.item(), key)
     raise TypeError(
         f"metadata['{key}'] holds {value!r} of type {type(value).__name__}; write strings, numbers, booleans, None, "
         "and lists, dicts or arrays of them."

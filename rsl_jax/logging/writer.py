@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rsl_jax.plain import to_plain
 from rsl_jax.registry import resolve_part
 
 TIMED_TAGS = ("Train/mean_reward", "Train/mean_episode_length")
@@ -73,22 +73,10 @@ def scalars_one_by_one(scalars: Mapping[str, float], it: int, seconds: int) -> I
 def config_as_json(cfg: object) -> str:
     """A config as readable JSON, whatever it is made of: mappings, dataclasses, objects with ``to_dict()``.
 
-    Values that JSON does not know (functions, arrays, ...) stand as their ``str()``.
+    Values that JSON does not know stand as text: functions and classes by name, others as their ``str()``.
     """
-
-    def plain(value: object) -> object:
-        if isinstance(value, Mapping):
-            return dict(value)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        if hasattr(value, "to_dict") and not isinstance(value, type):
-            return value.to_dict()
-        if hasattr(value, "__qualname__"):
-            return f"{value.__module__}:{value.__qualname__}"
-        return str(value)
-
     try:
-        return json.dumps(cfg, indent=2, default=plain, skipkeys=True)
+        return json.dumps(to_plain(cfg), indent=2)
     except (ValueError, RecursionError):  # a config that contains itself
         return repr(cfg)
 

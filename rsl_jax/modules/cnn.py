@@ -165,7 +165,7 @@ class Convolution(nn.Module):
         bias = self.param("bias", init, (channels,), default_dtype())
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = ops.convolution(x, kernel, stride=self.layer.stride, dilation=self.layer.dilation)
-        return y + jnp.reshape(bias, (1, 1, 1, -1))
+        return y + ops.to_rank(bias, y.ndim)
 
 
 class BatchNorm(nn.Module):
@@ -229,11 +229,8 @@ NORMS: Mapping[str, type[nn.Module]] = {"batch": BatchNorm, "layer": LayerNorm}
 
 def affine(x: Array, mean: Array, var: Array, scale: Array, bias: Array, eps: float) -> Array:
     """``(x - mean) / sqrt(var + eps) * scale + bias``, the last axes aligned."""
-
-    def aligned(y: Array) -> Array:
-        return jnp.reshape(y, (1,) * (x.ndim - y.ndim) + y.shape)
-
-    return (x - aligned(mean)) * aligned(scale) * jax.lax.rsqrt(aligned(var) + eps) + aligned(bias)
+    mean, var, scale, bias = (ops.to_rank(y, x.ndim) for y in (mean, var, scale, bias))
+    return (x - mean) * scale * jax.lax.rsqrt(var + eps) + bias
 
 
 class Encoders(nn.Module):

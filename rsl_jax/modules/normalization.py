@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import struct
 
-from rsl_jax.ops import sum_over_devices
+from rsl_jax.ops import sum_over_devices, to_rank
 from rsl_jax.types import Array
 
 
@@ -34,15 +34,13 @@ def init_normalizer(shape: tuple[int, ...], dtype: Any = None) -> NormalizerStat
 
 def normalize(state: NormalizerState, x: Array, *, eps: float = 1e-2) -> Array:
     """``(x - mean) / (std + eps)`` for ``x`` ``[..., D]``, in the type of ``x``."""
-    shape = (1,) * (x.ndim - state.mean.ndim) + state.mean.shape
-    mean, scale = (jnp.reshape(v, shape).astype(x.dtype) for v in (state.mean, jnp.sqrt(state.var) + eps))
+    mean, scale = (to_rank(v, x.ndim).astype(x.dtype) for v in (state.mean, jnp.sqrt(state.var) + eps))
     return (x - mean) / scale
 
 
 def denormalize(state: NormalizerState, y: Array, *, eps: float = 1e-2) -> Array:
     """The inverse of :func:`normalize`."""
-    shape = (1,) * (y.ndim - state.mean.ndim) + state.mean.shape
-    return y * jnp.reshape(jnp.sqrt(state.var) + eps, shape) + jnp.reshape(state.mean, shape)
+    return y * to_rank(jnp.sqrt(state.var) + eps, y.ndim) + to_rank(state.mean, y.ndim)
 
 
 def update_normalizer(
@@ -66,7 +64,7 @@ def update_normalizer(
     batch_count = sum_over_devices(jnp.asarray(_size(x, axes), state.count.dtype), axis_name)
     samples = batch_count.astype(x.dtype)
     mean = sum_over_devices(jnp.sum(x, axes), axis_name) / samples
-    centred = x - jnp.reshape(mean, (1,) * len(axes) + mean.shape)
+    centred = x - to_rank(mean, x.ndim)
     var = sum_over_devices(jnp.sum(jnp.square(centred), axes), axis_name) / samples
 
     count = state.count + batch_count

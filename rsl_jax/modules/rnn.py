@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rsl_jax.modules.mlp import default_dtype, uniform_within
-from rsl_jax.ops import reset_carry
+from rsl_jax.ops import reset_carry, to_rank
 from rsl_jax.registry import lookup
 from rsl_jax.types import Array, Carry
 
@@ -137,15 +137,16 @@ class RecurrentLayer(nn.Module):
 
     def _project(self, x: Array) -> Array:
         matrix = jnp.reshape(x, (-1, self.input_dim)) if x.ndim > 2 else x
-        projected = self._product(matrix, self.input_kernel) + self.input_bias
+        projected = self._affine(matrix, self.input_kernel, self.input_bias)
         return jnp.reshape(projected, (*x.shape[:-1], projected.shape[-1])) if x.ndim > 2 else projected
 
     def _recur(self, projected: Array, states: States) -> States:
-        return self.cell.step(projected, self._product(states[0], self.hidden_kernel) + self.hidden_bias, states)
+        return self.cell.step(projected, self._affine(states[0], self.hidden_kernel, self.hidden_bias), states)
 
-    def _product(self, x: Array, kernel: Array) -> Array:
+    def _affine(self, x: Array, kernel: Array, bias: Array) -> Array:
         dtype = kernel.dtype if self.dtype is None else self.dtype
-        return jnp.matmul(x.astype(dtype), kernel.astype(dtype)).astype(kernel.dtype)
+        product = jnp.matmul(x.astype(dtype), kernel.astype(dtype)).astype(kernel.dtype)
+        return product + to_rank(bias, product.ndim)
 
 
 class RNN(nn.Module):

@@ -12,6 +12,7 @@ from rsl_jax.ops.parallel import (
 )
 from rsl_jax.ops.resets import reset_carry
 from rsl_jax.ops.returns import generalized_advantage_estimation
+from rsl_jax.ops.shapes import to_rank
 
 __all__ = [
     "adapt_learning_rate",
@@ -28,5 +29,6 @@ __all__ = [
     "standardize",
     "sum_over_devices",
     "surrogate_loss",
+    "to_rank",
     "value_loss",
 ]

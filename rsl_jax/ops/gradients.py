@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -20,7 +21,11 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
 
     Returns:
         the scaled pytree and the norm before scaling, ``[]``.
+
+    Raises:
+        AssertionError: if ``max_norm`` is no scalar.
     """
+    chex.assert_rank(max_norm, 0, custom_message="max_norm is a scalar")
     norm = optax.tree.norm(gradients)
     factor = jnp.minimum(1, max_norm / (norm + 1e-6))
     return jax.tree.map(lambda gradient: gradient * factor, gradients), norm
@@ -49,7 +54,12 @@ def adapt_learning_rate(
 
     Returns:
         the new rate, ``[]``.
+
+    Raises:
+        AssertionError: if an argument is no scalar.
     """
+    scalars = [learning_rate, kl, desired_kl]
+    chex.assert_rank(scalars, 0, custom_message="learning_rate, kl (a mean) and desired_kl are scalars")
     slower = jnp.maximum(minimum, learning_rate / factor)
     faster = jnp.minimum(maximum, learning_rate * factor)
     too_far = kl > 2 * desired_kl

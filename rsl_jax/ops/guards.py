@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -23,6 +24,11 @@ def non_finite(arrays: Mapping[str, Array]) -> Metrics:
 
 
 def keep_if_finite(new: Any, old: Any, metrics: Metrics) -> Any:
-    """``new`` where all reports of ``metrics`` are zero, ``old`` otherwise; two pytrees of the same structure."""
+    """``new`` where all reports of ``metrics`` are zero, ``old`` otherwise; two pytrees of the same structure.
+
+    Raises:
+        AssertionError: if leaves of the two have different shapes or dtypes.
+    """
+    chex.assert_trees_all_equal_shapes_and_dtypes(new, old, custom_message="the new and the old to keep")
     finite = sum((count for name, count in metrics.items() if name.startswith(PREFIX)), jnp.zeros((), jnp.int32)) == 0
     return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -35,13 +36,23 @@ def convolution(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1) 
 
     Args:
         x: images ``[B, H, W, C]``.
-        kernel: ``[h, w, C, D]``.
+        kernel: ``[h, h, C, D]``.
         stride: step of the kernel.
         dilation: distance between the pixels that the kernel looks at.
 
     Returns:
         ``[B, H', W', D]``.
+
+    Raises:
+        AssertionError: if images or kernel have another rank, the kernel is not square or of other channels, or it
+            reaches beyond the images.
     """
+    chex.assert_rank([x, kernel], 4, custom_message="images are [B, H, W, C], a kernel is [h, h, C, D]")
+    square = (kernel.shape[0], kernel.shape[0], x.shape[-1], None)
+    chex.assert_shape(kernel, square, custom_message="a kernel is [h, h, C, D], with the channels C of the images")
+    smallest = dilation * (kernel.shape[0] - 1) + 1
+    chex.assert_axis_dimension_gteq(x, 1, smallest, custom_message="the kernel reaches beyond the images' height")
+    chex.assert_axis_dimension_gteq(x, 2, smallest, custom_message="the kernel reaches beyond the images' width")
     return _convolution(x, kernel, stride, dilation)
 
 
@@ -136,7 +147,12 @@ def pad_images(x: Array, amounts: tuple[int, ...], mode: str) -> Array:
 
     Returns:
         ``[B, H', W', C]``.
+
+    Raises:
+        AssertionError: if the images have another rank, or there are not two amounts.
     """
+    chex.assert_rank(x, 4, custom_message="images are [B, H, W, C]")
+    chex.assert_equal(len(amounts), 2, custom_message="amounts are those of the height and of the width")
     for axis, amount in enumerate(amounts, start=1):
         if mode == "none" or not amount:
             continue
@@ -150,6 +166,7 @@ def pad_images(x: Array, amounts: tuple[int, ...], mode: str) -> Array:
 
 def max_pool(x: Array) -> Array:
     """The largest of 3 x 3 pixels around every second one: ``[B, H, W, C]`` to ``[B, ceil(H / 2), ceil(W / 2), C]``."""
+    chex.assert_rank(x, 4, custom_message="images are [B, H, W, C]")
     # Padded by hand, because an export to ONNX ignores the padding of a pooling.
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
     return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="VALID")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import jax.numpy as jnp
 
 from rsl_jax.types import Array
@@ -19,15 +20,26 @@ def surrogate_loss(log_probs: Array, old_log_probs: Array, advantages: Array, *,
     Returns:
         the loss, ``[]``.
 
+    Raises:
+        AssertionError: if the arrays have different shapes, which would be broadcast into pairs of samples.
+
     Source: Schulman et al., "Proximal policy optimization algorithms" (2017), eq. 7.
     """
+    same = [log_probs, old_log_probs, advantages]
+    chex.assert_equal_shape(same, custom_message="log_probs, old_log_probs and advantages of the surrogate loss")
+    chex.assert_rank(clip_param, 0, custom_message="clip_param is a scalar")
     ratio = jnp.exp(log_probs - old_log_probs)
     clipped = jnp.clip(ratio, 1 - clip_param, 1 + clip_param)
     return jnp.mean(jnp.maximum(-advantages * ratio, -advantages * clipped))
 
 
 def value_loss(values: Array, returns: Array) -> Array:
-    """Mean square error of values ``[...]`` against returns ``[...]``."""
+    """Mean square error of values ``[...]`` against returns ``[...]``.
+
+    Raises:
+        AssertionError: if the two have different shapes.
+    """
+    chex.assert_equal_shape([values, returns], custom_message="values and returns of the value loss")
     return jnp.mean(jnp.square(values - returns))
 
 
@@ -42,6 +54,12 @@ def clipped_value_loss(values: Array, old_values: Array, returns: Array, *, clip
 
     Returns:
         the loss, ``[]``.
+
+    Raises:
+        AssertionError: if the arrays have different shapes.
     """
+    same = [values, old_values, returns]
+    chex.assert_equal_shape(same, custom_message="values, old_values and returns of the value loss")
+    chex.assert_rank(clip_param, 0, custom_message="clip_param is a scalar")
     clipped = old_values + jnp.clip(values - old_values, -clip_param, clip_param)
     return jnp.mean(jnp.maximum(jnp.square(values - returns), jnp.square(clipped - returns)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -110,6 +111,12 @@ def resolve_optimizer(optimizer: Any) -> optax.GradientTransformation:
 def apply_gradients(
     optimizer: optax.GradientTransformation, gradients: Any, opt_state: Any, params: Any, learning_rate: Array
 ) -> tuple[Any, Any]:
-    """One step down the gradients; gives the new parameters and the new state of the optimiser."""
+    """One step down the gradients; gives the new parameters and the new state of the optimiser.
+
+    Raises:
+        AssertionError: if the gradients are not those of the parameters, or the learning rate is no scalar.
+    """
+    chex.assert_trees_all_equal_shapes(gradients, params, custom_message="gradients and parameters")
+    chex.assert_rank(learning_rate, 0, custom_message="learning_rate is a scalar")
     updates, opt_state = optimizer.update(gradients, opt_state, params)
     return jax.tree.map(lambda p, u: p - learning_rate * u, params, updates), opt_state

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -43,7 +44,11 @@ def standardize(x: Array, *, axis_name: str | None = None, eps: float = 1e-8) ->
 
     Returns:
         same shape.
+
+    Raises:
+        AssertionError: if ``x`` holds no floats.
     """
+    chex.assert_type(x, float, custom_message="what is standardised is floats")
     count = sum_over_devices(jnp.asarray(x.size, x.dtype), axis_name)
     mean = sum_over_devices(jnp.sum(x), axis_name) / count
     squares = sum_over_devices(jnp.sum(jnp.square(x - mean)), axis_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -28,9 +29,16 @@ def generalized_advantage_estimation(
     Returns:
         advantages ``[T, N]`` and returns ``[T, N]``.
 
+    Raises:
+        AssertionError: if an argument has another shape.
+
     Source: Schulman et al., "High-dimensional continuous control using generalized advantage estimation" (2016),
         eq. 16.
     """
+    chex.assert_rank([rewards, values, dones], 2, custom_message="rewards, values and dones are [T, N]")
+    chex.assert_equal_shape([rewards, values, dones], custom_message="rewards, values and dones are [T, N]")
+    chex.assert_shape(last_values, values.shape[1:], custom_message="last_values are [N]")
+    chex.assert_rank([gamma, lam], 0, custom_message="gamma and lam are scalars")
     discounts = gamma * (1 - dones.astype(values.dtype))
     next_values = jnp.concatenate([values[1:], last_values[None]])
     deltas = rewards + discounts * next_values - values

@@ -9,8 +9,6 @@ from rsl_jax import ops
 from rsl_jax.modules import denormalize, init_normalizer, normalize, update_normalizer
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 
-pytestmark = pytest.mark.usefixtures("strict_jax")
-
 
 def test_gae_by_hand():
     # gamma = lam = 1/2; the episode ends after the second of three steps.

@@ -61,7 +61,7 @@ class Chooser:
         return {"choice": 0, "count": 0}, {"state": jnp.zeros(2, jnp.int32), "privileged_state": jnp.zeros(1)}
 
     def step(self, state, action):
-        following = {"choice": action * 1.0, "count": state["count"] + 1}
+        following = {"choice": action.astype(float), "count": state["count"] + 1}
         seen = {"state": jnp.stack([action, action]), "privileged_state": jnp.ones(1)}
         return following, Transition(seen, reward=action, terminated=0)
 

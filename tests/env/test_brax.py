@@ -126,7 +126,7 @@ def test_playground_goes_on_from_other_coordinates(pendulum):
     mirrored = state.replace(env=jax.vmap(env.single_env.at)(state.env, (-angles, -speeds)))
     _, timestep = step(state, jnp.ones((N, 1)))
     _, in_the_mirror = step(mirrored, -jnp.ones((N, 1)))
-    signs = jnp.array([-1.0, 1.0, -1.0])  # sine, cosine, speed
+    signs = jnp.array([[-1.0, 1.0, -1.0]])  # sine, cosine, speed
     np.testing.assert_allclose(in_the_mirror.observations["policy"], signs * timestep.observations["policy"], atol=1e-6)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rsl_jax.env import make_env, vectorize
+from rsl_jax.env.extras import simulators_promotion
 from rsl_jax.env.gymnax import GymnaxSingleEnv
 
 gymnax = pytest.importorskip("gymnax")
@@ -43,7 +44,8 @@ def test_falling_is_a_termination_and_time_is_not(cartpole):
     # What was seen last is what gymnax sees without a reset.
     keys = jax.vmap(lambda key: jax.random.split(key)[0])(state.env.key)
     single = env.single_env
-    seen, *_ = jax.vmap(single.env.step_env, (0, 0, 0, None))(keys, inner, jnp.zeros(N, jnp.int32), single.params)
+    with simulators_promotion():
+        seen, *_ = jax.vmap(single.env.step_env, (0, 0, 0, None))(keys, inner, jnp.zeros(N, jnp.int32), single.params)
     np.testing.assert_allclose(timestep.final_observations["policy"], seen, rtol=1e-6)
     assert abs(timestep.final_observations["policy"][1, 2]) > 0.2
     assert abs(timestep.observations["policy"][1, 2]) < 0.05

@@ -193,7 +193,7 @@ def test_careless_dtypes_become_a_fixed_point(choosing):
     assert step._cache_size() == 1
 
 
-def test_strict_promotion_and_64_bits(strict_jax, x64):
+def test_strict_promotion_and_64_bits(x64):
     env = vectorize(Walk(), 2, max_episode_length=3)
     state, observations = jax.jit(env.reset)(jax.random.key(0))
     state, timestep = jax.jit(env.step)(state, jnp.ones((2, 1)))

@@ -111,7 +111,7 @@ def test_what_is_learned_is_no_longer_rewarded_and_the_target_stays():
     assert_trees_equal(state["rnd"].target, start["rnd"].target)
 
 
-def test_parts_of_the_environments_on_two_devices_give_the_same(strict_jax):
+def test_parts_of_the_environments_on_two_devices_give_the_same():
     rollout = made_up_rollout()
     whole, part = extension(ON), extension(ON, axis_name="devices", num_envs=N // 2)
     state = whole.init(jax.random.key(0))

@@ -49,7 +49,7 @@ def test_vectors_come_before_images_and_pixels_in_the_order_channel_height_width
     layer |= {"kernel": jnp.reshape(jnp.eye(2), (1, 1, 2, 2)), "bias": jnp.array([0.0, 10.0])}
     observations = observe(1, N)
     latent, _ = applied(model, variables, observations, (), method="latent")
-    pixels = observations["camera"] + jnp.array([0.0, 10.0])[:, None, None]
+    pixels = observations["camera"] + jnp.array([0.0, 10.0])[None, :, None, None]
     np.testing.assert_array_equal(latent, jnp.concatenate([observations["policy"], jnp.reshape(pixels, (N, -1))], 1))
 
 

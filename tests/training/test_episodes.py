@@ -11,7 +11,7 @@ from rsl_jax.training.episodes import LENGTH, WINDOW, episode_metrics, init_epis
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.9])
-def test_equals_a_deque_of_the_last_hundred(rate, strict_jax):
+def test_equals_a_deque_of_the_last_hundred(rate):
     rng = np.random.default_rng(0)
     episodes = init_episodes(24, ("Train/mean_reward",))
     record = jax.jit(record_episodes)

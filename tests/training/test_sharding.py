@@ -86,7 +86,7 @@ def test_an_update_equals_that_of_one_device(env, cfg, rollout):
     jax.tree.map(close, metrics, expected_metrics)
 
 
-def test_episodes_are_counted_as_on_one_device(strict_jax):
+def test_episodes_are_counted_as_on_one_device():
     rng = np.random.default_rng(0)
     rewards = {"Train/mean_reward": jnp.asarray(rng.normal(size=(20, NUM_ENVS)), jnp.float32)}
     dones = jnp.asarray(rng.random((20, NUM_ENVS)) < 0.5)  # more than fit into the ring
