@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rsl_jax.env.base import Env
-from rsl_jax.ops import key_of_device, mean_over_devices, reset_carry, sum_over_devices
+from rsl_jax.ops import key_of_device, mean_over_devices, reset_carry, sum_over_devices, to_rank
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.training.episodes import EpisodeStatistics, episode_metrics, init_episodes, record_episodes
 from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TimeStep, TrainState
@@ -181,7 +181,8 @@ def learn(
     episodes, lengths = record_episodes(loop.episodes, rewards, rollout.dones, axis_name=axis_name)
     metrics |= episode_metrics(episodes)
     if max_episode_length is not None:
-        late = rollout.dones & ~rollout.time_outs & (lengths >= max_episode_length)
+        limit = to_rank(jnp.asarray(max_episode_length, lengths.dtype), lengths.ndim)
+        late = rollout.dones & ~rollout.time_outs & (lengths >= limit)
         metrics[UNREPORTED_TIME_OUTS] = sum_over_devices(jnp.sum(late, dtype=jnp.int32), axis_name)
     if check_for_nan:
         checked = {f"observations.{name}": x for name, x in rollout.observations.items()}

@@ -41,4 +41,4 @@ def _both(x: Any, permutation: list[int], signs: list[int]) -> Any:
         return torch.cat([x, x[:, permutation] * torch.tensor(signs, dtype=x.dtype)])
     import jax.numpy as jnp
 
-    return jnp.concatenate([x, x[:, jnp.array(permutation)] * jnp.array(signs, x.dtype)])
+    return jnp.concatenate([x, x[:, jnp.array(permutation)] * jnp.array([signs], x.dtype)])
