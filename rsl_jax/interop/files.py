@@ -109,16 +109,15 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    wanted = re.search(
-        r"GLOBAL (\S+) was not an allowed global|Unsupported (?:global|class|operand)[^\n.]*", str(error)
-    )
+    cause = error.__context__ or error  # PyTorch's own message tells how to read it all the same
+    wanted = re.search(r"GLOBAL (\S+)", str(cause))
     if wanted is None:
-        return f"it is no file of PyTorch's, or a damaged one: {_first_line(error)}"
+        return f"it is no file of PyTorch's, or a damaged one: {_first_line(cause)}"
     return (
-        f"it asks for {wanted[1] or wanted[0]}, and only tensors, numbers, strings, lists and dicts are read. If you "
-        "trust whoever wrote it, load it with PyTorch yourself and save it again without that (often it is in 'infos')."
+        f"it asks for {wanted[1]}, and only tensors, numbers, strings, lists and dicts are read. If you trust whoever "
+        "wrote it, load it with PyTorch yourself and save it again without that (often it is in 'infos')."
     )
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no details'}"

@@ -124,8 +124,8 @@ def test_of_another_architecture_names_layer_and_both_shapes(good, tmp_path):
     )
     with pytest.raises(
         ValueError,
-        match=r"actor_state_dict: .*'mlp\.0\.weight' of the state dict has shape \(5, 16\), 'params/mlp/layer_0/kernel' "
-        r"of the model \(5, 32\)",
+        match=r"actor_state_dict: .*'mlp\.0\.weight' of the state dict has shape \(5, 16\), "
+        r"'params/mlp/layer_0/kernel' of the model \(5, 32\)",
     ):
         read_rsl_rl_checkpoint(good, blank(algorithm))
     deeper, _ = algorithm_for(
