@@ -7,17 +7,15 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from rsl_jax.cli.options import KeyValues, parse
+from rsl_jax.cli.arguments import KeyValues, parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint
 from rsl_jax.cli.settings import read_settings
-from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.types import Algorithm, Spec
 
 
@@ -71,7 +69,7 @@ def from_rsl_rl(
     from rsl_jax.interop import read_rsl_rl_checkpoint
     from rsl_jax.interop.files import read_file
     from rsl_jax.interop.sizes import spec_of_checkpoint
-    from rsl_jax.runners.on_policy_runner import describe
+    from rsl_jax.metadata import Metadata
 
     if config is None:
         raise CommandError(
@@ -79,20 +77,16 @@ def from_rsl_rl(
         )
     settings = read_settings(config)
     cfg: Any = settings.runner
-    num_envs = int(settings.num_envs or getattr(cfg.algorithm, "num_mini_batches", 1))
+    num_envs = settings.num_envs
+    if num_envs is None:  # as few as can be cut into mini-batches; nothing that is kept depends on it
+        num_envs = getattr(cfg.algorithm, "num_mini_batches", 1)
     spec = spec_of_checkpoint(read_file(source), cfg, observations=observations, num_envs=num_envs)
     algorithm = _algorithm(cfg, spec)
     loaded = read_rsl_rl_checkpoint(source, algorithm.init(jax.random.key(0)), cfg=cfg)
-    content = {
-        "iteration": loaded.iteration,
-        "best_mean_reward": None,
-        "infos": _if_json(loaded.infos),
-        "config": cfg.to_dict(),
-        "seed": cfg.seed or 0,
-        "environment": {"type": "RSL-RL", **describe(dataclasses.replace(spec, step_dt=None))},
-        "versions": {name: metadata.version(name) for name in ("rsl-jax", "jax", "flax", "optax", "torch")},
-    }
-    save_checkpoint(destination, loaded.state, None, content)
+    unknown_step = dataclasses.replace(spec, step_dt=None)
+    infos, seed = _if_json(loaded.infos), cfg.seed or 0
+    run = Metadata.of_run(cfg, unknown_step, iteration=loaded.iteration, infos=infos, seed=seed)
+    save_checkpoint(destination, loaded.state, None, run.to_dict())
     return {"iteration": loaded.iteration, "observations": dict(spec.observations), "actions": spec.num_actions}
 
 
@@ -100,18 +94,16 @@ def to_rsl_rl(source: Path, destination: Path) -> dict[str, Any]:
     """Write a file for RSL-RL from a checkpoint of ours; gives what was found in it."""
     import jax
 
-    from rsl_jax.checkpoint import read_checkpoint, restore_state
-    from rsl_jax.cli.policies import stored_spec
+    from rsl_jax.algorithms.loading import restore_state
+    from rsl_jax.checkpoint import read_checkpoint
     from rsl_jax.interop import write_rsl_rl_checkpoint
 
     checkpoint = read_checkpoint(source)
-    cfg = BaseRunnerConfig.from_dict(checkpoint.metadata["config"])
-    spec = stored_spec(checkpoint.metadata["environment"])
-    algorithm = _algorithm(cfg, dataclasses.replace(spec, step_dt=spec.step_dt or 1.0))
+    run = checkpoint.run
+    algorithm = _algorithm(run.cfg, dataclasses.replace(run.spec, step_dt=run.spec.step_dt or 1.0))
     state = restore_state(algorithm.init(jax.random.key(0)), checkpoint.state)
-    iteration = checkpoint.metadata["iteration"]
-    write_rsl_rl_checkpoint(destination, state, cfg, iteration=iteration, infos=checkpoint.metadata.get("infos"))
-    return {"iteration": iteration}
+    write_rsl_rl_checkpoint(destination, state, run.cfg, iteration=run.iteration, infos=run.infos)
+    return {"iteration": run.iteration}
 
 
 def _algorithm(cfg: Any, spec: Spec) -> Algorithm:

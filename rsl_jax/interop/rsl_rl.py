@@ -173,7 +173,9 @@ def from_rsl_rl(
 
 
 def _wanted(state: TrainState, adopted: Mapping[str, str], load_cfg: Mapping[str, bool] | None) -> set[str]:
-    here = {*state.params, "optimizer", "iteration", *({"rnd"} & state.extensions.keys())}
+    here = {*state.params, "optimizer", "iteration"}
+    if isinstance(state.extensions.get("rnd"), RndState):
+        here.add("rnd")
     there = set(adopted) if adopted else here
     if load_cfg is None:
         return there
@@ -380,7 +382,7 @@ def to_rsl_rl(state: TrainState, cfg: BaseRunnerConfig, *, iteration: int, infos
         learning_rate=_shortest(state.learning_rate),
         steps=(iteration + 1) * _steps_per_iteration(cfg),
     )
-    if "rnd" in state.extensions:
+    if isinstance(state.extensions.get("rnd"), RndState):
         content |= _rnd(state.extensions["rnd"], cfg, torch)
     return {**content, "iter": int(iteration), "infos": infos}
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rsl_jax.trees import leaves_by_path, path_of
 from rsl_jax.types import Array
 
 
@@ -130,7 +131,7 @@ def from_state_dict(
         ValueError: if the two do not fit and ``strict``: names the arrays that one has and the other has not, or both
             shapes.
     """
-    wanted, called = by_path(like), called or {}
+    wanted, called = leaves_by_path(like), called or {}
     found: dict[str, Array] = {}
     unused: list[str] = []
     misshapen: dict[str, str] = {}
@@ -154,7 +155,7 @@ def from_state_dict(
         raise ValueError(f"This state dict does not fit the model. {complaint}")
     if complaint:
         warnings.warn(f"Parts of a state dict do not fit and are left as they were. {complaint}", stacklevel=2)
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: found.get(_path(path), leaf), like)
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: found.get(path_of(path), leaf), like)
 
 
 def to_state_dict(variables: Any, *, groups: Sequence[str] = ()) -> dict[str, np.ndarray]:
@@ -171,7 +172,7 @@ def to_state_dict(variables: Any, *, groups: Sequence[str] = ()) -> dict[str, np
         ValueError: if RSL-RL has no name for a variable; names it.
     """
     found = []
-    for path, leaf in by_path(variables).items():
+    for path, leaf in leaves_by_path(variables).items():
         rank, fields = _rule_of(path)
         rule, group = RULES[rank], fields.get("group", "")
         place = groups.index(group) if group in groups else len(groups)
@@ -195,11 +196,6 @@ def to_numpy(value: Any) -> np.ndarray:
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
-def by_path(tree: Any) -> dict[str, Any]:
-    """Leaves by their path, ``params/mlp/layer_0/kernel``."""
-    return {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
 def listed(names: Iterable[str]) -> str:
     """Names for a message."""
     return ", ".join(f"'{name}'" for name in names) or "nothing"
@@ -207,14 +203,10 @@ def listed(names: Iterable[str]) -> str:
 
 def has_place_for(name: str, like: Any) -> bool:
     """Whether variables have a place for an array of a state dict."""
-    return bool(by_path(like).keys() & _targets(name).keys())
+    return bool(leaves_by_path(like).keys() & _targets(name).keys())
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
-
-
-def _path(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 @functools.cache
