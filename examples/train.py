@@ -1,6 +1,7 @@
 """RSL-RL's example of a training script; changed are the imports and the environment, and nothing else.
 
-Run it in this folder: ``cd examples && python train.py``.
+Run it in this folder: ``cd examples && python train.py``. For ``policy.pt`` PyTorch must be installed; a name that ends
+in ``.jax`` does without it.
 """
 # ruff: noqa: UP015 (kept as RSL-RL has it)
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "distill": "teach a student what a trained policy does: rsl-jax distill ENV --teacher LOGDIR",
     "play": "run a trained policy, print its returns, film it",
     "export": "write a trained policy as ONNX and as a JAX artefact",
+    "convert": "turn RSL-RL's checkpoints (.pt) into ours, and back",
     "plot": "draw learning curves of one or more runs",
     "config": "write a config of an older RSL-RL as today's",
     "envs": "list the environments that can be trained here",

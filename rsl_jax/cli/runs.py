@@ -56,6 +56,11 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path)
     if (path / "metadata").exists():
         return path
+    if path.is_file() and path.suffix == ".pt":
+        raise CommandError(
+            f"'{path}' is a checkpoint of RSL-RL's, or an exported policy. Turn the former into one of ours first: "
+            f"rsl-jax convert {path} {path.with_suffix('')} --config FILE.yaml."
+        )
     found = latest_checkpoint(path) if path.is_dir() else None
     if found is None:
         parent = path if path.is_dir() else path.parent

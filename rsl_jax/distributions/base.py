@@ -32,6 +32,8 @@ class Distribution(NamedTuple):
         head_kernel: changes the initial kernel ``[fan_in, prod(output_dim)]`` of the network's last layer.
         head_bias: likewise for its bias.
         discrete: whether an action is one choice out of ``A``.
+        readout: how ``mode`` is read off the network's output, for exports that do not trace it: ``("output",)`` as it
+            is, ``("first_row",)``, ``("beta_mean", smallest, width)``, ``("argmax",)``; None where it is none of these.
     """
 
     output_dim: int | tuple[int, ...]
@@ -47,3 +49,4 @@ class Distribution(NamedTuple):
     head_kernel: Callable[[Array], Array] | None = None
     head_bias: Callable[[Array], Array] | None = None
     discrete: bool = False
+    readout: tuple[Any, ...] | None = None

@@ -64,6 +64,7 @@ def beta(output_dim: int, *, action_range: tuple[float, float] = (-1.0, 1.0)) ->
         std=lambda params: distrax.Beta(*params).stddev() * scale,
         head_kernel=lambda kernel: kernel.at[..., output_dim:].set(0.0),
         head_bias=lambda bias: bias.at[output_dim:].set(0.0),
+        readout=("beta_mean", low, scale),
     )
 
 

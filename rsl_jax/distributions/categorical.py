@@ -39,4 +39,5 @@ def categorical(output_dim: int) -> Distribution:
         mode=lambda params: jnp.argmax(params[0], axis=-1).astype(jnp.int32),
         std=None,
         discrete=True,
+        readout=("argmax",),
     )

@@ -55,6 +55,7 @@ def gaussian(
         params=params,
         init_extra=lambda: {name: jnp.full(output_dim, start, default_dtype())},
         learn_extra=learn_std,
+        readout=("output",),
         **normal_functions(),
     )
 

@@ -47,5 +47,6 @@ def heteroscedastic_gaussian(
         params=params,
         head_kernel=lambda kernel: kernel.at[..., output_dim:].set(0.0),
         head_bias=lambda bias: bias.at[output_dim:].set(start),
+        readout=("first_row",),
         **normal_functions(),
     )

@@ -83,7 +83,7 @@ def plain_policy(model: Any, variables: Mapping[str, Any]) -> PolicyFunction:
     if getattr(model, "dtype", None) is not None:
         model = model.clone(dtype=None)  # a robot gets float32, whatever the training computed in
     check_variables(model, variables)
-    constants = jax.tree.map(_to_float32, variables)
+    constants = float32_variables(variables)
     vectors = [group for group in model.obs_groups if len(model.obs_shapes[group]) == 1]
     images = [group for group in model.obs_groups if group not in vectors]
     states = _describe_states(model)
@@ -249,6 +249,11 @@ def _expected_variables(model: Any) -> Any:
 def _shapes_by_path(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path): tuple(np.shape(leaf)) for path, leaf in leaves}
+
+
+def float32_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables as arrays of numpy, floats in float32."""
+    return dict(jax.tree.map(_to_float32, variables))
 
 
 def _to_float32(leaf: Any) -> np.ndarray:

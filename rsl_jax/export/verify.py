@@ -24,7 +24,13 @@ class ExportError(RuntimeError):
     """An export that does not compute what the model computes."""
 
 
-def verify(policy: PolicyFunction, run: Callable[..., Sequence[Any]], *, runtime: str) -> float:
+def verify(
+    policy: PolicyFunction,
+    run: Callable[..., Sequence[Any]],
+    *,
+    runtime: str,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+) -> float:
     """Compare an export with its model on random inputs at several batch sizes.
 
     Where there are hidden states, a sequence of steps is compared: what the export remembers goes back into it, and is
@@ -35,6 +41,7 @@ def verify(policy: PolicyFunction, run: Callable[..., Sequence[Any]], *, runtime
         policy: the policy.
         run: the export; inputs in their order to outputs in theirs, as numpy arrays.
         runtime: what runs it, for the error.
+        batch_sizes: the batch sizes, the last one the largest.
 
     Returns:
         the largest difference found, relative to the magnitude of the output (and to 1 where that is smaller).
@@ -43,7 +50,7 @@ def verify(policy: PolicyFunction, run: Callable[..., Sequence[Any]], *, runtime
         ExportError: if the export fails, or an output differs by more than :data:`TOLERANCE`.
     """
     generator = np.random.default_rng(0)
-    size = max(BATCH_SIZES)
+    size = batch_sizes[-1]
     num_states = len(policy.outputs) - 1
     num_observations = len(policy.inputs) - num_states
     states, worst = random_inputs(policy, size, generator)[num_observations:], 0.0
@@ -52,7 +59,7 @@ def verify(policy: PolicyFunction, run: Callable[..., Sequence[Any]], *, runtime
         for _ in range(STEPS if num_states else 1):
             inputs = random_inputs(policy, size, generator)[:num_observations] + states
             expected = [np.asarray(output) for output in reference(*inputs)]
-            for batch in BATCH_SIZES:
+            for batch in batch_sizes:
                 where = f"The export was refused and nothing was written: at batch size {batch}, {runtime}"
                 try:
                     actual = [np.asarray(output) for output in run(*_first(batch, policy.inputs, inputs))]

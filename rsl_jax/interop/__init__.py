@@ -1,5 +1,25 @@
 """Exchange with other libraries."""
 
-from rsl_jax.interop.rsl_rl import params_from_state_dict, rnd_from_state_dict, train_state_from_checkpoint
+from rsl_jax.interop.rsl_rl import (
+    Loaded,
+    from_rsl_rl,
+    is_rsl_rl_file,
+    params_from_state_dict,
+    read_rsl_rl_checkpoint,
+    rnd_from_state_dict,
+    to_rsl_rl,
+    train_state_from_checkpoint,
+    write_rsl_rl_checkpoint,
+)
 
-__all__ = ["params_from_state_dict", "rnd_from_state_dict", "train_state_from_checkpoint"]
+__all__ = [
+    "Loaded",
+    "from_rsl_rl",
+    "is_rsl_rl_file",
+    "params_from_state_dict",
+    "read_rsl_rl_checkpoint",
+    "rnd_from_state_dict",
+    "to_rsl_rl",
+    "train_state_from_checkpoint",
+    "write_rsl_rl_checkpoint",
+]

@@ -1,103 +1,311 @@
-"""Reads what RSL-RL trained: its state dicts, by their PyTorch names, into the variables of our models.
+"""RSL-RL's checkpoints and our training states, in both directions.
 
-Only numpy is needed. A checkpoint of RSL-RL is a pickle, which is why opening it is left to PyTorch::
-
-    checkpoint = torch.load("model_1500.pt", weights_only=True, map_location="cpu")
-    state = train_state_from_checkpoint(checkpoint, algorithm.init(key))
+A checkpoint of RSL-RL is a dict of state dicts. :func:`from_rsl_rl` and :func:`to_rsl_rl` translate between such a
+dict and a :class:`TrainState`; :func:`read_rsl_rl_checkpoint` and :func:`write_rsl_rl_checkpoint` do it with files, for
+which PyTorch must be installed. ``docs/checkpoints_rsl_rl.md`` says what is kept.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Iterable, Mapping
+import os
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rsl_jax.config import BaseRunnerConfig, DistillationConfig, PPOConfig
 from rsl_jax.extensions.rnd import RndState
-from rsl_jax.trees import leaves_by_path, path_of
-from rsl_jax.types import Array, TrainState
+from rsl_jax.interop.files import SUFFIX, import_torch, read_file, write_file
+from rsl_jax.interop.layouts import MODELS, Checkpoint, todays_layout
+from rsl_jax.interop.optimizers import PREDICTOR, read_optimizer, warn_of_settings, write_optimizer
+from rsl_jax.models import ENCODERS
+from rsl_jax.models.state_dicts import (
+    BUFFER,
+    from_state_dict,
+    has_place_for,
+    listed,
+    to_numpy,
+    to_state_dict,
+)
+from rsl_jax.registry import nearest
+from rsl_jax.types import TrainState
+
+OWNER = "actor"
+"""The model that owns encoders which are shared."""
+
+SPREAD = "distribution"
+"""What only says how far actions spread; no deterministic output depends on it."""
+
+NO_ADOPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
-class Rule(NamedTuple):
-    """Where arrays of a name go.
+class Loaded(NamedTuple):
+    """What was read from a checkpoint of RSL-RL.
 
     Attributes:
-        pattern: of the PyTorch name, matched as a whole.
-        targets: ``(match) -> paths`` of the variable, of which the model has one; none for what needs no keeping.
-        convert: from PyTorch's layout to ours.
+        state: the training state.
+        iteration: RSL-RL's ``iter``; None where it was not wanted.
+        infos: what the user had saved with it.
+        parts: what was taken: models, ``optimizer``, ``iteration``, ``rnd``.
     """
 
-    pattern: str
-    targets: Callable[[re.Match[str]], tuple[str, ...]]
-    convert: Callable[[np.ndarray], np.ndarray] = lambda array: array
+    state: TrainState
+    iteration: int | None
+    infos: Any
+    parts: frozenset[str]
 
 
-def _mlp_layer(match: re.Match[str]) -> str:
-    # A sequence of linear layers, each but the last followed by its activation: every second index is a layer.
-    return f"params/mlp/layer_{int(match['index']) // 2}"
+# --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _recurrent_layer(match: re.Match[str]) -> tuple[str, ...]:
-    side, part = {"ih": "input", "hh": "hidden"}[match["side"]], {"weight": "kernel", "bias": "bias"}[match["part"]]
-    return (f"params/rnn/layer_{match['index']}/{side}_{part}",)
+def is_rsl_rl_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is that of a checkpoint of RSL-RL's, by its ending; checkpoints of ours are folders."""
+    return Path(path).suffix == SUFFIX and not Path(path).is_dir()
 
 
-def _encoder(collection: str, *names: str) -> Callable[[re.Match[str]], tuple[str, ...]]:
-    # Convolutions and normalisations are numbered in a row; what stands at a number has one of the names.
-    return lambda match: tuple(f"{collection}/cnns/{match['group']}/layer_{match['index']}/{name}" for name in names)
+def read_rsl_rl_checkpoint(
+    path: str | os.PathLike[str],
+    state: TrainState,
+    *,
+    cfg: BaseRunnerConfig | None = None,
+    adopts: Mapping[str, str] = NO_ADOPTIONS,
+    load_cfg: Mapping[str, bool] | None = None,
+    strict: bool = True,
+) -> Loaded:
+    """Read a checkpoint of RSL-RL 1 to 5 into a training state; see :func:`from_rsl_rl` for the other arguments.
+
+    Args:
+        path: the file.
+        state: a state of the algorithm that goes on from there.
+        cfg: the config here, to compare settings of the optimiser; they are not compared if None.
+        adopts: see ``Algorithm.adopts``.
+        load_cfg: which parts; None for all there is.
+        strict: whether everything must fit.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ImportError: if PyTorch is not installed.
+        ValueError: if it is damaged, holds anything but tensors and plain containers, or does not fit.
+    """
+    content = read_file(path)
+    try:
+        return from_rsl_rl(content, state, cfg=cfg, adopts=adopts, load_cfg=load_cfg, strict=strict)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
-def _channels_last(array: np.ndarray) -> np.ndarray:
-    """Kernels ``[D, C, H, W]`` to ``[H, W, C, D]``, pixels ``[C, H, W]`` to ``[H, W, C]``; a vector stays one."""
-    return np.transpose(array, {1: (0,), 3: (1, 2, 0), 4: (2, 3, 1, 0)}[array.ndim])
+def write_rsl_rl_checkpoint(
+    path: str | os.PathLike[str], state: TrainState, cfg: BaseRunnerConfig, *, iteration: int, infos: Any = None
+) -> Path:
+    """Write a training state as a checkpoint that RSL-RL 5 loads; see :func:`to_rsl_rl` for the arguments.
+
+    Args:
+        path: the file; one of the same name is replaced.
+        state: the state.
+        cfg: the config that it was trained with.
+        iteration: the last finished iteration, counted from 0.
+        infos: tensors and plain containers of the user's.
+
+    Returns:
+        the path.
+
+    Raises:
+        ImportError: if PyTorch is not installed.
+        ValueError: if RSL-RL has no name for something.
+        TypeError: if ``infos`` holds anything else.
+    """
+    import_torch(f"Writing '{Path(path).name}'")
+    return write_file(path, to_rsl_rl(state, cfg, iteration=iteration, infos=infos))
 
 
-def _distribution(match: re.Match[str]) -> tuple[str, ...]:
-    # What is configured not to learn is a constant with us; RSL-RL keeps it among the parameters.
-    return tuple(f"{collection}/distribution/{match['name']}" for collection in ("params", "constants"))
+# --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _normalizer(match: re.Match[str]) -> tuple[str, ...]:
-    return (f"normalizer/obs/{match['moment']}",)
+def from_rsl_rl(
+    content: Mapping[str, Any],
+    state: TrainState,
+    *,
+    cfg: BaseRunnerConfig | None = None,
+    adopts: Mapping[str, str] = NO_ADOPTIONS,
+    load_cfg: Mapping[str, bool] | None = None,
+    strict: bool = True,
+) -> Loaded:
+    """Put what RSL-RL saved into a training state.
+
+    Args:
+        content: the dict that RSL-RL saved, of any version.
+        state: a state of the algorithm that goes on from there, as its ``init`` gives it.
+        cfg: the config here, to compare settings of the optimiser; they are not compared if None.
+        adopts: which of the models here takes the variables of which model of another algorithm, by the latter's name:
+            a PPO actor becomes the teacher of distillation. Then nothing else is taken.
+        load_cfg: which parts to take: models by name, ``optimizer`` (with the learning rate), ``iteration`` and
+            ``rnd``; None for all there is. As in RSL-RL, what the algorithm here does not have is ignored.
+        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+
+    Returns:
+        the new state, and what is no part of it.
+
+    Raises:
+        ValueError: if a part that is wanted is not there, or does not fit and ``strict``.
+    """
+    checkpoint = todays_layout(content)
+    has_own = bool(checkpoint.models.keys() & state.params.keys())
+    adopted = {ours: theirs for theirs, ours in adopts.items() if theirs in checkpoint.models and not has_own}
+    parts = _wanted(state, adopted, load_cfg)
+    for name in [name for name in state.params if name in parts]:
+        theirs = adopted.get(name, name)
+        state = _with_model(state, name, theirs, checkpoint, strict=strict, spread_counts=name == theirs != "teacher")
+    if "rnd" in parts:
+        state = _with_rnd(state, content, strict=strict)
+    if "optimizer" in parts:
+        state = _with_optimizer(state, checkpoint, cfg, strict=strict)
+    iteration = None
+    if "iteration" in parts:
+        iteration = _iteration(content.get("iter", int(state.iteration)))
+        state = dataclasses.replace(state, iteration=jnp.asarray(iteration, state.iteration.dtype))
+    return Loaded(state, iteration, content.get("infos"), frozenset(parts))
 
 
-def _rnd_layer(match: re.Match[str]) -> str:
-    return f"{match['network']}/layer_{int(match['index']) // 2}"
+def _wanted(state: TrainState, adopted: Mapping[str, str], load_cfg: Mapping[str, bool] | None) -> set[str]:
+    here = {*state.params, "optimizer", "iteration"}
+    if isinstance(state.extensions.get("rnd"), RndState):
+        here.add("rnd")
+    there = set(adopted) if adopted else here
+    if load_cfg is None:
+        return there
+    known = {*MODELS, *here, "rnd"}
+    for name, value in load_cfg.items():
+        if name not in known:
+            raise ValueError(
+                f"load_cfg names '{name}', which no checkpoint of RSL-RL has. Allowed: {', '.join(sorted(here))}."
+                f"{nearest(name, here)}"
+            )
+        if value and adopted and name in here - there:
+            raise ValueError(
+                f"load_cfg names '{name}', which this checkpoint of another algorithm does not have for this one. "
+                f"Allowed: {', '.join(sorted(there))}."
+            )
+    return {name for name in there if load_cfg.get(name)}
 
 
-def _rnd_normalizer(match: re.Match[str]) -> tuple[str, ...]:
-    return (f"normalizers/{match['of']}/{match['moment']}",)
+def _with_model(
+    state: TrainState, name: str, theirs: str, checkpoint: Checkpoint, *, strict: bool, spread_counts: bool
+) -> TrainState:
+    """The state with a model's parameters and normaliser."""
+    if theirs not in checkpoint.models:
+        raise ValueError(
+            f"The checkpoint has no '{theirs}_state_dict', only {listed(checkpoint.content)}"
+            + (f", with nothing of a model '{theirs}' in it" if "model_state_dict" in checkpoint.content else "")
+            + ". RSL-RL saves one for each model of its algorithm; is this a checkpoint of another library, or of "
+            "another algorithm?"
+        )
+    like = {"params": state.params[name], **state.statistics[name]}
+    arrays = _without_borrowed(checkpoint, theirs, like)
+    wanted = like
+    if not spread_counts:
+        arrays, wanted = _without_spread(arrays, like)
+    home = "model" if "model_state_dict" in checkpoint.content else theirs
+    try:
+        variables = from_state_dict(arrays, wanted, strict=strict, called=checkpoint.called[theirs])
+    except ValueError as error:
+        raise ValueError(f"{home}_state_dict: {error}") from error
+    variables = {collection: {**like[collection], **part} for collection, part in variables.items()}
+    params = variables.pop("params")
+    return dataclasses.replace(
+        state,
+        params={**state.params, name: params},
+        statistics={**state.statistics, name: {**state.statistics[name], **variables}},
+    )
 
 
-RND_NETWORK = r"(?P<network>predictor|target)\.(?P<index>\d+)\."
-RND_NORMALIZER = r"(?P<of>state|reward)_normalizer\.(emp_norm\.)?"
-ENCODER = r"cnns\.(?P<group>[^.]+)\.(?P<index>\d+)\."
+def _without_borrowed(checkpoint: Checkpoint, model: str, like: Any) -> dict[str, Any]:
+    """A state dict without the encoders that are another model's, and have no place in the one that borrows them."""
+    arrays = checkpoint.models[model]
+    owned = checkpoint.models.get(OWNER, {}) if model != OWNER else {}
 
-RULES: tuple[Rule, ...] = (
-    Rule(r"mlp\.(?P<index>\d+)\.weight", lambda match: (f"{_mlp_layer(match)}/kernel",), np.transpose),
-    Rule(r"mlp\.(?P<index>\d+)\.bias", lambda match: (f"{_mlp_layer(match)}/bias",)),
-    # Gates stand side by side in the same order: r, z, n of a GRU, i, f, g, o of an LSTM.
-    Rule(r"rnn\.rnn\.(?P<part>weight|bias)_(?P<side>ih|hh)_l(?P<index>\d+)", _recurrent_layer, np.transpose),
-    Rule(ENCODER + "weight", _encoder("params", "kernel", "scale"), _channels_last),
-    Rule(ENCODER + "bias", _encoder("params", "bias"), _channels_last),
-    Rule(ENCODER + "running_mean", _encoder("batch_statistics", "mean")),
-    Rule(ENCODER + "running_var", _encoder("batch_statistics", "var")),
-    Rule(ENCODER + "num_batches_tracked", lambda match: ()),
-    Rule(r"distribution\.(?P<name>std|log_std)_param", _distribution),
-    Rule(r"obs_normalizer\._(?P<moment>mean|var)", _normalizer, lambda array: array[0]),
-    Rule(r"obs_normalizer\.(?P<moment>count)", _normalizer),
-    Rule(r"obs_normalizer\._std", lambda match: ()),
-    Rule(RND_NETWORK + "weight", lambda match: (f"{_rnd_layer(match)}/kernel",), np.transpose),
-    Rule(RND_NETWORK + "bias", lambda match: (f"{_rnd_layer(match)}/bias",)),
-    Rule(RND_NORMALIZER + r"_(?P<moment>mean|var)", _rnd_normalizer, lambda array: array[0]),
-    Rule(RND_NORMALIZER + r"(?P<moment>count)", _rnd_normalizer),
-    Rule(RND_NORMALIZER + "_std", lambda match: ()),
-)
-"""A new kind of layer is a line here."""
+    def is_borrowed(name: str) -> bool:
+        if not name.startswith(f"{ENCODERS}.") or name not in owned or has_place_for(name, like):
+            return False
+        return np.array_equal(to_numpy(arrays[name]), to_numpy(owned[name]))
+
+    return {name: array for name, array in arrays.items() if not is_borrowed(name)}
+
+
+def _without_spread(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Both without what says how far actions spread, unless both have the same of it."""
+    spread = {name for name in arrays if name.startswith(f"{SPREAD}.")}
+    part = {name: {SPREAD: collection[SPREAD]} for name, collection in like.items() if SPREAD in collection}
+    if spread and all(has_place_for(name, part) for name in spread):
+        return dict(arrays), like
+    return (
+        {name: array for name, array in arrays.items() if name not in spread},
+        {name: {k: v for k, v in collection.items() if k != SPREAD} for name, collection in like.items()},
+    )
+
+
+def _with_rnd(state: TrainState, content: Mapping[str, Any], *, strict: bool) -> TrainState:
+    if "rnd_state_dict" not in content:
+        warnings.warn("The checkpoint has no curiosity ('rnd_state_dict'), which starts anew.", stacklevel=4)
+        return state
+    rnd = state.extensions["rnd"]
+    try:
+        rnd = rnd_from_state_dict(content["rnd_state_dict"], rnd, strict=strict)
+    except ValueError as error:
+        raise ValueError(f"rnd_state_dict: {error}") from error
+    if "rnd_optimizer_state_dict" in content:
+        order = [(PREDICTOR, name) for name in content["rnd_state_dict"] if name.startswith(f"{PREDICTOR}.")]
+        saved = content["rnd_optimizer_state_dict"]
+        try:
+            opt_state, _ = read_optimizer(saved, order, rnd.opt_state, learner=PREDICTOR, strict=strict)
+        except ValueError as error:
+            raise ValueError(f"rnd_{error}") from error
+        rnd = dataclasses.replace(rnd, opt_state=opt_state)
+    return dataclasses.replace(state, extensions={**state.extensions, "rnd": rnd})
+
+
+def _with_optimizer(
+    state: TrainState, checkpoint: Checkpoint, cfg: BaseRunnerConfig | None, *, strict: bool
+) -> TrainState:
+    saved = checkpoint.content.get("optimizer_state_dict")
+    if saved is None:
+        warnings.warn("The checkpoint has no optimiser ('optimizer_state_dict'), which starts anew.", stacklevel=4)
+        return state
+    opt_state, learning_rate = read_optimizer(saved, checkpoint.order, state.opt_state, strict=strict)
+    if cfg is not None:
+        warn_of_settings(saved, getattr(cfg.algorithm, "optimizer", ""))
+    rate = state.learning_rate if learning_rate is None else learning_rate
+    rate = jnp.asarray(rate, state.learning_rate.dtype)
+    return dataclasses.replace(state, opt_state=opt_state, learning_rate=rate)
+
+
+def _iteration(value: Any) -> int:
+    if not np.issubdtype(np.asarray(to_numpy(value)).dtype, np.integer) or np.ndim(to_numpy(value)):
+        raise ValueError(f"'iter' of the checkpoint is {value!r}; RSL-RL saves the number of an iteration there.")
+    return int(value)
+
+
+def rnd_from_state_dict(state_dict: Mapping[str, Any], state: RndState, *, strict: bool = True) -> RndState:
+    """Put predictor, target and normalisers of RSL-RL's curiosity into ours.
+
+    Its count of steps (which a weight schedule goes by) and the discounted sums of rewards stay as they are: RSL-RL
+    does not save them.
+
+    Args:
+        state_dict: arrays by RSL-RL's names.
+        state: as the extension's ``init`` gives it.
+        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+
+    Raises:
+        ValueError: if the two do not fit and ``strict``; see :func:`params_from_state_dict`.
+    """
+    parts = {name: getattr(state, name) for name in ("predictor", "target", "normalizers")}
+    return dataclasses.replace(state, **from_state_dict(state_dict, parts, strict=strict))
 
 
 def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
@@ -114,125 +322,120 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
     Raises:
         ValueError: if the two do not fit: names the arrays that one has and the other has not, or the shapes.
     """
-    wanted = leaves_by_path(like)
-    found: dict[str, Array] = {}
-    unused = []
-    for name, value in state_dict.items():
-        rule, targets = _rule_of(name)
-        path = next((target for target in targets if target in wanted), None)
-        if path is not None and rule is not None:
-            found[path] = _fitted(rule.convert(_to_numpy(value)), wanted[path], name, path)
-        elif targets:
-            unused.append(name)
-    missing = sorted(set(wanted) - set(found))
-    if unused or missing:
-        raise ValueError(
-            "This state dict does not fit the model. "
-            + (f"The model has no place for {_listed(unused)}. " if unused else "")
-            + (f"The state dict does not have {_listed(missing)}. " if missing else "")
-            + "Compare hidden_dims, obs_normalization, cnn_cfg and distribution_cfg of the two configs."
-        )
-    return jax.tree_util.tree_map_with_path(lambda path, _: found[path_of(path)], like)
-
-
-def rnd_from_state_dict(state_dict: Mapping[str, Any], state: RndState) -> RndState:
-    """Put predictor, target and normalisers of RSL-RL's curiosity into ours.
-
-    Its optimiser, its count of steps (which a weight schedule goes by) and the discounted sums of rewards start anew;
-    RSL-RL does not save the last two.
-
-    Args:
-        state_dict: arrays by RSL-RL's names.
-        state: as the extension's ``init`` gives it.
-
-    Raises:
-        ValueError: if the two do not fit; see :func:`params_from_state_dict`.
-    """
-    parts = {name: getattr(state, name) for name in ("predictor", "target", "normalizers")}
-    return dataclasses.replace(state, **params_from_state_dict(state_dict, parts))
+    return from_state_dict(state_dict, like)
 
 
 def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState) -> TrainState:
-    """Put the actor and critic of an RSL-RL checkpoint, and their normalisers, into a training state.
-
-    The optimiser starts anew, at the learning rate where RSL-RL's stood. Curiosity comes along where both have it.
+    """Put all that an RSL-RL checkpoint holds into a training state; what it does not hold stays as it is.
 
     Args:
-        checkpoint: what RSL-RL saved, loaded by PyTorch: ``actor_state_dict``, ``critic_state_dict`` and, where
-            they are there, ``optimizer_state_dict``, ``rnd_state_dict`` and ``iter``.
+        checkpoint: what RSL-RL saved, loaded by PyTorch.
         state: a state of the algorithm that goes on from there, as its ``init`` gives it.
 
     Returns:
-        the state with the checkpoint's parameters, normalisers, learning rate and iteration.
+        the state with the checkpoint's parameters, normalisers, optimiser, learning rate, curiosity and iteration.
 
     Raises:
-        ValueError: if a part is not there, or does not fit the model.
+        ValueError: if a model is not there, or something does not fit.
     """
-    params, statistics, extensions = dict(state.params), dict(state.statistics), dict(state.extensions)
-    for name in state.params:
-        key = f"{name}_state_dict"
-        if key not in checkpoint:
-            raise ValueError(
-                f"The checkpoint has no '{key}', only {_listed(checkpoint)}. RSL-RL 5 writes one; a checkpoint of an "
-                "earlier version must be loaded and saved again by version 5."
-            )
-        like = {"params": params[name], **statistics[name]}
-        owner = checkpoint.get("actor_state_dict", {}) if name != "actor" else {}
-        try:
-            variables = params_from_state_dict(_without_shared(checkpoint[key], owner, like), like)
-        except ValueError as error:
-            raise ValueError(f"{key}: {error}") from error
-        params[name] = variables.pop("params")
-        statistics[name] = variables
-    if "rnd" in extensions and "rnd_state_dict" in checkpoint:
-        try:
-            extensions["rnd"] = rnd_from_state_dict(checkpoint["rnd_state_dict"], extensions["rnd"])
-        except ValueError as error:
-            raise ValueError(f"rnd_state_dict: {error}") from error
-    groups = checkpoint.get("optimizer_state_dict", {}).get("param_groups", [])
-    learning_rate = groups[0]["lr"] if groups else state.learning_rate
-    return dataclasses.replace(
-        state,
-        params=params,
-        statistics=statistics,
-        extensions=extensions,
-        learning_rate=jnp.asarray(learning_rate, state.learning_rate.dtype),
-        iteration=jnp.asarray(checkpoint.get("iter", state.iteration), state.iteration.dtype),
+    there = {"optimizer": "optimizer_state_dict", "iteration": "iter", "rnd": "rnd_state_dict"}
+    load_cfg = {**dict.fromkeys(state.params, True), **{part: key in checkpoint for part, key in there.items()}}
+    return from_rsl_rl(checkpoint, state, load_cfg=load_cfg).state
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def to_rsl_rl(state: TrainState, cfg: BaseRunnerConfig, *, iteration: int, infos: Any = None) -> dict[str, Any]:
+    """A training state as RSL-RL 5 saves one: what its ``load`` takes, strictly, the optimiser included.
+
+    Args:
+        state: the state.
+        cfg: the config that it was trained with.
+        iteration: the last finished iteration, counted from 0.
+        infos: what the user saves with it.
+
+    Returns:
+        the dict that ``torch.save`` writes, of tensors.
+
+    Raises:
+        ImportError: if PyTorch is not installed.
+        ValueError: if RSL-RL has no name for something.
+    """
+    torch = import_torch("A checkpoint for RSL-RL")
+    state_dicts = {name: OrderedDict(_tensors(arrays, torch)) for name, arrays in _models(state, cfg).items()}
+    parameters = {
+        (model, name): tensor
+        for model, tensors in state_dicts.items()
+        if model != "teacher"  # it does not learn, so no optimiser has it
+        for name, tensor in tensors.items()
+        if not BUFFER.fullmatch(name)
+    }
+    if _shares_encoders(cfg):
+        owned = {name: tensor for (model, name), tensor in parameters.items() if model == OWNER}
+        parameters |= {("critic", name): t for name, t in owned.items() if name.startswith(f"{ENCODERS}.")}
+    content: dict[str, Any] = {f"{name}_state_dict": tensors for name, tensors in state_dicts.items()}
+    content["optimizer_state_dict"] = write_optimizer(
+        getattr(cfg.algorithm, "optimizer", ""),
+        state.opt_state,
+        parameters,
+        learning_rate=_shortest(state.learning_rate),
+        steps=(iteration + 1) * _steps_per_iteration(cfg),
     )
+    if isinstance(state.extensions.get("rnd"), RndState):
+        content |= _rnd(state.extensions["rnd"], cfg, torch)
+    return {**content, "iter": int(iteration), "infos": infos}
 
 
-def _without_shared(state_dict: Mapping[str, Any], owner: Mapping[str, Any], like: Any) -> dict[str, Any]:
-    """A state dict without the encoders that are its owner's, and have no place in the model that borrows them."""
-    wanted = leaves_by_path(like)
-
-    def is_borrowed(name: str) -> bool:
-        known = name.startswith("cnns.") and name in owner and not wanted.keys() & set(_rule_of(name)[1])
-        return known and np.array_equal(_to_numpy(state_dict[name]), _to_numpy(owner[name]))
-
-    return {name: array for name, array in state_dict.items() if not is_borrowed(name)}
-
-
-def _rule_of(name: str) -> tuple[Rule | None, tuple[str, ...]]:
-    """The rule for a name and where it may go; without a rule only its own name."""
-    for rule in RULES:
-        match = re.fullmatch(rule.pattern, name)
-        if match:
-            return rule, rule.targets(match)
-    return None, (name,)
-
-
-def _fitted(array: np.ndarray, like: Array, name: str, path: str) -> Array:
-    if array.shape != like.shape:
+def _models(state: TrainState, cfg: BaseRunnerConfig) -> dict[str, dict[str, np.ndarray]]:
+    """State dicts of all models, in RSL-RL's order."""
+    unknown = [name for name in state.params if name not in MODELS]
+    if unknown:
         raise ValueError(
-            f"'{name}' of the state dict has shape {array.shape}, '{path}' of the model {like.shape} (both in our "
-            "layout). Compare hidden_dims, observation groups and the number of actions of the two."
+            f"RSL-RL has no model {listed(unknown)}; only PPO and distillation can be written for it. Save an "
+            "algorithm of your own as a checkpoint of rsl_jax."
         )
-    return jnp.asarray(array, like.dtype)
+    models = {}
+    for name in [name for name in MODELS if name in state.params]:
+        params, statistics = dict(state.params[name]), dict(state.statistics[name])
+        home = name
+        if name == "critic" and _shares_encoders(cfg):
+            home = OWNER
+            params[ENCODERS] = state.params[OWNER][ENCODERS]
+            statistics |= {key: state.statistics[OWNER][key] for key in statistics if key == "batch_statistics"}
+        models[name] = to_state_dict({"params": params, **statistics}, groups=tuple(cfg.obs_groups.get(home, ())))
+    return models
 
 
-def _to_numpy(value: Any) -> np.ndarray:
-    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+def _shares_encoders(cfg: BaseRunnerConfig) -> bool:
+    return isinstance(cfg.algorithm, PPOConfig) and cfg.algorithm.share_cnn_encoders
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names) or "nothing"
+def _rnd(state: RndState, cfg: BaseRunnerConfig, torch: Any) -> dict[str, Any]:
+    arrays = to_state_dict({name: getattr(state, name) for name in ("normalizers", "predictor", "target")})
+    tensors = OrderedDict(_tensors(arrays, torch))
+    rnd_cfg: Any = getattr(cfg.algorithm, "rnd_cfg", None)
+    parameters = {(PREDICTOR, name): tensor for name, tensor in tensors.items() if name.startswith(f"{PREDICTOR}.")}
+    optimizer = write_optimizer(
+        "adam", state.opt_state, parameters, learning_rate=rnd_cfg.learning_rate, steps=0, learner=PREDICTOR
+    )
+    return {"rnd_state_dict": tensors, "rnd_optimizer_state_dict": optimizer}
+
+
+def _tensors(arrays: Mapping[str, np.ndarray], torch: Any) -> dict[str, Any]:
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    # As RSL-RL takes it, to the last bit: PyTorch's root rounds otherwise than numpy's.
+    roots = {f"{name.removesuffix('_var')}_std": t.sqrt() for name, t in tensors.items() if name.endswith("._var")}
+    return {**tensors, **roots}
+
+
+def _shortest(rate: Any) -> float:
+    """A rate in double precision: the shortest number that is this one in its own; 1e-3 for float32's of it."""
+    return float(str(np.asarray(rate)[()]))
+
+
+def _steps_per_iteration(cfg: BaseRunnerConfig) -> int:
+    algorithm: Any = cfg.algorithm
+    if isinstance(algorithm, DistillationConfig):
+        return algorithm.num_learning_epochs * cfg.num_steps_per_env // algorithm.gradient_length
+    return algorithm.num_learning_epochs * algorithm.num_mini_batches

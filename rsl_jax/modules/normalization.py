@@ -18,7 +18,7 @@ class NormalizerState:
     Attributes:
         mean: ``[D]``.
         var: biased variance, ``[D]``.
-        count: number of samples, ``[]``.
+        count: number of samples, ``[]``; at most what 32 bits hold.
     """
 
     mean: Array
@@ -67,7 +67,9 @@ def update_normalizer(
     centred = x - to_rank(mean, x.ndim)
     var = sum_over_devices(jnp.sum(jnp.square(centred), axes), axis_name) / samples
 
-    count = state.count + batch_count
+    # Counting ends where 32 bits do, after which the moments follow the batches slowly.
+    is_countable = state.count <= jnp.iinfo(state.count.dtype).max - batch_count
+    count = state.count + jnp.where(is_countable, batch_count, 0)
     rate = samples / count.astype(x.dtype)
     delta = mean - state.mean
     new_mean = state.mean + rate * delta

@@ -16,6 +16,7 @@ from rsl_jax.algorithms.loading import load_parts
 from rsl_jax.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.env.base import Env, VecEnv
+from rsl_jax.interop import is_rsl_rl_file, read_rsl_rl_checkpoint, write_rsl_rl_checkpoint
 from rsl_jax.logging import Logger
 from rsl_jax.metadata import Metadata
 from rsl_jax.runners.devices import resolve_device
@@ -159,10 +160,14 @@ class OnPolicyRunner:
         """Write a checkpoint that training can go on from, bit for bit where the environment is pure.
 
         Args:
-            path: the directory to make.
-            infos: anything JSON can hold, handed back by :meth:`load`.
+            path: the directory to make; or a file ending in ``.pt``, which is written as RSL-RL's (for which PyTorch
+                must be installed) and holds no environments.
+            infos: anything JSON can hold, handed back by :meth:`load`; tensors, too, in a file for RSL-RL.
         """
-        save_checkpoint(path, self.state, self.loop_state, self._metadata(infos))
+        if is_rsl_rl_file(path):
+            write_rsl_rl_checkpoint(path, self.state, self.cfg, iteration=self.current_learning_iteration, infos=infos)
+        else:
+            save_checkpoint(path, self.state, self.loop_state, self._metadata(infos))
         self.logger.save_model(path, self.current_learning_iteration)
 
     def load(
@@ -178,7 +183,7 @@ class OnPolicyRunner:
         becomes the teacher of distillation, a student the actor of PPO.
 
         Args:
-            path: the checkpoint.
+            path: the checkpoint; a file ending in ``.pt`` is read as one of RSL-RL's, of any version.
             load_cfg: which parts to load: ``actor``, ``critic``, ``optimizer`` (with the learning rate), ``iteration``,
                 ``rnd`` (each extension goes by its name) and ``loop`` (environments, episode statistics, random key);
                 in distillation ``student`` and ``teacher``. None loads all there is.
@@ -193,6 +198,8 @@ class OnPolicyRunner:
             ValueError: if it does not fit.
         """
         del map_location
+        if is_rsl_rl_file(path):
+            return self._load_rsl_rl(path, load_cfg, strict)
         checkpoint = read_checkpoint(path)
         run = checkpoint.run
         self.state, parts = load_parts(
@@ -221,16 +228,20 @@ class OnPolicyRunner:
     def export_policy_to_jit(
         self, path: str | Path, filename: str = "policy.jax", metadata: Mapping[str, Any] | None = None
     ) -> Path:
-        """Write the policy as one file that needs only JAX to run, on CPU or CUDA.
+        """Write the policy as one compiled file, checked before it is written.
 
         Args:
             path: folder to write to.
-            filename: name of the file.
+            filename: name of the file. One that ends in ``.jax`` needs only JAX to run, on CPU or CUDA; ``.pt`` is
+                TorchScript with RSL-RL's interface, for which PyTorch must be installed.
             metadata: what the robot should know, as for :meth:`export_policy_to_onnx`.
-        """
-        from rsl_jax.export import export_jax
 
-        written = export_jax(*self._policy_model(), Path(path) / filename, metadata=metadata)
+        Raises:
+            ValueError: for another ending.
+        """
+        from rsl_jax.export import export_compiled
+
+        written = export_compiled(*self._policy_model(), Path(path) / filename, metadata=metadata)
         self.logger.save_policy(written)
         return written
 
@@ -317,6 +328,16 @@ class OnPolicyRunner:
             infos=infos,
             seed=self.seed,
         ).to_dict()
+
+    def _load_rsl_rl(self, path: str | Path, load_cfg: Mapping[str, bool] | None, strict: bool) -> Any:
+        """Load a checkpoint of RSL-RL's; it has no environments, which stay as they are."""
+        adopts = self.algorithm.adopts
+        loaded = read_rsl_rl_checkpoint(path, self.state, cfg=self.cfg, adopts=adopts, load_cfg=load_cfg, strict=strict)
+        self._loaded |= loaded.parts
+        if loaded.iteration is not None:
+            self.current_learning_iteration, self._best_reward = loaded.iteration, -np.inf
+        self.state, self.loop_state = self._loop.place(loaded.state, self.loop_state)
+        return loaded.infos
 
     def _load_loop(self, checkpoint: Checkpoint) -> None:
         if checkpoint.loop is None:

@@ -13,6 +13,7 @@ import yaml
 
 from rsl_jax.env import draw_segments, vectorize
 from tests.environments import PointMass
+from tests.parity.oracle import require_oracle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -37,6 +38,7 @@ def test_own_environment_learns():
 
 @pytest.mark.filterwarnings("ignore:There is no device 'cuda")
 def test_train_then_play(tmp_path, monkeypatch):
+    require_oracle()  # policy.pt is written by PyTorch
     config = yaml.safe_load((EXAMPLES / "config" / "my_training.yaml").read_text())
     config["runner"]["num_steps_per_env"] = 4
     (tmp_path / "config").mkdir()
