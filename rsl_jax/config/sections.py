@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from rsl_jax.config.keys import Part, alternatives, check_ranges, may_be_none, part_of, split_annotation
+from rsl_jax.config.reading import ReadsLikeADict
 from rsl_jax.registry import PARTS, library_name, load, nearest, resolve_part
 
 Config = TypeVar("Config")
@@ -45,8 +46,11 @@ DISTRIBUTION_MEANING = (
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A frozen dataclass that refuses numbers beyond the ranges that its fields are annotated with."""
+class Checked(ReadsLikeADict):
+    """A frozen dataclass that refuses numbers beyond the ranges that its fields are annotated with.
+
+    It also reads like a dict.
+    """
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot mean anything; traced ones pass."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import jax
@@ -21,3 +22,20 @@ def resolve_device(device: str | jax.Device | None) -> jax.Device:
         available = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
         warnings.warn(f"There is no device '{device}' here (there are: {available}); taking {default}.", stacklevel=3)
         return default
+
+
+def processes() -> tuple[int, int, int]:
+    """How many processes train together, which of them this is, and which on this machine; as JAX knows them.
+
+    Raises:
+        ValueError: if ``WORLD_SIZE`` says that a launcher (torchrun) started several, of which JAX knows nothing: each
+            would train for itself, and write over the others' files.
+    """
+    wanted = os.environ.get("WORLD_SIZE", "1")
+    if wanted not in ("", "1", str(jax.process_count())):
+        raise ValueError(
+            f"WORLD_SIZE={wanted} asks for a process on each GPU, as torchrun starts them for RSL-RL. Several devices are "
+            "one process here: start the script once, without torchrun (or --distributed, --gpu-ids), and give "
+            "OnPolicyRunner(..., devices=N); docs/devices.md. If WORLD_SIZE means something else, unset it."
+        )
+    return jax.process_count(), jax.process_index(), int(os.environ.get("LOCAL_RANK", "0") or 0)

@@ -16,17 +16,18 @@ from rsl_jax.algorithms.loading import load_parts
 from rsl_jax.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.env.base import Env, VecEnv
-from rsl_jax.interop import is_rsl_rl_file, read_rsl_rl_checkpoint, write_rsl_rl_checkpoint
+from rsl_jax.interop import Loaded, is_rsl_rl_file, read_rsl_rl_checkpoint, write_rsl_rl_checkpoint
 from rsl_jax.logging import Logger
 from rsl_jax.metadata import Metadata
-from rsl_jax.runners.devices import resolve_device
+from rsl_jax.runners.alg import AlgorithmView
+from rsl_jax.runners.devices import processes, resolve_device
 from rsl_jax.runners.guards import NonFiniteError, take_reports, warn_of_unreported_time_outs
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.training.loops import make_loop, spec_of_any
 from rsl_jax.training.sharding import Devices
 from rsl_jax.training.train import algorithm_factory, check_training
 from rsl_jax.trees import restore
-from rsl_jax.types import TrainState
+from rsl_jax.types import Spec, TrainState
 
 
 class OnPolicyRunner:
@@ -45,10 +46,18 @@ class OnPolicyRunner:
         loop_state: what collecting changes beside it.
         current_learning_iteration: the last finished iteration, counted from 0.
         metrics: what the last finished iteration reported, by the log's tags; empty before the first.
+        alg: RSL-RL's view of the algorithm and its models, for scripts that ask for it.
+        is_distributed: whether several processes train; likewise ``gpu_world_size`` (how many there are),
+            ``gpu_global_rank`` and ``gpu_local_rank`` (which one this is), as in RSL-RL.
         config_class: what a config is that does not say.
+        logger_class: what logs.
+        checkpoint_ending: what follows ``model_{iteration}`` in the names of the checkpoints in ``log_dir``; ``.pt``
+            makes them files of RSL-RL's.
     """
 
     config_class: type[BaseRunnerConfig] = RunnerConfig
+    logger_class: type[Logger] = Logger
+    checkpoint_ending: str = ""
 
     def __init__(
         self,
@@ -76,9 +85,12 @@ class OnPolicyRunner:
             title: what the console calls the run; its ``run_name`` or the name of ``log_dir`` if not given.
 
         Raises:
-            ValueError: if config, environment and devices do not fit together. That rollouts are too small to learn
-                from is left to :meth:`learn` on a ``VecEnv`` without ``log_dir``, which is how a policy is replayed.
+            ValueError: if config, environment and devices do not fit together; if ``WORLD_SIZE`` asks for several
+                processes. That rollouts are too small to learn from is left to :meth:`learn` on a ``VecEnv`` without
+                ``log_dir``, which is how a policy is replayed.
         """
+        self.gpu_world_size, self.gpu_global_rank, self.gpu_local_rank = processes()
+        self.is_distributed = self.gpu_world_size > 1
         self.env = env
         self.cfg = self.config_class.from_dict(train_cfg)
         chosen = Devices.choose([resolve_device(device)] if devices is None else devices)
@@ -94,7 +106,7 @@ class OnPolicyRunner:
         self._is_checked = isinstance(env, Env) or log_dir is not None
         if self._is_checked:
             self._check_training()
-        self.logger = Logger(
+        self.logger = self.logger_class(
             log_dir,
             self.cfg.to_dict(),
             getattr(env, "cfg", None),
@@ -110,6 +122,7 @@ class OnPolicyRunner:
         self._warned_of_time_outs = False
         self._stop_requested = False
         self._loaded: set[str] = set()
+        self.alg = AlgorithmView(self)
 
     def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
         """Train for a number of iterations, after those already done.
@@ -164,10 +177,7 @@ class OnPolicyRunner:
                 must be installed) and holds no environments.
             infos: anything JSON can hold, handed back by :meth:`load`; tensors, too, in a file for RSL-RL.
         """
-        if is_rsl_rl_file(path):
-            write_rsl_rl_checkpoint(path, self.state, self.cfg, iteration=self.current_learning_iteration, infos=infos)
-        else:
-            save_checkpoint(path, self.state, self.loop_state, self._metadata(infos))
+        self._write(path, self.state, self.loop_state, infos)
         self.logger.save_model(path, self.current_learning_iteration)
 
     def load(
@@ -221,6 +231,22 @@ class OnPolicyRunner:
         self.state, self.loop_state = self._loop.place(self.state, self.loop_state)
         return run.infos
 
+    @property
+    def spec(self) -> Spec:
+        """What the algorithm knows about the environments."""
+        return self._spec
+
+    def take(self, loaded: Loaded) -> None:
+        """Go on from what was read of a checkpoint of RSL-RL's; it has no environments, which stay as they are."""
+        self._loaded |= loaded.parts
+        if loaded.iteration is not None:
+            self.current_learning_iteration, self._best_reward = loaded.iteration, -np.inf
+        self.state, self.loop_state = self._loop.place(loaded.state, self.loop_state)
+
+    def has_loaded(self, part: str) -> bool:
+        """Whether a part (a model, ``optimizer``, ...) was loaded."""
+        return part in self._loaded
+
     def get_inference_policy(self, device: str | None = None) -> InferencePolicy:
         """The policy as it is now, to act with: ``actions = policy(observations)``."""
         return InferencePolicy(self.algorithm, self.state, self.env, self.device if device is None else device)
@@ -266,6 +292,10 @@ class OnPolicyRunner:
         self.logger.save_policy(written)
         return written
 
+    def checkpoint_path(self, it: int) -> str:
+        """Where :meth:`learn` saves iteration ``it``."""
+        return str(Path(self.logger.log_dir or "") / f"model_{it}{self.checkpoint_ending}")
+
     def add_git_repo_to_log(self, repo_file_path: str | Path) -> None:
         """Also keep the state of the repository that holds this file, next to the logs."""
         self.logger.add_git_repo(repo_file_path)
@@ -297,12 +327,18 @@ class OnPolicyRunner:
         log_dir = self.logger.log_dir
         if log_dir is None or it < 0:
             return ""
-        path = log_dir / f"model_{it}"
-        if not path.exists():
+        path = self.checkpoint_path(it)
+        if not Path(path).exists():
             # The environments are not saved: they may be what has gone wrong.
             state = dataclasses.replace(self.state, iteration=jnp.asarray(it + 1, jnp.int32))
-            save_checkpoint(path, state, None, self._metadata(None))
+            self._write(path, state, None, None)
         return f", saved as {path}"
+
+    def _write(self, path: str | Path, state: TrainState, loop_state: Any, infos: dict | None) -> None:
+        if is_rsl_rl_file(path):
+            write_rsl_rl_checkpoint(path, state, self.cfg, iteration=self.current_learning_iteration, infos=infos)
+        else:
+            save_checkpoint(path, state, loop_state, self._metadata(infos))
 
     def _save_to_log_dir(self, it: int) -> None:
         log_dir = self.logger.log_dir
@@ -311,11 +347,12 @@ class OnPolicyRunner:
         if self._best_state is not None:
             save_checkpoint(log_dir / "model_best", self._best_state, None, self._metadata(None))
             self._best_state = None
-        self.save(log_dir / f"model_{it}")
+        self.save(self.checkpoint_path(it))
 
     def _remember_best(self, metrics: Mapping[str, float]) -> None:
         reward = metrics.get(self.algorithm.score_tag, np.nan)
-        if self.logger.log_dir is not None and reward > self._best_reward:
+        keeps = self.logger.log_dir is not None and not self.checkpoint_ending  # a folder beside files would be in the way
+        if keeps and reward > self._best_reward:
             self._best_reward = reward
             self._best_state = jax.tree.map(jnp.copy, self.state)
 
@@ -330,13 +367,9 @@ class OnPolicyRunner:
         ).to_dict()
 
     def _load_rsl_rl(self, path: str | Path, load_cfg: Mapping[str, bool] | None, strict: bool) -> Any:
-        """Load a checkpoint of RSL-RL's; it has no environments, which stay as they are."""
         adopts = self.algorithm.adopts
         loaded = read_rsl_rl_checkpoint(path, self.state, cfg=self.cfg, adopts=adopts, load_cfg=load_cfg, strict=strict)
-        self._loaded |= loaded.parts
-        if loaded.iteration is not None:
-            self.current_learning_iteration, self._best_reward = loaded.iteration, -np.inf
-        self.state, self.loop_state = self._loop.place(loaded.state, self.loop_state)
+        self.take(loaded)
         return loaded.infos
 
     def _load_loop(self, checkpoint: Checkpoint) -> None:

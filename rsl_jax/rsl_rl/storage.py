@@ -1,0 +1,11 @@
+"""RSL-RL's storage, to import."""
+
+from rsl_jax.rsl_rl.stand_ins import stand_in
+
+__all__ = ["RolloutStorage"]
+
+RolloutStorage = stand_in(
+    "RolloutStorage",
+    "A rollout: see :class:`rsl_jax.types.Rollout`.",
+    way_out="A rollout is an immutable value here (rsl_jax.types.Rollout), which collecting returns and learning takes.",
+)
