@@ -48,6 +48,9 @@ LAZY = {
 }
 """Packages that are slow to import, or need not be there: never imported with a module, only by what needs them."""
 
+OF_TORCH = {"export/torch_modules.py", "export/onnx_modules.py"}
+"""Classes of PyTorch's, which cannot be defined without it; no other module imports these with itself."""
+
 FILES = {"checkpoint", "logging", "export", "interop"}
 """What reads and writes files; pure functions need none of it."""
 PURE = {"env", "models", "extensions", "modules", "distributions", "ops", "algorithms", "training", "types", "trees"}
@@ -109,7 +112,15 @@ def test_packages_are_imported_only_where_they_may_be(path):
     for package in packages_of(path, lazily=True) & ONLY.keys():
         assert part_of(path) in ONLY[package], f"{path} imports {package}, which only {ONLY[package]} may"
     slow = packages_of(path, lazily=False) & LAZY
+    if str(path.relative_to(ROOT)) in OF_TORCH:
+        assert slow == {"torch"}
+        return
     assert not slow, f"{path} imports {slow} with itself; import it in the function that needs it"
+    modules = {f"rsl_jax.{name.removesuffix('.py').replace('/', '.')}" for name in OF_TORCH}
+    for node in at_import(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            imported = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            assert not imported & modules, f"{path} imports {imported & modules} with itself, and PyTorch with it"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
