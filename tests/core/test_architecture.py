@@ -1,6 +1,8 @@
 """Imports only go down, heavy packages stay where they are needed, and names are what the architecture says."""
 
 import ast
+import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,3 +144,21 @@ def test_importing_loads_no_more_than_it_must(module, without):
     program = f"import sys, {module}; print(*(name for name in {without!r} if name in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert not loaded, f"import {module} loads {loaded}"
+
+
+DISTRIBUTIONS = {
+    f"rsl_jax.distributions.{name}" for name in ("beta", "categorical", "gaussian", "heteroscedastic_gaussian")
+}
+"""Are called as the modules that they are in: ``from rsl_jax.distributions import gaussian`` is in users' code."""
+
+
+def test_functions_do_not_hide_modules():
+    """``import package.name as m`` would give the function."""
+    hidden = set()
+    for path in MODULES:
+        name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+        package, _, module = name.rpartition(".")
+        attribute = vars(importlib.import_module(package)).get(module)
+        if attribute is not None and not inspect.ismodule(attribute):
+            hidden.add(name)
+    assert hidden == DISTRIBUTIONS
