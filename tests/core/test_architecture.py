@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "rsl_jax"
 
 LAYERS = [
-    {"cli", "__main__"},
+    {"cli", "rsl_rl", "as_rsl_rl", "__main__"},
     {"runners"},
     {"training"},
     {"algorithms"},
