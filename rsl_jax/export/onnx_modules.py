@@ -52,9 +52,7 @@ class OnnxPolicy(nn.Module):
 class OnnxImagePolicy(OnnxPolicy):
     """A policy of vectors and images: ``actions = forward(obs, *images)``."""
 
-    def __init__(
-        self, policy: nn.Module, input_size: int, verbose: bool, images: dict[str, tuple[int, ...]]
-    ) -> None:
+    def __init__(self, policy: nn.Module, input_size: int, verbose: bool, images: dict[str, tuple[int, ...]]) -> None:
         super().__init__(policy, input_size, verbose)
         self.images = images
 
@@ -73,7 +71,7 @@ class OnnxImagePolicy(OnnxPolicy):
 
 
 class OnnxRecurrentPolicy(OnnxPolicy):
-    """A policy with memory: ``actions, h_out(, c_out) = forward(obs, h_in(, c_in))``, states ``[layers, 1, hidden]``."""
+    """A policy with memory: ``actions, h_out(, c_out) = forward(obs, h_in(, c_in))``; states ``[layers, 1, H]``."""
 
     is_recurrent = True
 
@@ -83,7 +81,9 @@ class OnnxRecurrentPolicy(OnnxPolicy):
         self.hidden_size = self.policy.rnn.hidden_size
         self.num_layers = self.policy.rnn.num_layers
 
-    def forward(self, obs: Tensor, h_in: Tensor, c_in: Tensor | None = None) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, obs: Tensor, h_in: Tensor, c_in: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Actions ``[1, A]`` for vectors ``[1, D]``, and the hidden states after them."""
         policy = self.policy
         inputs = policy.obs_normalizer(obs).unsqueeze(0)

@@ -42,8 +42,8 @@ NOT_OF_ALGORITHMS: Mapping[str, str] = {
     "symmetry": "it is a pure extension; its settings are cfg.algorithm.symmetry_cfg.",
     "broadcast_parameters": "several devices are one process here: OnPolicyRunner(..., devices=N).",
     "reduce_parameters": "several devices are one process here: OnPolicyRunner(..., devices=N).",
-    "construct_algorithm": "runner = OnPolicyRunner(env, cfg) builds the algorithm. One of your own is a callable by its "
-    "import path (docs/custom_parts.md).",
+    "construct_algorithm": "OnPolicyRunner(env, cfg) builds the algorithm. One of your own is a callable by its import "
+    "path (docs/custom_parts.md).",
     "loss_fn": "it is a part of the compiled update; cfg.algorithm.loss_type says which.",
     "num_updates": "runner.state.iteration counts finished iterations.",
     "last_hidden_states": "hidden states are in runner.loop_state.carry.",
@@ -111,9 +111,7 @@ class AlgorithmView:
         """
         runner = self._runner
         adopts = runner.algorithm.adopts
-        loaded = from_rsl_rl(
-            loaded_dict, runner.state, cfg=runner.cfg, adopts=adopts, load_cfg=load_cfg, strict=strict
-        )
+        loaded = from_rsl_rl(loaded_dict, runner.state, cfg=runner.cfg, adopts=adopts, load_cfg=load_cfg, strict=strict)
         runner.take(loaded)
         return loaded.iteration is not None
 
@@ -129,8 +127,8 @@ class AlgorithmView:
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
         state = self._runner.state
-        rate = jnp.full_like(state.learning_rate, float(rate))
-        self._runner.state = dataclasses.replace(state, learning_rate=rate)
+        new = jnp.full_like(state.learning_rate, float(rate))
+        self._runner.state = dataclasses.replace(state, learning_rate=new)
 
     @property
     def rnd(self) -> RndView | None:
@@ -184,6 +182,8 @@ class AlgorithmView:
         """
         if name.startswith("_"):
             raise AttributeError(name)
+        if isinstance(vars(type(self)).get(name), property):
+            return vars(type(self))[name].fget(self)  # has failed before, and does so with its own message
         if name in NOT_OF_ALGORITHMS:
             raise AttributeError(f"alg.{name} is not there: {NOT_OF_ALGORITHMS[name]}")
         models, section = self._runner.state.params, self._runner.cfg.algorithm
@@ -191,7 +191,9 @@ class AlgorithmView:
             return self._view(name)
         if name in section:
             return section[name]
-        raise AttributeError(f"alg has no '{name}'. Its models are {', '.join(models)}; its settings {', '.join(section)}.")
+        raise AttributeError(
+            f"alg has no '{name}'. Its models are {', '.join(models)}; its settings {', '.join(section)}."
+        )
 
     def __dir__(self) -> list[str]:
         """Models and hyper-parameters, too."""
@@ -361,6 +363,8 @@ class ModelView:
         """
         if name.startswith("_"):
             raise AttributeError(name)
+        if isinstance(vars(type(self)).get(name), property):
+            return vars(type(self))[name].fget(self)  # has failed before, and does so with its own message
         if name in NOT_OF_MODELS:
             raise AttributeError(f"{self.name}.{name} is not there: {NOT_OF_MODELS[name]}")
         if name in ("mlp", "obs_normalizer", "rnn", "cnns", "deterministic_output"):
@@ -434,8 +438,8 @@ class RndView:
             AttributeError: always.
         """
         raise AttributeError(
-            f"alg.rnd.{name} is not there: curiosity is a pure extension, whose state is runner.state.extensions['rnd'] "
-            "and whose settings are cfg.algorithm.rnd_cfg. There are alg.rnd.weight and alg.rnd.state_dict()."
+            f"alg.rnd.{name} is not there: curiosity is a pure extension. Its state is runner.state.extensions['rnd'], "
+            "its settings are cfg.algorithm.rnd_cfg. There are alg.rnd.weight and alg.rnd.state_dict()."
         )
 
 
@@ -499,7 +503,7 @@ class ActorCriticView:
         if model == "memory" and short.get(part) in models and self._alg._view(short[part]).is_recurrent:
             return self._alg._view(short[part]).as_jit()  # which has it as its `rnn`
         raise AttributeError(
-            f"alg.policy has no '{name}'. It stands in for the policies of RSL-RL 1 to 4: {', '.join(models)} and their "
+            f"alg.policy has no '{name}'. It stands in for the policies of RSL-RL 1 to 4: {', '.join(models)}, their "
             "*_obs_normalizer, act_inference(), evaluate(), reset(), action_std. alg.get_policy() is today's."
         )
 
