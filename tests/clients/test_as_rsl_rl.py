@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import rsl_jax.as_rsl_rl
-from rsl_jax.env import vectorize
+from rsl_jax.env import JaxVecEnv, vectorize
 from rsl_jax.rsl_rl import alias
 from rsl_jax.rsl_rl.runners import OnPolicyRunner
 from rsl_jax.runners import NonFiniteError
@@ -332,6 +332,14 @@ def test_the_last_good_state_is_a_file(tmp_path):
     with pytest.raises(NonFiniteError, match=r"model_0\.pt"):
         runner.learn(3)
     assert (tmp_path / "model_0.pt").is_file()
+
+
+def test_episodes_may_be_practically_endless():
+    env = JaxVecEnv(vectorize(PointMass(), 8, max_episode_length=20))
+    env.max_episode_length = 50_000_000_000  # as mjlab's play configs have it
+    runner = build(small_config(), env, device="cpu")
+    runner.learn(1)
+    assert np.isfinite(runner.metrics["Loss/value"])
 
 
 # --- models -----------------------------------------------------------------------------------------------------------
