@@ -121,10 +121,12 @@ def kernel_gradient(x: Array, gradient: Array, *, size: int, stride: int, dilati
     last_row, last_column = stride * (height - 1) + 1, stride * (width - 1) + 1
     starts = [(dilation * row, dilation * column) for row in range(size) for column in range(size)]
     seen = [x[:, r : r + last_row : stride, c : c + last_column : stride] for r, c in starts]
+    flat = jnp.reshape(gradient, (-1, channels))
     if x.shape[-1] <= 4:  # matrices of so few rows would be slow one by one
-        products = jnp.einsum("kbhwc,bhwd->kcd", jnp.stack(seen), gradient)
+        # One matrix of all of them, by hand: of an einsum, XLA would copy the gradient to transpose it (see _along).
+        rows = jnp.reshape(jnp.moveaxis(jnp.stack(seen), -1, 1), (-1, flat.shape[0]))
+        products = rows @ flat
     else:
-        flat = jnp.reshape(gradient, (-1, channels))
         products = jnp.stack([jnp.reshape(pixels, (-1, x.shape[-1])).T @ flat for pixels in seen])
     return jnp.reshape(products, (size, size, x.shape[-1], channels))
 
