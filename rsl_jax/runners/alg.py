@@ -22,7 +22,7 @@ from rsl_jax.interop import from_rsl_rl, to_rsl_rl
 from rsl_jax.models import ENCODERS, build_model, resolve_obs_groups
 from rsl_jax.models.cnn_model import image_groups, with_encoders_of
 from rsl_jax.ops import reset_carry
-from rsl_jax.training.sharding import place
+from rsl_jax.training.sharding import to_device
 
 if TYPE_CHECKING:
     from rsl_jax.runners.on_policy_runner import OnPolicyRunner
@@ -381,7 +381,7 @@ class ModelView:
         if self._variables_of[0] is not runner.state:
             shared = _shared(runner) if self.name == "critic" else ()
             variables = jax.tree.map(jnp.copy, variables_of(runner.state, self.name, shared))
-            self._variables_of = (runner.state, place(variables, runner.devices[0]))
+            self._variables_of = (runner.state, to_device(variables, runner.devices[0]))
         return self._variables_of[1]
 
     def _distribution(self) -> Any:
