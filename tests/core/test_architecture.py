@@ -137,6 +137,7 @@ def test_pure_functions_know_no_files(path):
         ("rsl_jax", {"jax", "flax", "orbax", "onnx", "tensorboardX", "distrax", "torch"}),
         ("rsl_jax.env", {"orbax", "onnx", "tensorboardX", "distrax", "optax", "torch", "rsl_jax.models"}),
         ("rsl_jax.training", {"orbax", "onnx", "jax2onnx", "onnxruntime", "tensorboardX", "matplotlib", "torch"}),
+        ("rsl_jax.export", {"torch", "orbax", "tensorboardX", "matplotlib"}),
         ("rsl_jax.runners", {"onnx", "jax2onnx", "onnxruntime", "tensorboardX", "matplotlib", "torch"}),
     ],
 )
