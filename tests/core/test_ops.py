@@ -17,6 +17,7 @@ from rsl_jax.modules.activations import elu
 from rsl_jax.ops import generalized_advantage_estimation as gae
 from rsl_jax.ops.guards import keep_if_finite, non_finite
 from rsl_jax.ops.optimizers import apply_gradients
+from rsl_jax.trees import select_rows
 
 
 @contextlib.contextmanager
@@ -187,8 +188,9 @@ IMAGES, KERNEL = jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 1))
             ({"a": N_}, {"a": N_}),
             "learning_rate is a scalar",
         ),
-        (ops.reset_carry, (((N_,),), T_N), r"dones are \[N\]"),
-        (ops.reset_carry, (((T_N,),), N_), "hidden states are"),
+        (ops.reset_carry, (((N_,),), T_N), r"a mask of rows is \[N\]"),
+        (ops.reset_carry, (((T_N,),), N_), "as many as the mask has"),
+        (select_rows, (N_, {"a": N_}, {"a": T_N.T}), "rows to select from"),
         (lambda new, old: keep_if_finite(new, old, {}), (T_N, N_), "the new and the old to keep"),
         (lambda new, old: keep_if_finite(new, old, {}), (N_, jnp.zeros(2, jnp.int32)), "the new and the old to keep"),
         (partial(ops.to_rank, rank=1), (T_N,), "brought to rank 1"),
