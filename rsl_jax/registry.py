@@ -54,6 +54,12 @@ PARTS: Mapping[str, Mapping[str, str]] = {
 
 Its section of the config follows from what stands there (:func:`rsl_jax.config.section_type`)."""
 
+RSL_RL = ("rsl_rl.", "rsl_jax.rsl_rl.")
+"""How the modules of RSL-RL begin, and of what stands in for it."""
+
+COMPILED = ("algorithm", "model", "distribution", "extension")
+"""Kinds of parts that XLA compiles."""
+
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """A hint ``" Did you mean 'x'?"`` for a misspelt name, or ``""`` where nothing is near."""
@@ -97,7 +103,7 @@ def library_name(callable_or_name: Callable | str, kind: str, *, called: str | N
         name = getattr(callable_or_name, "__qualname__", "")
     else:
         raise TypeError(f"A {called or kind} is a callable or its name; got {callable_or_name!r}.")
-    if module.partition(".")[0] == "rsl_rl" and (name in table or isinstance(callable_or_name, str)):
+    if module.startswith(RSL_RL) and (name in table or isinstance(callable_or_name, str)):
         lookup(name, table, called or kind)
         return name
     homes = {known: path.partition(":") for known, path in table.items()}
@@ -115,12 +121,31 @@ def resolve_part(callable_or_name: Callable | str, kind: str, *, called: str | N
         called: what the part is called in errors; its kind if None.
 
     Raises:
-        TypeError: if neither a callable nor a string is given.
+        TypeError: if neither a callable nor a string is given, or a class written for PyTorch.
         ValueError: if a bare name is unknown.
         ImportError: if a path leads nowhere.
     """
     name = library_name(callable_or_name, kind, called=called)
-    return load(callable_or_name if name is None else PARTS[kind][name], called or kind, PARTS[kind])
+    part = load(callable_or_name if name is None else PARTS[kind][name], called or kind, PARTS[kind])
+    if name is None and kind in COMPILED:
+        _refuse_torch(part, called or kind)
+    return part
+
+
+def _refuse_torch(part: Any, kind: str) -> None:
+    """Refuse a class written for PyTorch where XLA is to compile it.
+
+    Raises:
+        TypeError: says what to write instead.
+    """
+    for base in getattr(part, "__mro__", ()):
+        if base.__module__.startswith(("torch.nn", *RSL_RL)):
+            raise TypeError(
+                f"The {kind} '{part.__module__}:{part.__qualname__}' is written for PyTorch (it derives from "
+                f"{base.__module__}.{base.__qualname__}), and cannot be compiled by XLA together with the rest. Write it "
+                "for JAX, a model with flax, and give the import path of that as class_name: docs/custom_parts.md shows "
+                "how."
+            )
 
 
 def load(callable_or_path: Callable | str, kind: str, table: Iterable[str] = ()) -> Any:

@@ -205,7 +205,7 @@ class Distillation(Algorithm):
         start = carry_of(rollout.carry, "student")
         blocks, chunks, rest = self.cut(Lesson(rollout.observations, labels, rollout.dones))
         follow = self.follower(blocks, start)
-        (learned, carry), logs = jax.lax.scan(functools.partial(self.learn, follow), (state, start), chunks)
+        (learned, carry), logs = jax.lax.scan(functools.partial(self.optimize, follow), (state, start), chunks)
         rest_losses, carry, moved = follow(variables_of(learned, "student"), carry, rest)
         learned = self._with_student(learned, moved=moved)
         rest_losses = ops.mean_over_devices(rest_losses, self.axis_name)
@@ -279,7 +279,7 @@ class Distillation(Algorithm):
 
         return follow
 
-    def learn(self, follow: Follow, learner: Learner, chunk: Array) -> tuple[Learner, Metrics]:
+    def optimize(self, follow: Follow, learner: Learner, chunk: Array) -> tuple[Learner, Metrics]:
         """One step of the optimiser on the losses of ``gradient_length`` steps, which are the blocks of ``chunk``."""
         state, carry = learner
         params = state.params["student"]
@@ -314,8 +314,8 @@ class Distillation(Algorithm):
         distribution = self.student.distribution
         if distribution is not None and distribution.std is not None:
             last = jax.tree.map(lambda x: x[-1], rollout.distribution_params)
-            spread = jnp.mean(distribution.std(last))
-            metrics["Policy/mean_std"] = ops.mean_over_devices(spread, self.axis_name)
+            std = jnp.mean(distribution.std(last))
+            metrics["Policy/mean_std"] = ops.mean_over_devices(std, self.axis_name)
         return metrics
 
 

@@ -202,7 +202,7 @@ class PPO(Algorithm):
             self.batch(state, rollout), key, num_mini_batches=self.cfg.num_mini_batches, permute=self.permute
         )
         learned, logs = jax.lax.scan(
-            lambda learner, _: jax.lax.scan(self.learn, learner, batches), state, None, self.cfg.num_learning_epochs
+            lambda learner, _: jax.lax.scan(self.optimize, learner, batches), state, None, self.cfg.num_learning_epochs
         )
         metrics = self._metrics(learned, logs)
         # Last, so that an unchanged policy has a ratio of exactly 1.
@@ -258,7 +258,7 @@ class PPO(Algorithm):
         # Most rollouts of long episodes hold no time-out at all; then the pass over the final observations is saved.
         return jax.lax.cond(jnp.any(rollout.time_outs), final_values, lambda: jnp.zeros_like(values))
 
-    def learn(self, state: TrainState, batch: Batch) -> tuple[TrainState, Logs]:
+    def optimize(self, state: TrainState, batch: Batch) -> tuple[TrainState, Logs]:
         """One step of the optimiser, and of the extensions, on one mini-batch."""
         if self.cfg.normalize_advantage_per_mini_batch:
             batch = dataclasses.replace(batch, advantages=ops.standardize(batch.advantages, axis_name=self.axis_name))
@@ -271,7 +271,7 @@ class PPO(Algorithm):
             gradients, logs[f"gradient_norm/{name}"] = with_parts(gradients, name, gradient, self.shared), norm
         params, opt_state = apply_gradients(self.optimizer, gradients, state.opt_state, state.params, learning_rate)
         statistics = {name: {**state.statistics[name], **moved[name]} for name in self.models}
-        extensions, losses = self.extension.learn(state.extensions, batch.observations)
+        extensions, losses = self.extension.optimize(state.extensions, batch.observations)
         logs |= {"learning_rate": learning_rate, "losses": logs["losses"] | losses}
         changed = dataclasses.replace(state, params=params, opt_state=opt_state, learning_rate=learning_rate)
         return dataclasses.replace(changed, statistics=statistics, extensions=extensions), logs

@@ -11,7 +11,7 @@ import tyro
 
 from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError
-from rsl_jax.logging.plot import XAxis, plot
+from rsl_jax.logging.curves import XAxis, plot
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rsl_jax.env.groups import RegroupedEnv, regroup
 from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vec_env import JaxVecEnv
-from rsl_jax.env.vectorize import VectorizedEnv, VectorState, vectorize
+from rsl_jax.env.vectorized import VectorizedEnv, VectorState, vectorize
 
 if TYPE_CHECKING:
     from rsl_jax.env.symmetry import SymmetryReport, check_symmetry

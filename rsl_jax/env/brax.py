@@ -18,7 +18,7 @@ from rsl_jax.env.base import Transition
 from rsl_jax.env.extras import import_extra, simulators_promotion, without_notices
 from rsl_jax.env.mujoco_camera import MujocoCamera
 from rsl_jax.env.suites import Suite
-from rsl_jax.env.vectorize import AutoReset, VectorizedEnv, vectorize
+from rsl_jax.env.vectorized import AutoReset, VectorizedEnv, vectorize
 from rsl_jax.registry import lookup
 from rsl_jax.types import Array, Key
 

@@ -14,7 +14,7 @@ from flax import struct
 from rsl_jax.env.base import Transition
 from rsl_jax.env.extras import PYGAME, import_extra, simulators_promotion, without_screen_and_sound
 from rsl_jax.env.suites import Suite
-from rsl_jax.env.vectorize import AutoReset, VectorizedEnv, vectorize
+from rsl_jax.env.vectorized import AutoReset, VectorizedEnv, vectorize
 from rsl_jax.registry import lookup
 from rsl_jax.types import Array, Key
 

@@ -9,7 +9,7 @@ from typing import Any
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vec_env import JaxVecEnv
-from rsl_jax.env.vectorize import vectorize
+from rsl_jax.env.vectorized import vectorize
 from rsl_jax.registry import PARTS, load, nearest
 
 

@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from rsl_jax.config import MirrorSpec
 from rsl_jax.env.base import SingleEnv
-from rsl_jax.env.vectorize import VectorizedEnv
+from rsl_jax.env.vectorized import VectorizedEnv
 from rsl_jax.extensions.mirror import AugmentationFunction, call, mirror_function
 from rsl_jax.trees import select_rows
 from rsl_jax.types import Array, Key, Observations

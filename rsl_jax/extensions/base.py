@@ -33,7 +33,7 @@ class Extension(NamedTuple):
         loss: ``(act_at, actions, observations) -> (loss, losses)``, added to PPO's loss. ``actions`` are the
             deterministic ones of the policy that learns on the *augmented* mini-batch, ``observations`` those of the
             originals, ``losses`` what to log, by name.
-        learn: ``(state, observations) -> (state, losses)``, a step of the extension's own on the originals.
+        optimize: ``(state, observations) -> (state, losses)``, a step of the extension's own on the originals.
         update_statistics: ``(state, observations) -> state``, once after the optimisation; leaves ``[T, N, ...]``.
         metrics: ``(state) -> metrics``, what to log of the state that an iteration leaves.
         reward_tags: tags of the rewards that ``prepare`` gives.
@@ -48,7 +48,7 @@ class Extension(NamedTuple):
         actions,
     )
     loss: Callable[[ActAt, Array, Observations], tuple[Array | float, Metrics]] = lambda act_at, actions, obs: (0.0, {})
-    learn: Callable[[Any, Observations], tuple[Any, Metrics]] = lambda state, observations: (state, {})
+    optimize: Callable[[Any, Observations], tuple[Any, Metrics]] = lambda state, observations: (state, {})
     update_statistics: Callable[[Any, Observations], Any] = lambda state, observations: state
     metrics: Callable[[Any], Metrics] = lambda state: {}
     reward_tags: tuple[str, ...] = ()
@@ -83,11 +83,11 @@ def combine(extensions: Mapping[str, Extension]) -> Extension:
             total, losses = total + added, losses | own
         return total, losses
 
-    def learn(state: Any, observations: Observations) -> tuple[Any, Metrics]:
+    def optimize(state: Any, observations: Observations) -> tuple[Any, Metrics]:
         states = {}
         losses: Metrics = {}
         for name, extension in extensions.items():
-            states[name], own = extension.learn(state[name], observations)
+            states[name], own = extension.optimize(state[name], observations)
             losses |= own
         return states, losses
 
@@ -97,7 +97,7 @@ def combine(extensions: Mapping[str, Extension]) -> Extension:
         prepare=prepare,
         augment=augment,
         loss=loss,
-        learn=learn,
+        optimize=optimize,
         update_statistics=lambda state, observations: {
             name: extension.update_statistics(state[name], observations) for name, extension in extensions.items()
         },

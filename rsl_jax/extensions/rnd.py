@@ -131,7 +131,7 @@ class Rnd:
             init=self.init,
             init_memory=self.init_memory,
             prepare=self.prepare,
-            learn=self.learn,
+            optimize=self.optimize,
             update_statistics=self.update_statistics,
             metrics=lambda state: {"Rnd/weight": self.weight(state.steps)},
             reward_tags=(EXTRINSIC, INTRINSIC),
@@ -197,7 +197,7 @@ class Rnd:
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
-    def learn(self, state: RndState, observations: Observations) -> tuple[RndState, Metrics]:
+    def optimize(self, state: RndState, observations: Observations) -> tuple[RndState, Metrics]:
         """One step of the predictor's optimiser on a mini-batch."""
 
         def loss(predictor: Any) -> Array:

@@ -61,7 +61,8 @@ NOT_OF_MODELS: Mapping[str, str] = {
     "distribution": f"{_FUNCTIONAL}. output_std, output_mean and get_output_log_prob answer for the last observations.",
     "update_normalization": "normalisers learn at the end of each iteration, within the compiled update.",
     "get_kl_divergence": "the divergence is a part of the compiled update.",
-    "obs_groups_1d": "obs_groups has all groups; rsl_jax.models.MLPModel.groups_1d is that list.",
+    "latent_dim": "as_jit().mlp[0].in_features is it.",
+    "cnn_latent_dim": "as_jit().mlp[0].in_features is it, with obs_dim.",
 }
 """What RSL-RL's models have and :class:`ModelView` has not, with the reason."""
 
@@ -365,7 +366,14 @@ class ModelView:
         if name in ("mlp", "obs_normalizer", "rnn", "cnns", "deterministic_output"):
             return getattr(self.as_jit(), name)
         model = self._model
-        settings = {"obs_groups": list(model.obs_groups), "obs_dim": model.obs_dim}
+        images = image_groups(model.obs_shapes, model.obs_groups)
+        settings = {
+            "obs_groups": list(model.groups_1d),
+            "obs_dim": model.obs_dim,
+            "obs_groups_2d": list(images),
+            "obs_dims_2d": [tuple(model.obs_shapes[group][1:]) for group in images],
+            "obs_channels_2d": [model.obs_shapes[group][0] for group in images],
+        }
         if name in settings:
             return settings[name]
         section = self._runner.cfg[self.name]
@@ -418,6 +426,17 @@ class RndView:
     def state_dict(self) -> dict[str, Any]:
         """Networks and normalisers as tensors, by RSL-RL's names; copies."""
         return self._runner.alg.save()["rnd_state_dict"]
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what there is.
+
+        Raises:
+            AttributeError: always.
+        """
+        raise AttributeError(
+            f"alg.rnd.{name} is not there: curiosity is a pure extension, whose state is runner.state.extensions['rnd'] "
+            "and whose settings are cfg.algorithm.rnd_cfg. There are alg.rnd.weight and alg.rnd.state_dict()."
+        )
 
 
 class ActorCriticView:

@@ -228,7 +228,7 @@ class OnPolicyRunner:
         if "iteration" in parts:
             self.current_learning_iteration = run.iteration
             self._best_reward = -np.inf if run.best_mean_reward is None else run.best_mean_reward
-        self.state, self.loop_state = self._loop.place(self.state, self.loop_state)
+        self.state, self.loop_state = self._loop.take_over(self.state, self.loop_state)
         return run.infos
 
     @property

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.ops import reset_carry
 from rsl_jax.runners.devices import resolve_device
-from rsl_jax.training.sharding import place
+from rsl_jax.training.sharding import to_device
 from rsl_jax.types import Algorithm, Carry, TrainState
 
 
@@ -30,7 +30,7 @@ class InferencePolicy:
     ):
         self._algorithm = algorithm
         # A copy, because the next iteration of training gives the buffers of the state away.
-        self._state = place(jax.tree.map(jnp.copy, state), resolve_device(device))
+        self._state = to_device(jax.tree.map(jnp.copy, state), resolve_device(device))
         self._env = env if hasattr(env, "episode_length_buf") else None
         self._carry: Any = None
         self._act = jax.jit(algorithm.policy)

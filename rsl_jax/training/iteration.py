@@ -1,7 +1,7 @@
 """One iteration of training: collect a rollout, learn from it.
 
 Every way of training is made of the functions here: the compiled run scans :func:`make_iteration`, the runner calls it
-once an iteration, and the host loop calls :func:`learn` on what it collected itself.
+once an iteration, and the host loop calls :func:`learn_from` on what it collected itself.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def make_rollout(observations: Observations, step: Step, timestep: TimeStep, **a
     )
 
 
-def learn(
+def learn_from(
     algorithm: Algorithm,
     state: TrainState,
     loop: LoopState,
@@ -215,7 +215,7 @@ def make_iteration(
         env_key, act_key = (key_of_device(k, axis_name) for k in (env_key, act_key))
         loop = dataclasses.replace(loop, key=key, env_state=env.begin_iteration(loop.env_state, env_key))
         loop, rollout, log = collect(algorithm, env, state, loop, act_key, num_steps=num_steps)
-        state, loop, metrics = learn(
+        state, loop, metrics = learn_from(
             algorithm,
             state,
             loop,

@@ -19,7 +19,7 @@ from rsl_jax.training.iteration import (
     environment_tags,
     init_loop,
     init_states,
-    learn,
+    learn_from,
     make_iteration,
     make_rollout,
     randomize_episode_lengths,
@@ -63,7 +63,7 @@ class Loop(Protocol):
         """Pretend that every environment is somewhere within its episode."""
         ...
 
-    def place(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
+    def take_over(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
         """Put states that come from elsewhere on the devices of the run."""
         ...
 
@@ -87,7 +87,7 @@ class CompiledLoop:
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
         """The states a run starts from."""
         # Leaves that start as one buffer (an observation that is also a part of the state) must not be donated twice.
-        return self.place(*jax.tree.map(jnp.copy, self._init(key)))
+        return self.take_over(*jax.tree.map(jnp.copy, self._init(key)))
 
     def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
         """One compiled call."""
@@ -102,11 +102,11 @@ class CompiledLoop:
         Raises:
             ValueError: if it counts none, or has no time limit.
         """
-        return self._devices.place(randomize_episode_lengths(self.env, loop, key), LOOP_SPECS)
+        return self._devices.shard(randomize_episode_lengths(self.env, loop, key), LOOP_SPECS)
 
-    def place(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
+    def take_over(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
         """Spread them over the devices."""
-        return self._devices.place((state, loop), (STATE_SPECS, LOOP_SPECS))
+        return self._devices.shard((state, loop), (STATE_SPECS, LOOP_SPECS))
 
 
 class HostLoop:
@@ -126,7 +126,7 @@ class HostLoop:
 
         def learn_part(state: TrainState, loop: LoopState, rollout: Rollout, key: Key, limit: Any) -> tuple:
             options: dict[str, Any] = {"check_for_nan": cfg.check_for_nan, "axis_name": devices.axis_name}
-            return learn(part, state, loop, rollout, key, max_episode_length=limit, **options)
+            return learn_from(part, state, loop, rollout, key, max_episode_length=limit, **options)
 
         states = (STATE_SPECS, LOOP_SPECS)
         learn_all = devices.run(learn_part, (*states, ROLLOUT_SPECS, EVERYWHERE, EACH_ENV), (*states, EVERYWHERE))
@@ -138,7 +138,7 @@ class HostLoop:
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
         """The states a run starts from; the environment is as its maker left it."""
         init_key, _, loop_key = jax.random.split(key, 3)
-        return self.place(self._algorithm.init(init_key), init_loop(self._algorithm, self.env.num_envs, loop_key))
+        return self.take_over(self._algorithm.init(init_key), init_loop(self._algorithm, self.env.num_envs, loop_key))
 
     def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
         """Act and step, then learn."""
@@ -149,9 +149,9 @@ class HostLoop:
             self.env.begin_iteration(env_key)
         carry, steps, logs = self._collect(actor, first_carry, act_key)
         collected = time.perf_counter()
-        steps = self._devices.place((*steps, first_carry), EACH_ENV)
+        steps = self._devices.shard((*steps, first_carry), EACH_ENV)
         loop = LoopState(env_state=(), observations=(), carry=carry, episodes=loop.episodes, key=key)
-        state, loop, metrics = self._learn(*self.place(state, loop), steps, update_key, self._limit)
+        state, loop, metrics = self._learn(*self.take_over(state, loop), steps, update_key, self._limit)
         fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
         fetched |= environment_tags(_mean_logs(logs))
         return Outcome(state, loop, fetched, collected - start, time.perf_counter() - collected)
@@ -163,9 +163,9 @@ class HostLoop:
         self.env.episode_length_buf = like(self.env.episode_length_buf, drawn)
         return loop
 
-    def place(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
+    def take_over(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
         """What learns goes to all devices."""
-        return self._devices.place((state, loop), (STATE_SPECS, LOOP_SPECS))
+        return self._devices.shard((state, loop), (STATE_SPECS, LOOP_SPECS))
 
     def _collect(self, state: TrainState, carry: Any, key: Key) -> tuple[Any, tuple, list[Mapping[str, Any]]]:
         given = self.env.get_observations()

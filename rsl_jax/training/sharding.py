@@ -137,10 +137,10 @@ class Devices:
             return function
         return jax.shard_map(function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
-    def place(self, tree: Any, specs: Any) -> Any:
-        """Put global arrays where they belong."""
+    def shard(self, tree: Any, specs: Any) -> Any:
+        """Put global arrays where they belong, their parts onto the devices."""
         if self.axis_name is None:
-            return place(tree, self.devices[0])
+            return to_device(tree, self.devices[0])
         return jax.device_put(tree, jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs))
 
     def on_first(self, tree: Any) -> Any:
@@ -148,7 +148,7 @@ class Devices:
         return tree if self.axis_name is None else jax.device_put(tree, self.devices[0])
 
 
-def place(tree: Any, device: jax.Device) -> Any:
+def to_device(tree: Any, device: jax.Device) -> Any:
     """A pytree on a device; arrays on JAX's default device are left free to move.
 
     Binding arrays that need no binding would compile functions again wherever bound and free ones meet.

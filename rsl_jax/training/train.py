@@ -67,8 +67,8 @@ def make_train(
             "environment outside JAX (a VecEnv) is trained by rsl_jax.runners.OnPolicyRunner."
         )
     cfg = BaseRunnerConfig.from_dict(cfg)
-    spread = Devices.choose(devices)
-    axis_name, part, spec = spread.axis_name, spread.part_of_env(env), spread.part_of_spec(spec_of(env))
+    chosen = Devices.choose(devices)
+    axis_name, part, spec = chosen.axis_name, chosen.part_of_env(env), chosen.part_of_spec(spec_of(env))
     # What does not fit together is refused here, before anything is traced.
     built = build_algorithm(cfg, spec, axis_name=axis_name)
     check_training(built, num_envs=spec.num_envs, num_steps=cfg.num_steps_per_env)
@@ -106,7 +106,7 @@ def make_train(
         key: Key, start: Mapping[str, Mapping[str, Any]] = NOTHING, **overrides: Any
     ) -> tuple[TrainState, Metrics]:
         refuse_missing_models(built.given, start)
-        return spread.run(train_part, EVERYWHERE, (STATE_SPECS, EVERYWHERE))(key, dict(start), overrides)
+        return chosen.run(train_part, EVERYWHERE, (STATE_SPECS, EVERYWHERE))(key, dict(start), overrides)
 
     return train
 

@@ -1,6 +1,8 @@
 """Imports only go down, heavy packages stay where they are needed, and names are what the architecture says."""
 
 import ast
+import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "rsl_jax"
 
 LAYERS = [
-    {"cli", "__main__"},
+    {"cli", "rsl_rl", "as_rsl_rl", "__main__"},
     {"runners"},
     {"training"},
     {"algorithms"},
@@ -47,6 +49,9 @@ LAZY = {
     "mujoco_playground",
 }
 """Packages that are slow to import, or need not be there: never imported with a module, only by what needs them."""
+
+OF_TORCH = {"export/torch_modules.py", "export/onnx_modules.py"}
+"""Classes of PyTorch's, which cannot be defined without it; no other module imports these with itself."""
 
 FILES = {"checkpoint", "logging", "export", "interop"}
 """What reads and writes files; pure functions need none of it."""
@@ -109,7 +114,15 @@ def test_packages_are_imported_only_where_they_may_be(path):
     for package in packages_of(path, lazily=True) & ONLY.keys():
         assert part_of(path) in ONLY[package], f"{path} imports {package}, which only {ONLY[package]} may"
     slow = packages_of(path, lazily=False) & LAZY
+    if str(path.relative_to(ROOT)) in OF_TORCH:
+        assert slow == {"torch"}
+        return
     assert not slow, f"{path} imports {slow} with itself; import it in the function that needs it"
+    modules = {f"rsl_jax.{name.removesuffix('.py').replace('/', '.')}" for name in OF_TORCH}
+    for node in at_import(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            imported = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            assert not imported & modules, f"{path} imports {imported & modules} with itself, and PyTorch with it"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -131,3 +144,21 @@ def test_importing_loads_no_more_than_it_must(module, without):
     program = f"import sys, {module}; print(*(name for name in {without!r} if name in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert not loaded, f"import {module} loads {loaded}"
+
+
+DISTRIBUTIONS = {
+    f"rsl_jax.distributions.{name}" for name in ("beta", "categorical", "gaussian", "heteroscedastic_gaussian")
+}
+"""Are called as the modules that they are in: ``from rsl_jax.distributions import gaussian`` is in users' code."""
+
+
+def test_functions_do_not_hide_modules():
+    """``import package.name as m`` would give the function."""
+    hidden = set()
+    for path in MODULES:
+        name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+        package, _, module = name.rpartition(".")
+        attribute = vars(importlib.import_module(package)).get(module)
+        if attribute is not None and not inspect.ismodule(attribute):
+            hidden.add(name)
+    assert hidden == DISTRIBUTIONS

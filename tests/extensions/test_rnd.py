@@ -100,7 +100,7 @@ def test_the_weight_is_one_a_second():
 def test_what_is_learned_is_no_longer_rewarded_and_the_target_stays():
     curious, rollout = extension(), made_up_rollout()
     start = state = curious.init(jax.random.key(0))
-    learn = jax.jit(curious.learn)
+    learn = jax.jit(curious.optimize)
     losses = []
     for _ in range(300):
         state, logs = learn(state, rollout.observations)
@@ -118,7 +118,7 @@ def test_parts_of_the_environments_on_two_devices_give_the_same():
 
     def one(curious, memory, rollout):
         learned, memory, _, rewards = curious.prepare(state, memory, rollout)
-        learned, logs = curious.learn(learned, rollout.observations)
+        learned, logs = curious.optimize(learned, rollout.observations)
         return curious.update_statistics(learned, rollout.observations), memory, rewards[INTRINSIC], logs
 
     learned, memory, rewards, logs = jax.jit(lambda: one(whole, whole.init_memory(), rollout))()

@@ -198,7 +198,7 @@ def test_a_third_extension_needs_nothing_of_ppo():
         init=lambda key: jnp.zeros((), jnp.int32),
         prepare=prepare,
         loss=lambda act_at, actions, observations: (jnp.mean(jnp.square(actions)), {"effort": jnp.mean(actions**2)}),
-        learn=lambda state, observations: (state + 10, {}),
+        optimize=lambda state, observations: (state + 10, {}),
         metrics=lambda state: {"Mine/state": state},
         reward_tags=("Mine/reward",),
     )

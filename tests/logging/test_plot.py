@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rsl_jax.logging import Logger, TensorboardLogWriter, plot
-from rsl_jax.logging.plot import draw, find_groups, load_curve, summarize
+from rsl_jax.logging.curves import draw, find_groups, load_curve, summarize
 
 
 def make_run(path, *, offset=0.0, iterations=6, first_episode=0):

@@ -296,7 +296,7 @@ def test_running_moments_are_the_same_on_all_devices():
         **{name: jnp.zeros((2, 1, N)) for name in ("log_probs", "values", "advantages", "returns", "dones")},
         carry=(),
     )
-    learned, _ = jax.jit(jax.vmap(ppo.learn, in_axes=(None, 0), axis_name="devices"))(state, batch)
+    learned, _ = jax.jit(jax.vmap(ppo.optimize, in_axes=(None, 0), axis_name="devices"))(state, batch)
     moments = learned.statistics["actor"]["batch_statistics"]["cnns"]["camera"]["layer_1"]["mean"]
     assert np.all(moments[0] != 0)
     np.testing.assert_array_equal(moments[0], moments[1])

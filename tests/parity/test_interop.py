@@ -150,7 +150,7 @@ def test_curiosity_goes_on_as_it_was_in_rsl_rl(tmp_path: Path) -> None:
     with torch.inference_mode():
         batch = TensorDict({key: torch.as_tensor(array) for key, array in observations.items()}, NUM_ENVS)
         loss = expected.rnd.compute_loss(batch).numpy()
-    _, losses = jax.jit(ppo.extension.learn)(state.extensions, {k: jnp.asarray(x) for k, x in observations.items()})
+    _, losses = jax.jit(ppo.extension.optimize)(state.extensions, {k: jnp.asarray(x) for k, x in observations.items()})
     assert_close(losses["rnd"], loss, "float32", "what the predictor does not know")
     moments = state.extensions["rnd"].normalizers["reward"]
     assert_close(moments.var, expected.rnd.reward_normalizer.emp_norm._var.numpy()[0], "float32", "of the rewards")

@@ -46,8 +46,8 @@ def watched(optimizer: optax.GradientTransformation) -> optax.GradientTransforma
 class ObservedDistillation(Distillation):
     """Distillation whose metrics also hold every loss ``[E * T]`` and every step of the optimiser ``[K, ...]``."""
 
-    def learn(self, *args: Any) -> tuple[tuple[TrainState, Carry], Metrics]:
-        (state, carry), logs = super().learn(*args)
+    def optimize(self, *args: Any) -> tuple[tuple[TrainState, Carry], Metrics]:
+        (state, carry), logs = super().optimize(*args)
         return (state, carry), {**logs, "clipped": state.opt_state.gradients}
 
     def _metrics(self, state: TrainState, rollout: Rollout, logs: Metrics) -> dict[str, Any]:
