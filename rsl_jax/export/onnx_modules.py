@@ -52,9 +52,7 @@ class OnnxPolicy(nn.Module):
 class OnnxImagePolicy(OnnxPolicy):
     """A policy of vectors and images: ``actions = forward(obs, *images)``."""
 
-    def __init__(
-        self, policy: nn.Module, input_size: int, verbose: bool, images: dict[str, tuple[int, ...]]
-    ) -> None:
+    def __init__(self, policy: nn.Module, input_size: int, verbose: bool, images: dict[str, tuple[int, ...]]) -> None:
         super().__init__(policy, input_size, verbose)
         self.images = images
 

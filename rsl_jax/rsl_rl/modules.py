@@ -39,6 +39,8 @@ EmpiricalDiscountedVariationNormalization = stand_in(
 Distribution = stand_in("Distribution", "A distribution over actions.", way_out=_DISTRIBUTION)
 GaussianDistribution = stand_in("GaussianDistribution", "A Gaussian.", way_out=_DISTRIBUTION)
 HeteroscedasticGaussianDistribution = stand_in(
-    "HeteroscedasticGaussianDistribution", "A Gaussian whose deviation depends on the observations.", way_out=_DISTRIBUTION
+    "HeteroscedasticGaussianDistribution",
+    "A Gaussian whose deviation depends on the observations.",
+    way_out=_DISTRIBUTION,
 )
 BetaDistribution = stand_in("BetaDistribution", "A Beta distribution on an interval.", way_out=_DISTRIBUTION)

@@ -46,7 +46,9 @@ def stand_in(name: str, summary: str, *, way_out: str = FLAX, parameters: Sequen
     if parameters:
         __init__.__signature__ = inspect.Signature([self_parameter, *parameters])  # type: ignore[attr-defined]
     caller = inspect.stack()[1].frame.f_globals["__name__"]
-    return type(name, (TorchPart,), {"__doc__": summary, "__init__": __init__, "__module__": caller, "way_out": way_out})
+    return type(
+        name, (TorchPart,), {"__doc__": summary, "__init__": __init__, "__module__": caller, "way_out": way_out}
+    )
 
 
 def parameters_of(required: Sequence[str], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:

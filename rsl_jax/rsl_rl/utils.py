@@ -34,7 +34,9 @@ __all__ = [
 ]
 
 _OF_EPISODES = "statistics of episodes are computed on the device; runner.metrics has them ('Train/mean_reward', ...)."
-_OF_WRITING = "runner.learn() opens the writers, logs and closes them. logger.writer.add_scalar(tag, value, it) adds to it."
+_OF_WRITING = (
+    "runner.learn() opens the writers, logs and closes them. logger.writer.add_scalar(tag, value, it) adds to it."
+)
 
 NOT_OF_LOGGERS: Mapping[str, str] = {
     "init_logging_writer": _OF_WRITING,

@@ -111,9 +111,7 @@ class AlgorithmView:
         """
         runner = self._runner
         adopts = runner.algorithm.adopts
-        loaded = from_rsl_rl(
-            loaded_dict, runner.state, cfg=runner.cfg, adopts=adopts, load_cfg=load_cfg, strict=strict
-        )
+        loaded = from_rsl_rl(loaded_dict, runner.state, cfg=runner.cfg, adopts=adopts, load_cfg=load_cfg, strict=strict)
         runner.take(loaded)
         return loaded.iteration is not None
 
@@ -191,7 +189,9 @@ class AlgorithmView:
             return self._view(name)
         if name in section:
             return section[name]
-        raise AttributeError(f"alg has no '{name}'. Its models are {', '.join(models)}; its settings {', '.join(section)}.")
+        raise AttributeError(
+            f"alg has no '{name}'. Its models are {', '.join(models)}; its settings {', '.join(section)}."
+        )
 
     def __dir__(self) -> list[str]:
         """Models and hyper-parameters, too."""

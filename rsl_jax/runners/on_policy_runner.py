@@ -351,7 +351,9 @@ class OnPolicyRunner:
 
     def _remember_best(self, metrics: Mapping[str, float]) -> None:
         reward = metrics.get(self.algorithm.score_tag, np.nan)
-        keeps = self.logger.log_dir is not None and not self.checkpoint_ending  # a folder beside files would be in the way
+        keeps = (
+            self.logger.log_dir is not None and not self.checkpoint_ending
+        )  # a folder beside files would be in the way
         if keeps and reward > self._best_reward:
             self._best_reward = reward
             self._best_state = jax.tree.map(jnp.copy, self.state)
