@@ -4,7 +4,7 @@ mjlab is untouched: it asks for RSL-RL, and gets rsl_jax. ``pip install mjlab==1
 ``python mjlab_go1.py``. Or do without this program, and run mjlab's own::
 
     python -m rsl_jax.as_rsl_rl mjlab.scripts.train Mjlab-Velocity-Flat-Unitree-Go1 --env.scene.num-envs 4096
-    python -m rsl_jax.as_rsl_rl mjlab.scripts.play Mjlab-Velocity-Flat-Unitree-Go1 --checkpoint-file logs/.../model_500.pt
+    python -m rsl_jax.as_rsl_rl mjlab.scripts.play Mjlab-Velocity-Flat-Unitree-Go1 --checkpoint-file model_500.pt
 """
 
 import argparse

@@ -39,8 +39,8 @@ def run(target: str, args: Sequence[str] = ()) -> None:
     else:
         raise FileNotFoundError(
             f"There is no script '{target}' here, nor a module of that name. Give the path of a script "
-            "(scripts/train.py) or the name of a module (mjlab.scripts.train); a command such as `train` is a script, too: "
-            "$(which train)."
+            "(scripts/train.py) or the name of a module (mjlab.scripts.train); a command such as `train` is a script, "
+            "too: $(which train)."
         )
 
 

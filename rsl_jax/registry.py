@@ -142,9 +142,9 @@ def _refuse_torch(part: Any, kind: str) -> None:
         if base.__module__.startswith(("torch.nn", *RSL_RL)):
             raise TypeError(
                 f"The {kind} '{part.__module__}:{part.__qualname__}' is written for PyTorch (it derives from "
-                f"{base.__module__}.{base.__qualname__}), and cannot be compiled by XLA together with the rest. Write it "
-                "for JAX, a model with flax, and give the import path of that as class_name: docs/custom_parts.md shows "
-                "how."
+                f"{base.__module__}.{base.__qualname__}), and cannot be compiled by XLA together with the rest. Write "
+                "it for JAX, a model with flax, and give the import path of that as class_name: docs/custom_parts.md "
+                "shows how."
             )
 
 

@@ -69,7 +69,7 @@ class ReadsLikeADict:
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key, or ``default`` where there is none."""
-        return self[key] if key in self else default
+        return dict(self.items()).get(key, default)
 
     def _names(self) -> tuple[str, ...]:
         names = tuple(f.name for f in dataclasses.fields(self))  # type: ignore[arg-type]

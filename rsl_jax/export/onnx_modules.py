@@ -71,7 +71,7 @@ class OnnxImagePolicy(OnnxPolicy):
 
 
 class OnnxRecurrentPolicy(OnnxPolicy):
-    """A policy with memory: ``actions, h_out(, c_out) = forward(obs, h_in(, c_in))``, states ``[layers, 1, hidden]``."""
+    """A policy with memory: ``actions, h_out(, c_out) = forward(obs, h_in(, c_in))``; states ``[layers, 1, H]``."""
 
     is_recurrent = True
 
@@ -81,7 +81,9 @@ class OnnxRecurrentPolicy(OnnxPolicy):
         self.hidden_size = self.policy.rnn.hidden_size
         self.num_layers = self.policy.rnn.num_layers
 
-    def forward(self, obs: Tensor, h_in: Tensor, c_in: Tensor | None = None) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, obs: Tensor, h_in: Tensor, c_in: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Actions ``[1, A]`` for vectors ``[1, D]``, and the hidden states after them."""
         policy = self.policy
         inputs = policy.obs_normalizer(obs).unsqueeze(0)

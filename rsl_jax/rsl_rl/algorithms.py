@@ -26,7 +26,7 @@ def _settings(section: Any) -> dict[str, Any]:
 
 PPO = stand_in(
     "PPO",
-    "Proximal policy optimisation: the name of :class:`rsl_jax.algorithms.PPO` for scripts that look at its parameters.",
+    "PPO: the name of :class:`rsl_jax.algorithms.PPO` for scripts that look at its parameters.",
     way_out=_WAY_OUT,
     parameters=parameters_of(["actor", "critic", "storage"], _settings(PPOConfig)),
 )

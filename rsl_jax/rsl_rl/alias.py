@@ -35,8 +35,8 @@ SUBMODULES: Mapping[str, frozenset[str]] = {
 def install() -> None:
     """Make ``rsl_rl`` and its modules lead to rsl_jax in this process, whether rsl-rl-lib is installed or not.
 
-    In a notebook it comes before anything that imports ``rsl_rl``. A second call does nothing. Processes that are started
-    afterwards are not affected.
+    In a notebook it comes before anything that imports ``rsl_rl``. A second call does nothing. Processes that are
+    started afterwards are not affected.
 
     Raises:
         ImportError: if RSL-RL itself has been imported already.

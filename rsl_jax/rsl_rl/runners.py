@@ -20,11 +20,10 @@ __all__ = ["DistillationRunner", "OnPolicyRunner"]
 class OnPolicyRunner(_OnPolicyRunner):
     """:class:`rsl_jax.runners.OnPolicyRunner` with RSL-RL's habits.
 
-    - Checkpoints in ``log_dir`` are files ``model_{it}.pt`` that RSL-RL loads, and no ``model_best`` stands beside them.
+    - Checkpoints in ``log_dir`` are files ``model_{it}.pt`` that RSL-RL loads, without a ``model_best`` beside them.
     - ``device`` is what was given, to compare with and to hand to PyTorch.
     - ``current_learning_iteration`` may be set before :meth:`learn`, which starts from there.
     - ``export_policy_to_jit`` writes TorchScript unless it is told otherwise.
-    - A key that is set in ``train_cfg`` afterwards (or in ``cfg``) is seen in both, unless it is one of ours.
     """
 
     logger_class = Logger
@@ -41,7 +40,8 @@ class OnPolicyRunner(_OnPolicyRunner):
         """See :class:`rsl_jax.runners.OnPolicyRunner`; ``device`` may also be PyTorch's."""
         super().__init__(env, train_cfg, log_dir, None if device is None else str(device), **options)
         self.device = device
-        self.logger.device = device
+        if isinstance(self.logger, Logger):
+            self.logger.device = device
 
     def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
         """Train for a number of iterations, from ``current_learning_iteration`` on."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 FLAX = (
-    "Models are flax modules here, which XLA compiles together with the update; a PyTorch module cannot be one of them. "
+    "Models are flax modules here, which XLA compiles together with the update; a PyTorch module cannot be one. "
     "Write yours as a flax model (the same methods, about as long) and give its import path as class_name: "
     "docs/custom_parts.md."
 )

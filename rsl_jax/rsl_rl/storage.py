@@ -7,5 +7,5 @@ __all__ = ["RolloutStorage"]
 RolloutStorage = stand_in(
     "RolloutStorage",
     "A rollout: see :class:`rsl_jax.types.Rollout`.",
-    way_out="A rollout is an immutable value here (rsl_jax.types.Rollout), which collecting returns and learning takes.",
+    way_out="A rollout is an immutable value here (rsl_jax.types.Rollout): collecting returns it, learning takes it.",
 )

@@ -22,7 +22,7 @@ from rsl_jax.interop import from_rsl_rl, to_rsl_rl
 from rsl_jax.models import ENCODERS, build_model, resolve_obs_groups
 from rsl_jax.models.cnn_model import image_groups, with_encoders_of
 from rsl_jax.ops import reset_carry
-from rsl_jax.training.sharding import place
+from rsl_jax.training.sharding import to_device
 
 if TYPE_CHECKING:
     from rsl_jax.runners.on_policy_runner import OnPolicyRunner
@@ -42,8 +42,8 @@ NOT_OF_ALGORITHMS: Mapping[str, str] = {
     "symmetry": "it is a pure extension; its settings are cfg.algorithm.symmetry_cfg.",
     "broadcast_parameters": "several devices are one process here: OnPolicyRunner(..., devices=N).",
     "reduce_parameters": "several devices are one process here: OnPolicyRunner(..., devices=N).",
-    "construct_algorithm": "runner = OnPolicyRunner(env, cfg) builds the algorithm. One of your own is a callable by its "
-    "import path (docs/custom_parts.md).",
+    "construct_algorithm": "OnPolicyRunner(env, cfg) builds the algorithm. One of your own is a callable by its import "
+    "path (docs/custom_parts.md).",
     "loss_fn": "it is a part of the compiled update; cfg.algorithm.loss_type says which.",
     "num_updates": "runner.state.iteration counts finished iterations.",
     "last_hidden_states": "hidden states are in runner.loop_state.carry.",
@@ -127,8 +127,8 @@ class AlgorithmView:
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
         state = self._runner.state
-        rate = jnp.full_like(state.learning_rate, float(rate))
-        self._runner.state = dataclasses.replace(state, learning_rate=rate)
+        new = jnp.full_like(state.learning_rate, float(rate))
+        self._runner.state = dataclasses.replace(state, learning_rate=new)
 
     @property
     def rnd(self) -> RndView | None:
@@ -182,6 +182,8 @@ class AlgorithmView:
         """
         if name.startswith("_"):
             raise AttributeError(name)
+        if isinstance(vars(type(self)).get(name), property):
+            return vars(type(self))[name].fget(self)  # has failed before, and does so with its own message
         if name in NOT_OF_ALGORITHMS:
             raise AttributeError(f"alg.{name} is not there: {NOT_OF_ALGORITHMS[name]}")
         models, section = self._runner.state.params, self._runner.cfg.algorithm
@@ -361,6 +363,8 @@ class ModelView:
         """
         if name.startswith("_"):
             raise AttributeError(name)
+        if isinstance(vars(type(self)).get(name), property):
+            return vars(type(self))[name].fget(self)  # has failed before, and does so with its own message
         if name in NOT_OF_MODELS:
             raise AttributeError(f"{self.name}.{name} is not there: {NOT_OF_MODELS[name]}")
         if name in ("mlp", "obs_normalizer", "rnn", "cnns", "deterministic_output"):
@@ -389,7 +393,7 @@ class ModelView:
         if self._variables_of[0] is not runner.state:
             shared = _shared(runner) if self.name == "critic" else ()
             variables = jax.tree.map(jnp.copy, variables_of(runner.state, self.name, shared))
-            self._variables_of = (runner.state, place(variables, runner.devices[0]))
+            self._variables_of = (runner.state, to_device(variables, runner.devices[0]))
         return self._variables_of[1]
 
     def _distribution(self) -> Any:
@@ -434,8 +438,8 @@ class RndView:
             AttributeError: always.
         """
         raise AttributeError(
-            f"alg.rnd.{name} is not there: curiosity is a pure extension, whose state is runner.state.extensions['rnd'] "
-            "and whose settings are cfg.algorithm.rnd_cfg. There are alg.rnd.weight and alg.rnd.state_dict()."
+            f"alg.rnd.{name} is not there: curiosity is a pure extension. Its state is runner.state.extensions['rnd'], "
+            "its settings are cfg.algorithm.rnd_cfg. There are alg.rnd.weight and alg.rnd.state_dict()."
         )
 
 
@@ -499,7 +503,7 @@ class ActorCriticView:
         if model == "memory" and short.get(part) in models and self._alg._view(short[part]).is_recurrent:
             return self._alg._view(short[part]).as_jit()  # which has it as its `rnn`
         raise AttributeError(
-            f"alg.policy has no '{name}'. It stands in for the policies of RSL-RL 1 to 4: {', '.join(models)} and their "
+            f"alg.policy has no '{name}'. It stands in for the policies of RSL-RL 1 to 4: {', '.join(models)}, their "
             "*_obs_normalizer, act_inference(), evaluate(), reset(), action_std. alg.get_policy() is today's."
         )
 

@@ -34,8 +34,8 @@ def processes() -> tuple[int, int, int]:
     wanted = os.environ.get("WORLD_SIZE", "1")
     if wanted not in ("", "1", str(jax.process_count())):
         raise ValueError(
-            f"WORLD_SIZE={wanted} asks for a process on each GPU, as torchrun starts them for RSL-RL. Several devices are "
-            "one process here: start the script once, without torchrun (or --distributed, --gpu-ids), and give "
+            f"WORLD_SIZE={wanted} asks for a process on each GPU, as torchrun starts them for RSL-RL. Several devices "
+            "are one process here: start the script once, without torchrun (or --distributed, --gpu-ids), and give "
             "OnPolicyRunner(..., devices=N); docs/devices.md. If WORLD_SIZE means something else, unset it."
         )
     return jax.process_count(), jax.process_index(), int(os.environ.get("LOCAL_RANK", "0") or 0)

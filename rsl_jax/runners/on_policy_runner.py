@@ -241,7 +241,7 @@ class OnPolicyRunner:
         self._loaded |= loaded.parts
         if loaded.iteration is not None:
             self.current_learning_iteration, self._best_reward = loaded.iteration, -np.inf
-        self.state, self.loop_state = self._loop.place(loaded.state, self.loop_state)
+        self.state, self.loop_state = self._loop.take_over(loaded.state, self.loop_state)
 
     def has_loaded(self, part: str) -> bool:
         """Whether a part (a model, ``optimizer``, ...) was loaded."""

@@ -166,7 +166,7 @@ class HostLoop:
     def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
         """Draw the environment's ``episode_length_buf``."""
         key = self._devices.on_first(key)
-        drawn = jax.random.randint(key, (self.env.num_envs,), 0, int(np.max(self.env.max_episode_length)))
+        drawn = jax.random.randint(key, (self.env.num_envs,), 0, int(np.max(self._limit)))
         self.env.episode_length_buf = like(self.env.episode_length_buf, drawn)
         return loop
 
@@ -251,8 +251,13 @@ def _rollout(last_carry: Carry, seen: tuple, answers: tuple) -> Rollout:
 
 
 def _limit(env: VecEnv) -> Any:
+    """The time limit of each environment, ``[N]``; None where there is none."""
     limit = getattr(env, "max_episode_length", None)
-    return None if limit is None else np.broadcast_to(to_jax(limit), (env.num_envs,))
+    if limit is None:
+        return None
+    if isinstance(limit, (int, float)):  # simulators that play without an end say 5e10 steps
+        limit = min(limit, np.iinfo(np.int32).max)
+    return np.broadcast_to(to_jax(limit), (env.num_envs,))
 
 
 def _mean_logs(logs: list[Mapping[str, Any]]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """What Isaac Lab's scripts do with RSL-RL, step by step, on a simulator that needs no GPU.
 
-Run by test_isaac_lab.py as ``python -m rsl_jax.as_rsl_rl tests/clients/isaac_lab.py FOLDER``; prints what it saw as JSON.
+Run by test_isaac_lab.py as ``python -m rsl_jax.as_rsl_rl tests/clients/isaac_lab.py FOLDER``; prints what it saw.
 The facts are those of the public scripts ``scripts/reinforcement_learning/rsl_rl/{train,play}.py``,
 ``isaaclab_rl/rsl_rl/{vecenv_wrapper,exporter,rl_cfg}.py`` and ``isaaclab_tasks/utils/parse_cfg.py``.
 """
@@ -167,7 +167,12 @@ def distill(teacher_path):
         "student": student,
         "teacher": teacher,
         "obs_groups": {"student": ["policy"], "teacher": ["policy"]},
-        "algorithm": {"class_name": "Distillation", "num_learning_epochs": 1, "gradient_length": 4, "learning_rate": 1e-3},
+        "algorithm": {
+            "class_name": "Distillation",
+            "num_learning_epochs": 1,
+            "gradient_length": 4,
+            "learning_rate": 1e-3,
+        },
     }
     log_dir = os.path.join(FOLDER, "distilled")
     runner = DistillationRunner(Wrapper(Simulation()), cfg, log_dir=log_dir, device="cpu")

@@ -1,7 +1,7 @@
-"""Writes down the public names of an installed RSL-RL: ``python tests/clients/list_names.py`` adds to rsl_rl_names.json.
+"""Writes down the public names of an installed RSL-RL: ``python tests/clients/list_names.py``.
 
-Names are read in the source, so that attributes of instances are among them: modules, what they export or define,
-and of each class its methods, properties and attributes.
+It adds to rsl_rl_names.json. Names are read in the source, so that attributes of instances are among them: modules,
+what they export or define, and of each class its methods, properties and attributes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def names_of_class(node):
         elif isinstance(item, ast.FunctionDef):
             names[item.name] = None
     for item in ast.walk(node):
-        if isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store):
-            if isinstance(item.value, ast.Name) and item.value.id == "self":
-                names[item.attr] = None
+        is_set = isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store)
+        if is_set and isinstance(item.value, ast.Name) and item.value.id == "self":
+            names[item.attr] = None
     return sorted(name for name in names if not name.startswith("_"))
 
 
@@ -34,7 +34,8 @@ def names_of_module(path):
     """What ``__all__`` names, or what is defined; classes with their own names."""
     tree = ast.parse(path.read_text())
     exported = next(
-        (ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"), None
+        (ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"),
+        None,
     )
     if exported is not None:
         return dict.fromkeys(sorted(exported), None)

@@ -138,7 +138,18 @@ def play(checkpoint, recorded, answers=None):
                 runner.learn(1)
 
     mjlab.scripts.play.ViserPlayViewer = Viewer
-    sys.argv = ["play", TASK, "--checkpoint-file", checkpoint, "--num-envs", "8", "--device", "cpu", "--viewer", "viser"]
+    sys.argv = [
+        "play",
+        TASK,
+        "--checkpoint-file",
+        checkpoint,
+        "--num-envs",
+        "8",
+        "--device",
+        "cpu",
+        "--viewer",
+        "viser",
+    ]
     mjlab.scripts.play.main()
 
 

@@ -1,13 +1,32 @@
 """Formulas against numbers worked out by hand, and against identities."""
 
+import contextlib
+from functools import partial
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.test_util import check_grads
 
 from rsl_jax import ops
 from rsl_jax.modules import denormalize, init_normalizer, normalize, update_normalizer
+from rsl_jax.modules.activations import elu
+from rsl_jax.ops import generalized_advantage_estimation as gae
 from rsl_jax.ops.guards import keep_if_finite, non_finite
+from rsl_jax.ops.optimizers import apply_gradients
+
+
+@contextlib.contextmanager
+def chex_disabled():
+    """Without any of chex's assertions."""
+    chex.disable_asserts()
+    try:
+        yield
+    finally:
+        chex.enable_asserts()
 
 
 def test_gae_by_hand():
@@ -109,3 +128,97 @@ def test_guard_keeps_the_old_where_something_is_not_finite():
     assert {name: int(count) for name, count in reports.items()} == {"NonFinite/loss": 2, "NonFinite/rewards": 0}
     assert keep_if_finite(jnp.array(1), jnp.array(0), reports) == 0
     assert keep_if_finite(jnp.array(1), jnp.array(0), {"NonFinite/rewards": reports["NonFinite/rewards"]}) == 1
+
+
+# --- derivatives of activations ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("x64")
+def test_elu_has_every_derivative():
+    x = jnp.linspace(-3.0, 3.0, 8)
+    check_grads(jax.vmap(elu), (x,), order=2, modes=("fwd", "rev"))
+    y, slope = jax.jvp(elu, (x,), (jnp.ones_like(x),))
+    np.testing.assert_allclose(y, jax.nn.elu(x), rtol=1e-15, atol=1e-15)
+    np.testing.assert_array_equal(slope, jax.vmap(jax.grad(elu))(x))
+    np.testing.assert_array_equal(slope, jnp.diag(jax.jacfwd(elu)(x)))
+    assert jax.grad(elu)(0.0) == 1.0
+
+
+def test_elu_keeps_nothing_but_its_output():
+    def kept(x):
+        y, pullback = jax.vjp(elu, x)
+        return y, jax.tree.leaves(pullback)
+
+    y, residuals = kept(jnp.linspace(-1.0, 1.0, 5))
+    large = [x for x in residuals if x.shape == y.shape]
+    assert len(large) == 1
+    np.testing.assert_array_equal(large[0], y)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+T_N, N_, WRONG = jnp.zeros((3, 2)), jnp.zeros(2), jnp.zeros((3, 2, 1))
+SCALARS = {"gamma": 0.9, "lam": 0.9}
+IMAGES, KERNEL = jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "says"),
+    [
+        (partial(gae, **SCALARS), (N_, N_, N_, jnp.zeros(())), r"has rank 1 .*rewards, values and dones are \[T, N\]"),
+        (partial(gae, **SCALARS), (T_N, jnp.zeros((3, 1)), T_N, N_), r"rewards, values and dones are \[T, N\]"),
+        (partial(gae, **SCALARS), (T_N, T_N, T_N, T_N), r"last_values are \[N\]"),
+        (partial(gae, gamma=N_, lam=0.9), (T_N, T_N, T_N, N_), "gamma and lam are scalars"),
+        (partial(ops.surrogate_loss, clip_param=0.2), (T_N, T_N, WRONG), "advantages of the surrogate loss"),
+        (partial(ops.surrogate_loss, clip_param=N_), (T_N, T_N, T_N), "clip_param is a scalar"),
+        (ops.value_loss, (WRONG, T_N), "values and returns"),
+        (partial(ops.clipped_value_loss, clip_param=0.2), (T_N, N_, T_N), "old_values"),
+        (partial(ops.clipped_value_loss, clip_param=N_), (T_N, T_N, T_N), "clip_param is a scalar"),
+        (ops.standardize, (jnp.zeros(3, jnp.int32),), "floats"),
+        (ops.clip_by_global_norm, ({"a": N_}, N_), "max_norm is a scalar"),
+        (partial(ops.adapt_learning_rate, desired_kl=0.01), (jnp.zeros(()), N_), r"kl \(a mean\)"),
+        (
+            lambda g, p: apply_gradients(optax.identity(), g, optax.EmptyState(), p, jnp.ones(())),
+            ({"a": N_}, {"a": T_N}),
+            "gradients and parameters",
+        ),
+        (
+            lambda g, p: apply_gradients(optax.identity(), g, optax.EmptyState(), p, N_),
+            ({"a": N_}, {"a": N_}),
+            "learning_rate is a scalar",
+        ),
+        (ops.reset_carry, (((N_,),), T_N), r"dones are \[N\]"),
+        (ops.reset_carry, (((T_N,),), N_), "hidden states are"),
+        (lambda new, old: keep_if_finite(new, old, {}), (T_N, N_), "the new and the old to keep"),
+        (lambda new, old: keep_if_finite(new, old, {}), (N_, jnp.zeros(2, jnp.int32)), "the new and the old to keep"),
+        (partial(ops.to_rank, rank=1), (T_N,), "brought to rank 1"),
+        (ops.convolution, (IMAGES[0], KERNEL), "images are"),
+        (ops.convolution, (IMAGES, KERNEL[:2]), "a kernel is"),
+        (ops.convolution, (IMAGES, KERNEL[:, :, :1]), "channels C of the images"),
+        (partial(ops.convolution, dilation=2), (IMAGES, KERNEL), "beyond the images' height"),
+        (ops.convolution, (IMAGES[:, :, :2], KERNEL), "beyond the images' width"),
+        (lambda x: ops.pad_images(x, (1, 1), "zeros"), (IMAGES[0],), "images are"),
+        (lambda x: ops.pad_images(x, (1,), "zeros"), (IMAGES,), "of the height and of the width"),
+        (ops.max_pool, (IMAGES[0],), "images are"),
+    ],
+)
+def test_wrong_shapes_are_refused_while_tracing(function, arguments, says):
+    with pytest.raises(AssertionError, match=says):
+        jax.eval_shape(function, *arguments)
+
+
+def test_assertions_hold_in_batches_on_devices_and_leave_no_trace():
+    mesh = jax.make_mesh((2,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,))
+    rewards = jnp.arange(24.0).reshape(3, 4, 2)  # [T, N] of two runs
+
+    def advantages(rewards):
+        dones, last = jnp.zeros(rewards.shape, bool), jnp.zeros(rewards.shape[1:])
+        return gae(rewards, rewards, dones, last, gamma=0.9, lam=0.5)[0]
+
+    both = jax.vmap(advantages, in_axes=2, out_axes=2)
+    spread = jax.sharding.PartitionSpec(None, "devices")
+    on_two = jax.jit(jax.shard_map(both, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False))
+    np.testing.assert_allclose(on_two(rewards), both(rewards), rtol=1e-6)
+    with chex_disabled():
+        without = jax.make_jaxpr(advantages)(rewards[..., 0])
+    assert str(jax.make_jaxpr(advantages)(rewards[..., 0])) == str(without)
