@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,7 +22,7 @@ def to_jax(array: Any) -> Array:
     """
     if isinstance(array, jax.Array):
         return array
-    if _is_torch(array):
+    if is_torch(array):
         return jax.dlpack.from_dlpack(array.detach().clone())
     return jnp.array(array)
 
@@ -32,8 +32,29 @@ def to_jax_observations(observations: Any) -> Observations:
 
     Takes anything with ``items()``: a dict, or a TensorDict as RSL-RL's torch environments give.
     """
-    groups = observations.items() if hasattr(observations, "items") else (("policy", observations),)
-    return {name: to_jax(group) for name, group in groups}
+    return {name: to_jax(group) for name, group in groups(observations)}
+
+
+def groups(observations: Any) -> Iterable[tuple[str, Any]]:
+    """Observation groups by name, in the kind that they are given; a bare array is the group ``policy``."""
+    return observations.items() if hasattr(observations, "items") else (("policy", observations),)
+
+
+def kept(array: Any) -> Any:
+    """An array that stays as it is when the environment writes over its own, in the kind that it has."""
+    if isinstance(array, jax.Array):
+        return array
+    return array.detach().clone() if is_torch(array) else np.array(array)
+
+
+def stack(arrays: Sequence[Any]) -> Array:
+    """Arrays ``[N, ...]`` of one kind side by side along a new first axis, ``[T, N, ...]``, as one JAX array.
+
+    They are stacked by their own library, so that one array crosses the border in place of many.
+    """
+    if is_torch(arrays[0]):
+        return jax.dlpack.from_dlpack(importlib.import_module("torch").stack(list(arrays)))
+    return jnp.stack(arrays) if isinstance(arrays[0], jax.Array) else jnp.array(np.stack(arrays))
 
 
 def like(reference: Any, array: Array) -> Any:
@@ -46,12 +67,12 @@ def like(reference: Any, array: Array) -> Any:
         reference = next(iter(reference.values()))
     if isinstance(reference, jax.Array):
         return array
-    if _is_torch(reference):
+    if is_torch(reference):
         torch = importlib.import_module("torch")
         return torch.from_dlpack(array).to(reference.device, copy=True)
     return np.array(array)
 
 
-def _is_torch(array: Any) -> bool:
+def is_torch(array: Any) -> bool:
     """Whether this is a torch tensor, without importing torch."""
     return any(kind.__module__.partition(".")[0] == "torch" for kind in type(array).__mro__)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.config import BaseRunnerConfig
-from rsl_jax.env.arrays import like, to_jax, to_jax_observations
+from rsl_jax.env.arrays import groups, is_torch, kept, like, stack, to_jax, to_jax_observations
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.ops import reset_carry
 from rsl_jax.training.iteration import (
@@ -25,9 +25,9 @@ from rsl_jax.training.iteration import (
     randomize_episode_lengths,
     spec_of,
 )
-from rsl_jax.training.sharding import EACH_ENV, EVERYWHERE, LOOP_SPECS, ROLLOUT_SPECS, STATE_SPECS, Devices
+from rsl_jax.training.sharding import EACH_ENV, EACH_STEP, EVERYWHERE, LOOP_SPECS, ROLLOUT_SPECS, STATE_SPECS, Devices
 from rsl_jax.training.train import AlgorithmFactory
-from rsl_jax.types import Carry, Key, Rollout, Spec, TimeStep, TrainState
+from rsl_jax.types import Carry, Key, Observations, Rollout, Spec, TimeStep, TrainState
 
 
 class Outcome(NamedTuple):
@@ -121,7 +121,11 @@ class HostLoop:
         self._act = jax.jit(self._algorithm.act)
         self._reset_carry = jax.jit(reset_carry)
         self._split = jax.jit(lambda key: jax.random.split(key, 4))
+        self._step_keys = jax.jit(lambda key: tuple(jax.random.split(key, self._num_steps)))
         self._limit = _limit(env)
+        # Arrays that come through DLPack are bound to their device. Where they meet states that are not, everything
+        # would be compiled again once these are the results of a call, so they are bound from the start.
+        self._binds = any(is_torch(x) for x in jax.tree.leaves(dict(groups(env.get_observations()))))
         part = build(devices.axis_name)
 
         def learn_part(state: TrainState, loop: LoopState, rollout: Rollout, key: Key, limit: Any) -> tuple:
@@ -131,7 +135,7 @@ class HostLoop:
         states = (STATE_SPECS, LOOP_SPECS)
         learn_all = devices.run(learn_part, (*states, ROLLOUT_SPECS, EVERYWHERE, EACH_ENV), (*states, EVERYWHERE))
         self._learn = jax.jit(
-            lambda state, loop, steps, *rest: learn_all(state, loop, _rollout(loop.carry, *steps), *rest),
+            lambda state, loop, collected, *rest: learn_all(state, loop, _rollout(loop.carry, *collected), *rest),
             donate_argnums=(0, 1),
         )
 
@@ -147,14 +151,17 @@ class HostLoop:
         actor, first_carry, env_key, act_key = self._devices.on_first((state, loop.carry, env_key, act_key))
         if hasattr(self.env, "begin_iteration"):
             self.env.begin_iteration(env_key)
-        carry, steps, logs = self._collect(actor, first_carry, act_key)
-        collected = time.perf_counter()
-        steps = self._devices.shard((*steps, first_carry), EACH_ENV)
+        carry, seen, answers, logs = self._collect(actor, first_carry, act_key)
+        finished = time.perf_counter()
         loop = LoopState(env_state=(), observations=(), carry=carry, episodes=loop.episodes, key=key)
-        state, loop, metrics = self._learn(*self.take_over(state, loop), steps, update_key, self._limit)
+        collected = (*seen, first_carry), answers
+        if self._devices.axis_name is not None:
+            collected = self._devices.shard(collected, (EACH_ENV, EACH_STEP))
+            state, loop = self.take_over(state, loop)
+        state, loop, metrics = self._learn(state, loop, collected, update_key, self._limit)
         fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
         fetched |= environment_tags(_mean_logs(logs))
-        return Outcome(state, loop, fetched, collected - start, time.perf_counter() - collected)
+        return Outcome(state, loop, fetched, finished - start, time.perf_counter() - finished)
 
     def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
         """Draw the environment's ``episode_length_buf``."""
@@ -165,22 +172,46 @@ class HostLoop:
 
     def take_over(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
         """What learns goes to all devices."""
-        return self._devices.shard((state, loop), (STATE_SPECS, LOOP_SPECS))
+        state, loop = self._devices.shard((state, loop), (STATE_SPECS, LOOP_SPECS))
+        if self._binds and self._devices.axis_name is None:
+            state, loop = jax.device_put((state, loop), self._devices.devices[0])
+        return state, loop
 
-    def _collect(self, state: TrainState, carry: Any, key: Key) -> tuple[Any, tuple, list[Mapping[str, Any]]]:
+    def _collect(self, state: TrainState, carry: Any, key: Key) -> tuple[Any, tuple, tuple, list[Mapping[str, Any]]]:
+        """Act and step; gives the hidden states after it, what was seen and done, and what the environment answered.
+
+        What only learning needs is kept as the environment gave it, and crosses over once, for all steps.
+        """
         given = self.env.get_observations()
-        observations = to_jax_observations(given)
-        acted, answered, logs = [], [], []
-        for step_key in jax.random.split(key, self._num_steps):
+        observations = self._arrived(given)
+        acted, finals, logs = [], [], []
+        answers: dict[str, list[Any]] = {"rewards": [], "dones": [], "time_outs": []}
+        remembers = bool(jax.tree.leaves(carry))
+        for step_key in self._step_keys(key):
             carry, step = self._act(state, carry, observations, step_key)
             given, rewards, dones, extras = self.env.step(like(given, step.actions))
             acted.append((observations, step))
-            timestep = _timestep(given, rewards, dones, extras)
-            answered.append(timestep)
+            for name, answer in (("rewards", rewards), ("dones", dones), ("time_outs", extras.get("time_outs"))):
+                if answer is not None:
+                    answers[name].append(kept(answer))
+            finals.append(extras.get("final_observations"))
+            finals[-1] = None if finals[-1] is None else self._arrived(finals[-1])
             logs.append(extras.get("episode") or extras.get("log") or {})
-            observations = timestep.observations
-            carry = self._reset_carry(carry, timestep.dones)
-        return carry, (acted, answered), logs
+            observations = self._arrived(given)
+            if remembers:
+                carry = self._reset_carry(carry, to_jax(dones).astype(bool))
+        if 0 < len(answers["time_outs"]) < self._num_steps:
+            raise ValueError(
+                f"The environment gave extras['time_outs'] in {len(answers['time_outs'])} of {self._num_steps} steps; "
+                "it gives them in all, or in none."
+            )
+        stacked = tuple(stack(each) if each else None for each in answers.values())
+        return carry, (acted, observations, finals), stacked, logs
+
+    def _arrived(self, observations: Any) -> Observations:
+        """Observations as arrays on the device that acts."""
+        arrays, device = to_jax_observations(observations), self._devices.devices[0]
+        return arrays if device in next(iter(arrays.values())).devices() else jax.device_put(arrays, device)
 
 
 def make_loop(env: Env | VecEnv, cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices) -> Loop:
@@ -202,29 +233,21 @@ def spec_of_any(env: Env | VecEnv) -> Spec:
     )
 
 
-def _timestep(observations: Any, rewards: Any, dones: Any, extras: Mapping[str, Any]) -> TimeStep:
-    done = to_jax(dones).astype(bool)
-    final = extras.get("final_observations")
-    return TimeStep(
-        observations=to_jax_observations(observations),
-        rewards=to_jax(rewards),
-        dones=done,
-        time_outs=to_jax(extras["time_outs"]).astype(bool) if "time_outs" in extras else jnp.zeros_like(done),
-        final_observations=None if final is None else to_jax_observations(final),
-    )
-
-
-def _rollout(last_carry: Carry, acted: list, answered: list[TimeStep], carry: Carry) -> Rollout:
+def _rollout(last_carry: Carry, seen: tuple, answers: tuple) -> Rollout:
+    """What was collected around the environment's steps, as it is learned from."""
+    acted, last_observations, finals, carry = seen
+    rewards, dones, time_outs = answers
     observations, step = jax.tree.map(lambda *xs: jnp.stack(xs), *acted)
-    timestep = jax.tree.map(lambda *xs: jnp.stack(xs), *answered)
-    return make_rollout(
-        observations,
-        step,
-        timestep,
-        carry=carry,
-        last_observations=answered[-1].observations,
-        last_carry=last_carry,
+    dones = dones.astype(bool)
+    timestep = TimeStep(
+        observations=(),
+        rewards=rewards,
+        dones=dones,
+        time_outs=jnp.zeros_like(dones) if time_outs is None else time_outs.astype(bool),
+        final_observations=None if finals[0] is None else jax.tree.map(lambda *xs: jnp.stack(xs), *finals),
     )
+    around = {"carry": carry, "last_observations": last_observations, "last_carry": last_carry}
+    return make_rollout(observations, step, timestep, **around)
 
 
 def _limit(env: VecEnv) -> Any:

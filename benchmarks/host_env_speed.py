@@ -1,0 +1,128 @@
+"""What a runner costs a simulator outside JAX: training in a torch environment whose own step takes next to nothing.
+
+Run ``python benchmarks/host_env_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. Both
+libraries train in the same environment, an iteration each in turns, on one thread; the ratios of medians count. The
+update is one step on one mini-batch, so collecting is most of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import tyro
+from reporting import comparison, show_table, speedup_text, write_json
+from rsl_rl.env import VecEnv
+from rsl_rl.runners import OnPolicyRunner as Reference
+from tensordict import TensorDict
+from update_speed import in_turns, limit_threads
+
+from rsl_jax.runners import OnPolicyRunner
+
+NUM_OBS, NUM_ACTIONS = 48, 12
+
+
+@dataclass(frozen=True)
+class Size:
+    """A run.
+
+    Attributes:
+        num_envs: environments.
+        num_steps: steps of a rollout.
+        hidden_dims: of actor and critic.
+    """
+
+    num_envs: int
+    num_steps: int = 24
+    hidden_dims: tuple[int, ...] = (128, 64)
+
+
+class Free(VecEnv):
+    """Shows the same observations at every step, and never ends an episode."""
+
+    def __init__(self, num_envs: int):
+        generator = torch.Generator().manual_seed(0)
+        self.num_envs, self.num_actions, self.max_episode_length = num_envs, NUM_ACTIONS, 1000
+        self.device, self.cfg = torch.device("cpu"), {}
+        self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
+        self._observations = TensorDict(
+            {"policy": torch.randn(num_envs, NUM_OBS, generator=generator)}, batch_size=[num_envs]
+        )
+        self._rewards = torch.randn(num_envs, generator=generator)
+        self._dones = torch.zeros(num_envs, dtype=torch.long)
+        self._extras = {"time_outs": torch.zeros(num_envs, dtype=torch.bool)}
+
+    def get_observations(self) -> TensorDict:
+        """What is seen now."""
+        return self._observations
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Do nothing."""
+        return self._observations, self._rewards, self._dones, self._extras
+
+
+def config(size: Size) -> dict[str, Any]:
+    """What both libraries are configured with."""
+    model = {"class_name": "MLPModel", "hidden_dims": list(size.hidden_dims), "activation": "elu"}
+    gaussian = {"class_name": "GaussianDistribution", "init_std": 1.0}
+    return {
+        "num_steps_per_env": size.num_steps,
+        "save_interval": 10**9,
+        "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
+        "algorithm": {"class_name": "PPO", "num_learning_epochs": 1, "num_mini_batches": 1},
+        "actor": {**model, "distribution_cfg": gaussian},
+        "critic": model,
+    }
+
+
+def measure(size: Size, rounds: int, iterations: int, pause: float) -> dict[str, Any]:
+    """Seconds that both take for some iterations."""
+    ours = OnPolicyRunner(Free(size.num_envs), config(size), console=False)
+    theirs = Reference(Free(size.num_envs), config(size), device="cpu")
+
+    def training(runner: Any) -> Callable[[], None]:
+        def train() -> None:
+            with contextlib.redirect_stdout(io.StringIO()):
+                runner.learn(iterations)
+
+        return train
+
+    result = comparison(in_turns({"rsl_rl": training(theirs), "rsl_jax": training(ours)}, rounds, pause))
+    steps = size.num_steps * iterations
+    return {
+        "size": asdict(size),
+        **result,
+        "microseconds_a_step": {name: 1e6 * median / steps for name, median in result["median_seconds"].items()},
+    }
+
+
+COLUMNS = ("environments", "RSL-RL, a step", "rsl_jax, a step", "speed-up")
+
+
+def main(rounds: int = 15, iterations: int = 5, threads: int = 1, pause: float = 0.05, write: bool = True) -> None:
+    """Measure all sizes.
+
+    Args:
+        rounds: turns of each.
+        iterations: iterations of a turn.
+        threads: processor cores to use.
+        pause: seconds of rest before each turn.
+        write: whether to write ``results/host_env_speed.json``.
+    """
+    limit_threads(threads)
+    results = [measure(Size(num_envs), rounds, iterations, pause) for num_envs in (16, 1024, 4096)]
+    table = []
+    for result in results:
+        times = [f"{result['microseconds_a_step'][name]:,.0f} us" for name in ("rsl_rl", "rsl_jax")]
+        table.append((f"{result['size']['num_envs']:,}", *times, speedup_text(result)))
+    show_table("Training in a simulator that costs nothing, one update an iteration included", COLUMNS, table)
+    if write:
+        write_json("host_env_speed", {"results": results})
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
