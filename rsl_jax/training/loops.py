@@ -240,7 +240,7 @@ def _rollout(last_carry: Carry, seen: tuple, answers: tuple) -> Rollout:
     observations, step = jax.tree.map(lambda *xs: jnp.stack(xs), *acted)
     dones = dones.astype(bool)
     timestep = TimeStep(
-        observations=(),
+        observations=last_observations,
         rewards=rewards,
         dones=dones,
         time_outs=jnp.zeros_like(dones) if time_outs is None else time_outs.astype(bool),
