@@ -45,6 +45,9 @@ def offline(monkeypatch):
 
 
 def make_logger(log_dir, **train_cfg) -> Logger:
+    if train_cfg.get("logger") in ("wandb", "neptune", "mlflow"):  # which start slowly on a busy machine
+        patience = {"open_timeout": 120, "stop_timeout": 120}
+        train_cfg["logger"] = {"class_name": train_cfg["logger"], "background": patience}
     return Logger(log_dir, train_cfg, {"task": "cartpole"}, num_envs=4, num_steps_per_env=8, console=False)
 
 

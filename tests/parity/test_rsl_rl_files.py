@@ -140,8 +140,16 @@ PPO_CASES = (
 )
 
 
+IN_FLOAT32 = ("adaptive_adam", "rmsprop_normalized_asymmetric", "gru", "cnn_shared_encoders")
+"""Those that are also tried in float32: compiling all of them in both takes minutes."""
+
+
 @pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
-@pytest.mark.parametrize("name", PPO_CASES)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [*((name, "float64") for name in PPO_CASES), *((name, "float32") for name in IN_FLOAT32)],
+    indirect=["dtype"],
+)
 def test_ppo_goes_on_from_either_file(name: str, dtype: str, tmp_path: Path) -> None:
     case = dataclasses.replace(CASES[name], seed=SEEDS.get(name, 0))
     generator = np.random.default_rng(case.seed)
