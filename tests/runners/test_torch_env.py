@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="torch is installed by CI")
 class PointMasses:
     """Point masses in torch whose buffers are written over at every step, as simulators like to do."""
 
-    num_envs, num_actions, max_episode_length, cfg = 4, 1, 5, {}  # noqa: RUF012
+    num_envs, num_actions, max_episode_length, cfg = 4, 1, 5, {}
 
     def __init__(self, *, reports_time_outs=True):
         self.device = torch.device("cpu")
