@@ -78,7 +78,7 @@ def lookup(name: str, table: Mapping[str, Any], kind: str) -> Any:
     return table[name]
 
 
-def library_name(callable_or_name: Callable | str, kind: str, *, called: str | None = None) -> str | None:
+def library_name(callable_or_name: Callable[..., Any] | str, kind: str, *, called: str | None = None) -> str | None:
     """The name under which the library has a part, or None for a part of the user's.
 
     Args:
@@ -112,7 +112,7 @@ def library_name(callable_or_name: Callable | str, kind: str, *, called: str | N
     )
 
 
-def resolve_part(callable_or_name: Callable | str, kind: str, *, called: str | None = None) -> Any:
+def resolve_part(callable_or_name: Callable[..., Any] | str, kind: str, *, called: str | None = None) -> Any:
     """The factory of a part: the library's, or the user's.
 
     Args:
@@ -148,7 +148,7 @@ def _refuse_torch(part: Any, kind: str) -> None:
             )
 
 
-def load(callable_or_path: Callable | str, kind: str, table: Iterable[str] = ()) -> Any:
+def load(callable_or_path: Callable[..., Any] | str, kind: str, table: Iterable[str] = ()) -> Any:
     """Import what a path means; a callable is what it is.
 
     Args:

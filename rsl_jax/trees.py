@@ -112,7 +112,7 @@ def select_rows(mask: Any, chosen: Any, others: Any) -> Any:
 
 def is_key(x: Any) -> bool:
     """Whether something is an array of typed random keys."""
-    return isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def _like(reference: Any, value: Any) -> Any:

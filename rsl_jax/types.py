@@ -150,6 +150,39 @@ class TrainState:
     memory: Mapping[str, Any] = struct.field(default_factory=dict)
 
 
+class Model(Protocol):
+    """What an algorithm asks of a model: a linen module with the methods of :class:`rsl_jax.models.MLPModel`.
+
+    Its methods are called through ``apply(variables, ..., method=NAME)``, as linen's are.
+    """
+
+    @property
+    def obs_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every observation group, without the environments' axis."""
+        ...
+
+    @property
+    def distribution(self) -> Any:
+        """Distribution over the output (:class:`rsl_jax.distributions.Distribution`), or None."""
+        ...
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """Hidden states at the start of an episode, leaves ``[num_envs, ...]``; ``()`` where there are none."""
+        ...
+
+    def init(self, *args: Any, **kwargs: Any) -> Any:
+        """Draw all collections of variables."""
+        ...
+
+    def apply(self, *args: Any, **kwargs: Any) -> Any:
+        """Call a method with variables."""
+        ...
+
+    def clone(self, *args: Any, **kwargs: Any) -> Any:
+        """Give the same model with other attributes."""
+        ...
+
+
 class Algorithm(Protocol):
     """A learning algorithm as pure functions, in the manner of ``optax.GradientTransformation``.
 

@@ -41,6 +41,7 @@ from rsl_jax.types import (
     Carry,
     Key,
     Metrics,
+    Model,
     Observations,
     Rollout,
     Spec,
@@ -87,8 +88,8 @@ class Distillation(Algorithm):
 
     cfg: DistillationConfig
     num_steps: int
-    student: Any
-    teacher: Any
+    student: Model
+    teacher: Model
     optimizer: optax.GradientTransformation
     axis_name: str | None = None
     obs_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -137,7 +138,7 @@ class Distillation(Algorithm):
         return {"actor": "teacher"}
 
     @property
-    def models(self) -> dict[str, Any]:
+    def models(self) -> dict[str, Model]:
         """Student and teacher by name."""
         return {"student": self.student, "teacher": self.teacher}
 

@@ -38,6 +38,7 @@ from rsl_jax.types import (
     Carry,
     Key,
     Metrics,
+    Model,
     Observations,
     Rollout,
     Spec,
@@ -70,8 +71,8 @@ class PPO(Algorithm):
     """
 
     cfg: PPOConfig
-    actor: Any
-    critic: Any
+    actor: Model
+    critic: Model
     optimizer: optax.GradientTransformation
     extension: Extension
     shared: tuple[str, ...] = ()
@@ -130,7 +131,7 @@ class PPO(Algorithm):
         return {"student": "actor"}
 
     @property
-    def models(self) -> dict[str, Any]:
+    def models(self) -> dict[str, Model]:
         """Actor and critic by name."""
         return {"actor": self.actor, "critic": self.critic}
 

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.types import Carry, Key, Observations, TrainState, default_dtype
+from rsl_jax.types import Carry, Key, Model, Observations, TrainState, default_dtype
 
 DISTRIBUTION = "distribution"
 """Where a collection holds what only says how far actions spread; no deterministic output depends on it."""
 
-Models = Mapping[str, Any]
+Models = Mapping[str, Model]
 """Linen modules with the methods of :class:`rsl_jax.models.MLPModel`, by name."""
 
 OWNER = "actor"
@@ -35,7 +35,7 @@ def init_models(
     return params, variables
 
 
-def init_variables(model: Any, key: Key) -> dict[str, Any]:
+def init_variables(model: Model, key: Key) -> dict[str, Any]:
     """All collections of a model's variables; ``params`` is always among them."""
     observations = {group: jnp.zeros((1, *shape), default_dtype()) for group, shape in model.obs_shapes.items()}
     return {"params": {}, **model.init(key, observations, model.initial_carry(1))}

@@ -330,7 +330,7 @@ CheckpointFlag = Annotated[str | None, _CHECKPOINT]
 """``--flag`` for :data:`LATEST`, ``--flag PATH`` for a path."""
 
 
-def _config_values(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+def _config_values(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     if info.type == Mapping[str, tuple[str, ...]]:
         return _OBS_GROUPS
     if info.type == Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rsl_jax.config.keys import Count, LayerSizes, NonNegative
 from rsl_jax.config.sections import Checked, Section
@@ -174,7 +174,7 @@ class SymmetryConfig(Section):
     class_name: str = "Symmetry"
     use_data_augmentation: bool = False
     use_mirror_loss: bool = False
-    data_augmentation_func: Callable | str | None = None
+    data_augmentation_func: Callable[..., Any] | str | None = None
     mirror_loss_coeff: float = 0.0
     mirror_spec: MirrorSpec | None = None
 

@@ -6,8 +6,9 @@ it, ``--help`` and docs/configuration.md are written from it.
 
 from __future__ import annotations
 
+import operator
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -133,5 +134,6 @@ def _holds(entry: Any, value: float) -> bool:
         return all(_holds(part, value) for part in entry)
     if isinstance(entry, Predicate):
         return bool(entry.func(value))
-    tests = {"ge": lambda bound: value >= bound, "gt": lambda bound: value > bound, "le": lambda bound: value <= bound}
-    return all(holds(getattr(entry, name)) for name, holds in tests.items() if getattr(entry, name, None) is not None)
+    tests: dict[str, Callable[[Any, Any], bool]] = {"ge": operator.ge, "gt": operator.gt, "le": operator.le}
+    bounds = {name: getattr(entry, name, None) for name in tests}
+    return all(tests[name](value, bound) for name, bound in bounds.items() if bound is not None)

@@ -79,7 +79,7 @@ class CustomConfig:
         kind: what it is a part of, a key of :data:`rsl_jax.registry.PARTS`.
     """
 
-    class_name: Callable | str
+    class_name: Callable[..., Any] | str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     kind: str = field(default="model", compare=False)
 
@@ -158,7 +158,7 @@ def derive(factory: Any, kind: str, name: str) -> type:
     if declared is not None:
         return declared
     keys = keys_of(factory, kind)
-    fields: list[tuple] = [
+    fields: list[tuple[Any, ...]] = [
         (key, hint, field(default=keys.defaults[key]) if key in keys.defaults else field())
         for key, hint in keys.hints.items()
     ]
@@ -359,7 +359,7 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
     raise TypeError(f"{where} is of type {hint.__name__}; got {value!r}.")
 
 
-def keys_for(part: Part, class_name: Callable | str, where: str) -> Mapping[str, Any] | None:
+def keys_for(part: Part, class_name: Callable[..., Any] | str, where: str) -> Mapping[str, Any] | None:
     """The keys that the section of a part may hold, with their annotations; None for any."""
     called = where.rsplit(".", 1)[-1].removesuffix("_cfg")
     name = library_name(class_name, part.kind, called=called)

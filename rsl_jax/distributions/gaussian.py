@@ -12,8 +12,7 @@ import jax.numpy as jnp
 
 from rsl_jax.config.keys import NonNegative, Positive
 from rsl_jax.distributions.base import Distribution
-from rsl_jax.modules.mlp import default_dtype
-from rsl_jax.types import Array, DistributionParams, Key
+from rsl_jax.types import Array, DistributionParams, Key, default_dtype
 
 SMALLEST_STD = 1e-6
 

@@ -54,26 +54,26 @@ class WithCamera(Generic[State]):
             raise AttributeError(name)
         return getattr(self.env, name)
 
-    def reset(self, key: Key) -> tuple[Filmed, Observations]:
+    def reset(self, key: Key) -> tuple[Filmed[Any], Observations]:
         """Start an episode; gives the state and the first observations."""
         env, observations = self.env.reset(key)
         state = Filmed(env, jnp.concatenate([self._draw(env)] * self._frames))
         return state, self._observe(observations, state)
 
-    def step(self, state: Filmed, action: Array) -> tuple[Filmed, Transition]:
+    def step(self, state: Filmed[Any], action: Array) -> tuple[Filmed[Any], Transition]:
         """Apply an action ``[A]``."""
         env, transition = self.env.step(state.env, action)
         image = self._draw(env)
         state = Filmed(env, jnp.concatenate([state.frames[image.shape[0] :], image]))
         return state, transition._replace(observations=self._observe(transition.observations, state))
 
-    def render(self, state: Filmed) -> np.ndarray:
+    def render(self, state: Filmed[Any]) -> np.ndarray:
         """What the camera sees now, enlarged, uint8 ``[H, W, 3]``."""
         image = np.asarray(self._draw(state.env))
         grey = np.round(255 * np.clip(image.mean(0), 0, 1)).astype(np.uint8)
         return np.repeat(np.kron(grey, np.ones((8, 8), np.uint8))[..., None], 3, axis=-1)
 
-    def _observe(self, observations: Array | Observations, state: Filmed) -> Observations:
+    def _observe(self, observations: Array | Observations, state: Filmed[Any]) -> Observations:
         groups = observations if isinstance(observations, Mapping) else {"policy": observations}
         if self._group in groups:
             raise ValueError(f"The environment observes a group '{self._group}' already; give another name, group=....")

@@ -122,7 +122,7 @@ def check_symmetry(
     states_key, actions_key = jax.random.split(jax.random.key(0) if key is None else key)
     step, (coordinates, at) = jax.vmap(_step_of(env)), _coordinates_of(env.single_env)
 
-    def compare() -> tuple:
+    def compare() -> tuple[Any, ...]:
         states = _visited(env, step, states_key, warm_up)
         # What else a simulator remembers, such as where its solver begins, would be the same on both sides, unmirrored.
         states = jax.vmap(lambda state: at(state, coordinates(state)))(states)

@@ -96,7 +96,7 @@ def vectorize(
     )
 
 
-class VectorizedEnv(Env[VectorState]):
+class VectorizedEnv(Env[VectorState[Any]]):
     """What :func:`vectorize` makes; ``single_env`` is the one robot within."""
 
     def __init__(
@@ -121,7 +121,7 @@ class VectorizedEnv(Env[VectorState]):
         self.cfg = cfg
         self._pool_size = pool_size
 
-    def reset(self, key: Key) -> tuple[VectorState, Observations]:
+    def reset(self, key: Key) -> tuple[VectorState[Any], Observations]:
         """Start an episode everywhere; gives the state and the first observations, leaves ``[N, ...]``."""
         key, start_key = jax.random.split(key)
         pool_size = self._pool_size if self.auto_reset == "pool" else self.num_envs
@@ -132,7 +132,7 @@ class VectorizedEnv(Env[VectorState]):
         lengths = jnp.zeros(self.num_envs, jnp.int32)
         return VectorState(env, lengths, pool, jax.random.split(key, self.num_envs)), observations
 
-    def step(self, state: VectorState, actions: Array) -> tuple[VectorState, TimeStep]:
+    def step(self, state: VectorState[Any], actions: Array) -> tuple[VectorState[Any], TimeStep]:
         """Apply actions ``[N, A]`` (``[N]`` or ``[N, 1]`` where discrete), and reset where an episode ends."""
         env, answer = jax.vmap(self._signature.step)(state.env, self._actions(actions))
         episode_length = state.episode_length + 1
@@ -154,7 +154,7 @@ class VectorizedEnv(Env[VectorState]):
         """A step of one robot, without time limit and reset."""
         return self._signature.step(state, action)
 
-    def begin_iteration(self, state: VectorState, key: Key) -> VectorState:
+    def begin_iteration(self, state: VectorState[Any], key: Key) -> VectorState[Any]:
         """Renew the pool of initial states, where there is one."""
         if self.auto_reset != "pool":
             return state
@@ -166,7 +166,7 @@ class VectorizedEnv(Env[VectorState]):
         part._pool_size = equal_part("reset_pool_size", self._pool_size, num_parts)
         return part
 
-    def render(self, state: VectorState, index: int = 0) -> np.ndarray:
+    def render(self, state: VectorState[Any], index: int = 0) -> np.ndarray:
         """Picture of environment ``index``, uint8 ``[H, W, 3]``."""
         render = getattr(self.single_env, "render", None)
         if render is None:

@@ -43,7 +43,7 @@ NODES: dict[Cell, Node] = {
 
 
 @register_primitive(jaxpr_primitive=_NAME)
-class RecurrentLayerPlugin(PrimitiveLeafPlugin):
+class RecurrentLayerPlugin(PrimitiveLeafPlugin):  # type: ignore[misc]
     """``(x [1, N, D], kernels [1, G*H, D] and [1, G*H, H], biases [1, 2*G*H], states [1, N, H]) -> states``."""
 
     _PRIM = Primitive(_NAME)

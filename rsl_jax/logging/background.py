@@ -65,7 +65,7 @@ class _Delivery:
             if not self._is_late():
                 self._attempt("add_scalar", call)
 
-    def _attempt(self, method: str, args: tuple) -> None:
+    def _attempt(self, method: str, args: tuple[Any, ...]) -> None:
         try:
             getattr(self._writer, method)(*args)
         except self._caught as error:

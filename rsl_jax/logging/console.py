@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -57,7 +57,7 @@ class TrainingConsole:
         self._rewards = _Thinned(SPARKLINE_POINTS)
         self._running = False
         self._live: Live | None = None
-        self._redirected: list[tuple[logging.StreamHandler, TextIO]] = []
+        self._redirected: list[tuple[logging.StreamHandler[Any], TextIO]] = []
 
     def start(self) -> TrainingConsole:
         """Show the table, or the line that names the run."""
@@ -133,7 +133,7 @@ class TrainingConsole:
         print(line, file=self._console.file, flush=True)
 
 
-def _redirect_handlers(streams: dict[TextIO, TextIO]) -> list[tuple[logging.StreamHandler, TextIO]]:
+def _redirect_handlers(streams: dict[TextIO, TextIO]) -> list[tuple[logging.StreamHandler[Any], TextIO]]:
     """Let log handlers that hold one of ``streams`` write to what took its place; gives handlers and their old streams.
 
     Python's handlers keep the stream of the time when they were made, so without this their messages would be written
@@ -145,7 +145,7 @@ def _redirect_handlers(streams: dict[TextIO, TextIO]) -> list[tuple[logging.Stre
     return redirected
 
 
-def _stream_handlers() -> Iterator[logging.StreamHandler]:
+def _stream_handlers() -> Iterator[logging.StreamHandler[Any]]:
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     handlers = {handler for logger in loggers for handler in getattr(logger, "handlers", ())}
     for handler in handlers:

@@ -60,7 +60,7 @@ def import_tracker(module: str, attribute: str, extra: str) -> ModuleType:
     return package
 
 
-def require_arguments(function: Callable, arguments: Mapping[str, Any], what: str) -> None:
+def require_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], what: str) -> None:
     """Refuse arguments that a function of the tracker's package does not have.
 
     Raises:

@@ -90,7 +90,9 @@ def config_as_plain(cfg: object) -> Any:
         return {"repr": text}
 
 
-def read_section(logger_cfg: str | Callable | Mapping[str, Any]) -> tuple[Callable[..., LogWriter], dict[str, Any]]:
+def read_section(
+    logger_cfg: str | Callable[..., Any] | Mapping[str, Any],
+) -> tuple[Callable[..., LogWriter], dict[str, Any]]:
     """Find the writer that a config's section names, and the arguments beside the name.
 
     Args:
@@ -114,7 +116,7 @@ def read_section(logger_cfg: str | Callable | Mapping[str, Any]) -> tuple[Callab
     return target, kwargs
 
 
-def make_writer(logger_cfg: str | Callable | Mapping[str, Any], log_dir: str | os.PathLike[str]) -> LogWriter:
+def make_writer(logger_cfg: str | Callable[..., Any] | Mapping[str, Any], log_dir: str | os.PathLike[str]) -> LogWriter:
     """Make the writer that a config's section describes, as it is: its errors are the caller's, its calls take time.
 
     Args:

@@ -72,7 +72,7 @@ class CNNModel(MLPModel):
         if dones.shape[0] == 1:
             return self.latent(observations, carry)
         moving = TRAINING if self.is_mutable_collection(*TRAINING) else ()
-        scan = nn.scan(
+        scan: Any = nn.scan(
             lambda model, _, step: ((), model.latent(step, ())[0]),
             variable_carry=moving,
             variable_broadcast=DenyList(moving),

@@ -2,7 +2,7 @@
 
 from rsl_jax.modules.activations import ACTIVATIONS, resolve_activation
 from rsl_jax.modules.cnn import CNN, TRAINING, Encoders, plan_layers
-from rsl_jax.modules.mlp import MLP, default_dtype
+from rsl_jax.modules.mlp import MLP
 from rsl_jax.modules.normalization import (
     NormalizerState,
     denormalize,
@@ -11,6 +11,7 @@ from rsl_jax.modules.normalization import (
     update_normalizer,
 )
 from rsl_jax.modules.rnn import RNN, resolve_cell
+from rsl_jax.types import default_dtype
 
 __all__ = [
     "ACTIVATIONS",

@@ -10,10 +10,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.modules.mlp import default_dtype, uniform_within
+from rsl_jax.modules.mlp import uniform_within
 from rsl_jax.ops import reset_carry, to_rank
 from rsl_jax.registry import lookup
-from rsl_jax.types import Array, Carry
+from rsl_jax.types import Array, Carry, default_dtype
 
 States = tuple[Array, ...]
 """Hidden states of one layer, each ``[..., H]``; the first one is its output."""

@@ -33,6 +33,6 @@ class VecEnv(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def step(self, actions: Any) -> tuple[Any, Any, Any, dict]:
+    def step(self, actions: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
         """Apply actions ``[N, A]``; gives observations, rewards ``[N]``, dones ``[N]`` and extras."""
         raise NotImplementedError

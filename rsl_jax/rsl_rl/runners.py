@@ -31,7 +31,7 @@ class OnPolicyRunner(_OnPolicyRunner):
 
     def __init__(
         self,
-        env: Env | VecEnv,
+        env: Env[Any] | VecEnv,
         train_cfg: Mapping[str, Any] | BaseRunnerConfig,
         log_dir: str | Path | None = None,
         device: Any = "cpu",

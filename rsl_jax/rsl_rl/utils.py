@@ -91,7 +91,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def resolve_callable(callable_or_name: Callable | str) -> Callable:
+def resolve_callable(callable_or_name: Callable[..., Any] | str) -> Callable[..., Any]:
     """What a path ``"module:Attr"`` or ``"module.Attr"`` means; a callable is what it is.
 
     Raises:
@@ -101,7 +101,7 @@ def resolve_callable(callable_or_name: Callable | str) -> Callable:
     return load(callable_or_name, "callable")
 
 
-def resolve_class(cfg: Mapping[str, Any]) -> tuple[Callable, dict[str, Any]]:
+def resolve_class(cfg: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
     """The callable that ``class_name`` of a section means, and the rest of the section."""
     rest = {key: value for key, value in cfg.items() if key != "class_name"}
     return resolve_callable(cfg["class_name"]), rest

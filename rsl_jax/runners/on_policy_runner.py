@@ -61,7 +61,7 @@ class OnPolicyRunner:
 
     def __init__(
         self,
-        env: Env | VecEnv,
+        env: Env[Any] | VecEnv,
         train_cfg: Mapping[str, Any] | BaseRunnerConfig,
         log_dir: str | Path | None = None,
         device: str | jax.Device | None = None,
@@ -169,7 +169,7 @@ class OnPolicyRunner:
         """Let :meth:`learn` end after the iteration under way, with a checkpoint. Signal handlers may call it."""
         self._stop_requested = True
 
-    def save(self, path: str | Path, infos: dict | None = None) -> None:
+    def save(self, path: str | Path, infos: dict[str, Any] | None = None) -> None:
         """Write a checkpoint that training can go on from, bit for bit where the environment is pure.
 
         Args:
@@ -186,7 +186,7 @@ class OnPolicyRunner:
         load_cfg: Mapping[str, bool] | None = None,
         strict: bool = True,
         map_location: str | None = None,
-    ) -> dict | None:
+    ) -> dict[str, Any] | None:
         """Load a checkpoint, or parts of one.
 
         From a checkpoint of another algorithm the policy is taken, with its normaliser, and nothing else: a PPO actor
@@ -334,7 +334,7 @@ class OnPolicyRunner:
             self._write(path, state, None, None)
         return f", saved as {path}"
 
-    def _write(self, path: str | Path, state: TrainState, loop_state: Any, infos: dict | None) -> None:
+    def _write(self, path: str | Path, state: TrainState, loop_state: Any, infos: dict[str, Any] | None) -> None:
         if is_rsl_rl_file(path):
             write_rsl_rl_checkpoint(path, state, self.cfg, iteration=self.current_learning_iteration, infos=infos)
         else:
@@ -358,7 +358,7 @@ class OnPolicyRunner:
             self._best_reward = reward
             self._best_state = jax.tree.map(jnp.copy, self.state)
 
-    def _metadata(self, infos: dict | None) -> dict[str, Any]:
+    def _metadata(self, infos: dict[str, Any] | None) -> dict[str, Any]:
         return Metadata.of_run(
             self.cfg,
             self._spec,

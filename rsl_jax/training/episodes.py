@@ -7,6 +7,7 @@ episode that ends anywhere: the last 100 are those of the whole run, whatever th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,7 @@ def record_episodes(
     """
     steps = {**rewards, LENGTH: jnp.ones_like(next(iter(rewards.values())))}
 
-    def add(running: Mapping[str, Array], step: tuple[Mapping[str, Array], Array]) -> tuple:
+    def add(running: Mapping[str, Array], step: tuple[Mapping[str, Array], Array]) -> tuple[Any, ...]:
         values, done = step
         sums = {name: running[name] + values[name] for name in running}
         return {name: jnp.where(done, 0, total) for name, total in sums.items()}, sums

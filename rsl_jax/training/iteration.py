@@ -46,7 +46,7 @@ class LoopState:
 Iteration = Callable[[TrainState, LoopState], tuple[TrainState, LoopState, Metrics]]
 
 
-def spec_of(env: Env) -> Spec:
+def spec_of(env: Env[Any]) -> Spec:
     """What an algorithm must know about a pure environment; nothing is executed."""
     _, observations = jax.eval_shape(env.reset, jax.random.key(0))
     return Spec(
@@ -60,7 +60,7 @@ def spec_of(env: Env) -> Spec:
 
 
 def init_states(
-    algorithm: Algorithm, env: Env, key: Key, *, axis_name: str | None = None
+    algorithm: Algorithm, env: Env[Any], key: Key, *, axis_name: str | None = None
 ) -> tuple[TrainState, LoopState]:
     """The states a run starts from."""
     init_key, reset_key, loop_key = jax.random.split(key, 3)
@@ -79,7 +79,7 @@ def init_loop(algorithm: Algorithm, num_envs: int, key: Key, env_state: Any = ()
     )
 
 
-def randomize_episode_lengths(env: Env, loop: LoopState, key: Key) -> LoopState:
+def randomize_episode_lengths(env: Env[Any], loop: LoopState, key: Key) -> LoopState:
     """Pretend that every environment is somewhere within its episode, so that not all episodes end together.
 
     Raises:
@@ -90,7 +90,7 @@ def randomize_episode_lengths(env: Env, loop: LoopState, key: Key) -> LoopState:
     return dataclasses.replace(loop, env_state=loop.env_state.replace(episode_length=lengths))
 
 
-def limit_of_counted_episodes(env: Env, env_state: Any) -> int:
+def limit_of_counted_episodes(env: Env[Any], env_state: Any) -> int:
     """The time limit of an environment that can start within an episode; of its state, shapes will do.
 
     Raises:
@@ -106,7 +106,7 @@ def limit_of_counted_episodes(env: Env, env_state: Any) -> int:
 
 
 def collect(
-    algorithm: Algorithm, env: Env, state: TrainState, loop: LoopState, key: Key, *, num_steps: int
+    algorithm: Algorithm, env: Env[Any], state: TrainState, loop: LoopState, key: Key, *, num_steps: int
 ) -> tuple[LoopState, Rollout, Metrics]:
     """Act for ``num_steps`` steps in a pure environment.
 
@@ -114,7 +114,7 @@ def collect(
         the loop's state after them, what they left behind, and the means of what the environment logs.
     """
 
-    def act_and_step(current: tuple[Any, Observations, Carry], step_key: Key) -> tuple:
+    def act_and_step(current: tuple[Any, Observations, Carry], step_key: Key) -> tuple[Any, ...]:
         env_state, observations, carry = current
         carry, step = algorithm.act(state, carry, observations, step_key)
         env_state, timestep = env.step(env_state, step.actions)
@@ -195,7 +195,7 @@ def learn_from(
 
 
 def make_iteration(
-    algorithm: Algorithm, env: Env, *, num_steps: int, check_for_nan: bool = True, axis_name: str | None = None
+    algorithm: Algorithm, env: Env[Any], *, num_steps: int, check_for_nan: bool = True, axis_name: str | None = None
 ) -> Iteration:
     """One iteration on a pure environment as one pure function.
 

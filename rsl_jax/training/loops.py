@@ -71,7 +71,7 @@ class Loop(Protocol):
 class CompiledLoop:
     """An iteration on a pure environment: one compiled call, one fetch of metrics."""
 
-    def __init__(self, env: Env, cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices):
+    def __init__(self, env: Env[Any], cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices):
         self.env, self._devices = env, devices
         axis_name, part = devices.axis_name, devices.part_of_env(env)
         algorithm = build(axis_name)
@@ -128,7 +128,7 @@ class HostLoop:
         self._binds = any(is_torch(x) for x in jax.tree.leaves(dict(groups(env.get_observations()))))
         part = build(devices.axis_name)
 
-        def learn_part(state: TrainState, loop: LoopState, rollout: Rollout, key: Key, limit: Any) -> tuple:
+        def learn_part(state: TrainState, loop: LoopState, rollout: Rollout, key: Key, limit: Any) -> tuple[Any, ...]:
             options: dict[str, Any] = {"check_for_nan": cfg.check_for_nan, "axis_name": devices.axis_name}
             return learn_from(part, state, loop, rollout, key, max_episode_length=limit, **options)
 
@@ -177,7 +177,9 @@ class HostLoop:
             state, loop = jax.device_put((state, loop), self._devices.devices[0])
         return state, loop
 
-    def _collect(self, state: TrainState, carry: Any, key: Key) -> tuple[Any, tuple, tuple, list[Mapping[str, Any]]]:
+    def _collect(
+        self, state: TrainState, carry: Any, key: Key
+    ) -> tuple[Any, tuple[Any, ...], tuple[Any, ...], list[Mapping[str, Any]]]:
         """Act and step; gives the hidden states after it, what was seen and done, and what the environment answered.
 
         What only learning needs is kept as the environment gave it, and crosses over once, for all steps.
@@ -214,12 +216,12 @@ class HostLoop:
         return arrays if device in next(iter(arrays.values())).devices() else jax.device_put(arrays, device)
 
 
-def make_loop(env: Env | VecEnv, cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices) -> Loop:
+def make_loop(env: Env[Any] | VecEnv, cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices) -> Loop:
     """The loop that fits an environment, on these devices, with the algorithms that ``build`` gives."""
     return CompiledLoop(env, cfg, build, devices) if isinstance(env, Env) else HostLoop(env, cfg, build, devices)
 
 
-def spec_of_any(env: Env | VecEnv) -> Spec:
+def spec_of_any(env: Env[Any] | VecEnv) -> Spec:
     """What an algorithm must know about an environment, pure or not."""
     if isinstance(env, Env):
         return spec_of(env)
@@ -233,7 +235,7 @@ def spec_of_any(env: Env | VecEnv) -> Spec:
     )
 
 
-def _rollout(last_carry: Carry, seen: tuple, answers: tuple) -> Rollout:
+def _rollout(last_carry: Carry, seen: tuple[Any, ...], answers: tuple[Any, ...]) -> Rollout:
     """What was collected around the environment's steps, as it is learned from."""
     acted, last_observations, finals, carry = seen
     rewards, dones, time_outs = answers

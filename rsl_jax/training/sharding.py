@@ -102,7 +102,7 @@ class Devices:
         """The devices in a row."""
         return Mesh(np.array(self.devices), (AXIS,))
 
-    def part_of_env(self, env: Env) -> Env:
+    def part_of_env(self, env: Env[Any]) -> Env[Any]:
         """What each device steps.
 
         Raises:
@@ -125,7 +125,7 @@ class Devices:
         """What the algorithm on each device must know."""
         return dataclasses.replace(spec, num_envs=equal_part("num_envs", spec.num_envs, len(self.devices)))
 
-    def run(self, function: Callable, in_specs: Any, out_specs: Any) -> Callable:
+    def run(self, function: Callable[..., Any], in_specs: Any, out_specs: Any) -> Callable[..., Any]:
         """A function on global arrays that runs ``function`` on every device's part of them, for ``jax.jit``.
 
         Args:

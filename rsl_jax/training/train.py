@@ -31,7 +31,7 @@ NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 def make_train(
-    env: Env,
+    env: Env[Any],
     cfg: BaseRunnerConfig | Mapping[str, Any],
     num_iterations: int,
     *,
@@ -92,7 +92,7 @@ def make_train(
             algorithm, part, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan, axis_name=axis_name
         )
 
-        def scanned(states: tuple, _: None) -> tuple[tuple, Metrics]:
+        def scanned(states: tuple[Any, ...], _: None) -> tuple[tuple[Any, ...], Metrics]:
             state, loop, metrics = iteration(*states)
             return (state, loop), metrics
 
