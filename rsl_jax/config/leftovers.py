@@ -176,11 +176,15 @@ def _tidy_rnd(_: dict[str, Any], rnd: dict[str, Any], notes: list[str]) -> None:
         _rename(rnd["weight_schedule"], "max_num_steps", "final_step", "rnd_cfg.weight_schedule", notes)
 
 
+SYMMETRY_KEYS = ("use_data_augmentation", "use_mirror_loss", "data_augmentation_func", "mirror_loss_coeff")
+
+
 def _tidy_symmetry(section: dict[str, Any], symmetry: dict[str, Any], notes: list[str]) -> None:
     symmetry.pop("_env", None)  # the environment, which RSL-RL 2 and 3 put there themselves
     if any(symmetry.get(key) for key in ("use_data_augmentation", "use_mirror_loss", "mirror_spec")):
         return
-    if not symmetry.get("data_augmentation_func"):
+    # Anything but RSL-RL's keys is left to the reader, which knows what to say about it.
+    if not symmetry.get("data_augmentation_func") and symmetry.keys() <= set(SYMMETRY_KEYS):
         section["symmetry_cfg"] = None
         notes.append("algorithm.symmetry_cfg is left out: it is switched off and names no function")
 
