@@ -166,7 +166,7 @@ def in_jax(path):
 
     def act(observations, ended):
         nonlocal carry
-        actions, carry = exported({"policy": observations}, [h * ~ended[:, None] for h in carry])
+        actions, carry = exported({"policy": observations}, [np.where(ended[:, None], 0, h) for h in carry])
         return actions
 
     return act
