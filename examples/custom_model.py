@@ -38,7 +38,7 @@ class AttentionModel(MLPModel):
         """What the MLP sees: ``[..., num_features]`` out of observations ``[..., num_tokens * D]``."""
         x = self.normalized(observations)
         tokens = jnp.reshape(x, (-1, self.num_tokens, self.obs_dim // self.num_tokens))
-        tokens = self.embed(tokens) + self.places
+        tokens = self.embed(tokens) + self.places[None]
         newest = tokens[:, -1:]
         features = (newest + self.attend(newest, tokens, tokens))[:, 0]
         return (features if x.ndim == 2 else jnp.reshape(features, (*x.shape[:-1], -1))), carry

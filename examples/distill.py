@@ -180,7 +180,7 @@ def play(runner, seed=1):
         env_state, observations, carry, alive, earned = current
         actions, carry = algorithm.policy(state, carry, observations)
         env_state, timestep = env.step(env_state, actions)
-        earned = earned + alive * timestep.rewards
+        earned = earned + jnp.where(alive, timestep.rewards, 0)
         carry = reset_carry(carry, timestep.dones)
         seen = jax.tree.map(lambda x: x[0], observations)
         return (env_state, timestep.observations, carry, alive & ~timestep.dones, earned), seen
