@@ -60,10 +60,10 @@ def type_text(hint: typing.Any) -> str:
         inner = typing.get_origin(arguments[0])
         names = {typing.Literal: "list of them", tuple: "list of pairs"}
         return names[inner] if inner in names else f"list of {size}{type_text(arguments[0])}"
+    if origin is Callable:
+        return "callable"
     if origin is not None:
         return "mapping"
-    if hint is Callable:
-        return "callable"
     return "name or section" if hint is typing.Any else hint.__name__
 
 
