@@ -13,9 +13,9 @@ import yaml
 
 from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError, print_facts
+from rsl_jax.cli.settings import read_content
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.config.migration import is_nested, migrate
-from rsl_jax.config.yaml_files import load_yaml
 from rsl_jax.plain import to_plain
 
 _IS_PYTHON = (
@@ -85,12 +85,4 @@ def rewrite(content: Mapping[str, Any], *, path: Path) -> tuple[dict[str, Any], 
 def _read(path: Path) -> Mapping[str, Any]:
     if path.suffix == ".py":
         raise CommandError(_IS_PYTHON.format(path=path))
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CommandError(f"The config file '{path}' cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise CommandError(f"The config file '{path}' is not YAML: {error}") from error
-    if not isinstance(content, Mapping):
-        raise CommandError(f"The config file '{path}' holds {content!r}; it must hold keys and values.")
-    return content
+    return read_content(path)

@@ -55,6 +55,19 @@ def read_settings(path: str | Path) -> RunSettings:
         CommandError: if there is no such file, or it is not to be understood.
     """
     path = Path(path)
+    content = read_content(path)
+    try:
+        return _settings(content, source=str(path))
+    except (ValueError, TypeError) as error:
+        raise CommandError(f"In the config file '{path}': {error}") from error
+
+
+def read_content(path: Path) -> Mapping[str, Any]:
+    """Read the keys and values of a YAML file.
+
+    Raises:
+        CommandError: if there is no such file, or it holds something else.
+    """
     try:
         content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -63,10 +76,7 @@ def read_settings(path: str | Path) -> RunSettings:
         raise CommandError(f"The config file '{path}' is not YAML: {error}") from error
     if not isinstance(content, Mapping):
         raise CommandError(f"The config file '{path}' holds {content!r}; it must hold keys and values.")
-    try:
-        return _settings(content, source=str(path))
-    except (ValueError, TypeError) as error:
-        raise CommandError(f"In the config file '{path}': {error}") from error
+    return content
 
 
 def preset_for(env: str) -> RunSettings:
