@@ -19,10 +19,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
-    """Compile a program once for all tests: many build the same small run anew, in more than one process."""
+    """Compile a program once for all tests: many build the same small run anew, in more than one process.
+
+    ``JAX_COMPILATION_CACHE_DIR`` names a folder that outlives them, for those who run single tests again and again.
+    """
     root = tmp_path_factory.getbasetemp()
     shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    jax.config.update("jax_compilation_cache_dir", str(shared / "compilations"))
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(shared / "compilations"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
