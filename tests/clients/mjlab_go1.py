@@ -29,15 +29,16 @@ def main():
     """All steps, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        train = ["mjlab.scripts.train", TASK, "--env.scene.num-envs", "8", "--agent.logger", "tensorboard"]
-        train += ["--gpu-ids", "None", "--agent.save-interval", "1"]
-        run("train", [*AS_RSL_RL, *train, "--agent.max-iterations", "2"])
+        common = ["mjlab.scripts.train", TASK, "--env.scene.num-envs", "8"]
+        common += ["--gpu-ids", "None", "--agent.save-interval", "1"]
+        train = [*common, "--agent.logger", "tensorboard"]
+        run("train", [*AS_RSL_RL, "-m", *train, "--agent.max-iterations", "2"])
         (first,) = Path("logs/rsl_rl/go1_velocity").iterdir()
         assert sorted(path.name for path in first.glob("*.pt")) == ["model_0.pt", "model_1.pt"]
         checkpoint = first / "model_1.pt"
         assert (first / f"{first.name}.onnx").is_file(), "mjlab's hook did not write the policy"
 
-        run("resume", [*AS_RSL_RL, *train, "--agent.max-iterations", "1", "--agent.resume", "True"])
+        run("resume", [*AS_RSL_RL, "-m", *train, "--agent.max-iterations", "1", "--agent.resume", "True"])
         (second,) = set(Path("logs/rsl_rl/go1_velocity").iterdir()) - {first}
         assert [path.name for path in second.glob("*.pt")] == ["model_1.pt"]  # RSL-RL, too, does that one again
 
@@ -46,6 +47,17 @@ def main():
         run("play with rsl-rl-lib", [sys.executable, *play])
         run("play with rsl_jax", [*AS_RSL_RL, *play, str(ours)])
         compare(theirs, ours, next(first.glob("*.onnx")))
+
+        os.mkdir("other")  # what rsl-rl-lib wrote goes on here, with mjlab's own logger, which is W&B
+        os.chdir("other")
+        run("train with rsl-rl-lib", [sys.executable, "-m", *train, "--agent.max-iterations", "2"])
+        (before,) = Path("logs/rsl_rl/go1_velocity").iterdir()
+        resume = ["--agent.max-iterations", "2", "--agent.resume", "True"]
+        run("resume what rsl-rl-lib wrote", [*AS_RSL_RL, "-m", *common, *resume], WANDB_MODE="offline")
+        (after,) = set(Path("logs/rsl_rl/go1_velocity").iterdir()) - {before}
+        assert sorted(path.name for path in after.glob("*.pt")) == ["model_1.pt", "model_2.pt"]
+        assert list(after.glob("wandb/offline-run-*")) or list(Path().glob("**/offline-run-*")), "W&B kept nothing"
+        os.chdir("..")
 
         small = ["--num-envs", "8", "--iterations", "1", "--steps", "10", "--log-dir", "example"]
         run("example", [sys.executable, str(EXAMPLE), *small])
@@ -56,10 +68,10 @@ def main():
 AS_RSL_RL = [sys.executable, "-m", "rsl_jax.as_rsl_rl"]
 
 
-def run(what, command):
-    """Run a step and say how long it took; its output is shown where it fails."""
+def run(what, command, **variables):
+    """Run a step, with further environment variables, and say how long it took; its output is shown where it fails."""
     start = time.monotonic()
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", **variables}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, f"{what}: {done.stdout[-3000:]}\n{done.stderr[-6000:]}"
     assert "ONNX export failed" not in done.stdout, done.stdout[-3000:]
