@@ -86,6 +86,7 @@ class Logger:
         self._videos: set[Path] = set()
         self._total_it = 0
         self._last_it = 0
+        self._was_started = False
         self._done = 0
         self._first_finished: tuple[int, float] | None = None
 
@@ -112,6 +113,7 @@ class Logger:
         """
         self.stop()
         self._total_it, self._first_finished, self._done = total_it, None, start_it
+        self._was_started = True
         if self.log_dir is not None:
             if start_it > 0 and self.elapsed == 0.0:
                 self.elapsed = _elapsed_before(self.log_dir, start_it)
@@ -158,10 +160,11 @@ class Logger:
     def save_model(self, path: str | os.PathLike[str], it: int) -> None:
         """Hand a checkpoint to the writers, unless the config says ``upload_model: false``.
 
-        They may read it later: it has to stay. Without writers nothing happens.
+        They may read it later: it has to stay. Without writers nothing happens. After the end trackers are opened once
+        more, and take it into the same run.
         """
-        if self.writer is not None and self.cfg.get("upload_model", True):
-            self.writer.save_model(str(path), it)
+        if self.cfg.get("upload_model", True):
+            self._hand_over("save_model", str(path), it)
 
     def save_policy(self, path: str | os.PathLike[str]) -> None:
         """Hand an exported policy to the writers, as :meth:`save_model` does with a checkpoint."""
@@ -169,9 +172,8 @@ class Logger:
             self.save_file(path)
 
     def save_file(self, path: str | os.PathLike[str]) -> None:
-        """Hand a file to the writers; without any, do nothing. They may read it later: it has to stay."""
-        if self.writer is not None:
-            self.writer.save_file(str(path))
+        """Hand a file to the writers, as :meth:`save_model` does with a checkpoint, whatever the config says."""
+        self._hand_over("save_file", str(path))
 
     def stop(self) -> None:
         """Close the console and the writers; a second call does nothing.
@@ -199,6 +201,15 @@ class Logger:
     ) -> None:
         """Stop, whatever happened."""
         self.stop()
+
+    def _hand_over(self, method: str, *args: Any) -> None:
+        if self.writer is not None:
+            getattr(self.writer, method)(*args)
+        elif self._was_started and self.log_dir is not None:
+            trackers = open_writers([choice for choice in self._choices if choice.is_tracker], self.log_dir)
+            if trackers is not None:
+                getattr(trackers, method)(*args)
+                trackers.stop()
 
     def _write(self, it: int, scalars: Mapping[str, float]) -> None:
         if self.writer is None:

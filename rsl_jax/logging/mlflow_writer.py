@@ -9,7 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rsl_jax.logging.tracker import TrackerWriter, files_of, folder_for, import_tracker, project_of, run_name_of
+from rsl_jax.logging.tracker import (
+    TrackerWriter,
+    files_of,
+    folder_for,
+    import_tracker,
+    known_run,
+    project_of,
+    remember_run,
+    run_name_of,
+)
 from rsl_jax.logging.writer import config_as_plain, scalars_one_by_one
 
 _LONGEST_KEY, _LONGEST_VALUE, _LARGEST_BATCH = 250, 500, 100
@@ -19,7 +28,8 @@ _LONGEST_KEY, _LONGEST_VALUE, _LARGEST_BATCH = 250, 500, 100
 class MlflowLogWriter(TrackerWriter):
     """Logs to a run of MLflow: scalars as metrics, the training config as parameters, everything else as artifacts.
 
-    A scalar over the elapsed time is called ``Train/mean_reward_time`` there, since a metric cannot also be a folder.
+    A log folder is one run, however often it is opened. A scalar over the elapsed time is called
+    ``Train/mean_reward_time`` there, since a metric cannot also be a folder.
     """
 
     def __init__(
@@ -47,8 +57,11 @@ class MlflowLogWriter(TrackerWriter):
         self._client = mlflow.MlflowClient(tracking_uri=tracking_uri)
         experiment = self._client.get_experiment_by_name(name)
         experiment_id = self._client.create_experiment(name) if experiment is None else experiment.experiment_id
-        run_tags = {"log_dir": str(log_dir), **(tags or {})}
-        self._run_id = self._client.create_run(experiment_id, run_name=run_name_of(log_dir), tags=run_tags).info.run_id
+        self._run_id = self._reopened(known_run(log_dir, "mlflow"), experiment_id)
+        if not self._run_id:
+            run_tags = {"log_dir": str(log_dir), **(tags or {})}
+            run = self._client.create_run(experiment_id, run_name=run_name_of(log_dir), tags=run_tags)
+            self._run_id = remember_run(log_dir, "mlflow", run.info.run_id)
 
     @classmethod
     def arguments_from(cls, train_cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,13 +94,18 @@ class MlflowLogWriter(TrackerWriter):
         )
 
     def store_config(self, env_cfg: object, train_cfg: Mapping[str, Any]) -> None:
-        """Keep both configs as JSON, and the training's as parameters, by which runs can be compared."""
+        """Keep both configs as JSON, and the training's as parameters, by which runs can be compared.
+
+        MLflow never changes a parameter: where a run goes on with another config, the JSON says so.
+        """
         for key, cfg in (("train_cfg", train_cfg), ("env_cfg", env_cfg)):
             if cfg is not None:
                 self._client.log_dict(self._run_id, config_as_plain(cfg), f"config/{key}.json")
+        there = self._client.get_run(self._run_id).data.params
         params = [
-            self._entities.Param(_allowed(key)[:_LONGEST_KEY], str(value)[:_LONGEST_VALUE])
+            self._entities.Param(name, str(value)[:_LONGEST_VALUE])
             for key, value in _flatten("", config_as_plain(train_cfg))
+            if (name := _allowed(key)[:_LONGEST_KEY]) not in there
         ]
         for start in range(0, len(params), _LARGEST_BATCH):
             self._client.log_batch(self._run_id, params=params[start : start + _LARGEST_BATCH])
@@ -110,6 +128,21 @@ class MlflowLogWriter(TrackerWriter):
     def stop(self) -> None:
         """Mark the run as finished."""
         self._client.set_terminated(self._run_id)
+
+    def _reopened(self, run_id: str | None, experiment_id: str) -> str | None:
+        """The run, open again, where it is still in this experiment."""
+        from mlflow.exceptions import MlflowException
+
+        if run_id is None:
+            return None
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException:
+            return None
+        if run.info.experiment_id != experiment_id or run.info.lifecycle_stage != "active":
+            return None
+        self._client.update_run(run_id, status="RUNNING")
+        return run_id
 
     def _metric(self, tag: str, value: float, step: int) -> Any:
         tag = f"{tag.removesuffix('/time')}_time" if tag.endswith("/time") else tag

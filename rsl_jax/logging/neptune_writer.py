@@ -12,6 +12,7 @@ from rsl_jax.logging.tracker import (
     files_of,
     folder_for,
     import_tracker,
+    own_run_id,
     project_of,
     require_arguments,
     run_name_of,
@@ -24,7 +25,8 @@ _WITHOUT_SERVICE = ("offline", "debug")
 class NeptuneLogWriter(TrackerWriter):
     """Logs to a run of Neptune under the fields of RSL-RL's writer.
 
-    A scalar over the elapsed time is called ``Train/mean_reward_time`` there, since a field cannot also be a folder.
+    A log folder is one run, however often it is opened. A scalar over the elapsed time is called
+    ``Train/mean_reward_time`` there, since a field cannot also be a folder.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class NeptuneLogWriter(TrackerWriter):
                 ``NEPTUNE_API_TOKEN`` where it is not given.
         """
         neptune = import_tracker("neptune", "init_run", "neptune")
+        if not {"with_id", "custom_run_id"} & init_arguments.keys() and not os.environ.get("NEPTUNE_CUSTOM_RUN_ID"):
+            init_arguments["custom_run_id"] = own_run_id(log_dir, "neptune")
         self._run = neptune.init_run(project=_full_name(project_name), tags=list(tags), **init_arguments)
         self._run["log_dir"].append(run_name_of(log_dir))
         self._stop_timeout = stop_timeout

@@ -34,6 +34,11 @@ class WriterChoice:
     arguments: Mapping[str, Any]
     background: Mapping[str, float]
 
+    @property
+    def is_tracker(self) -> bool:
+        """Whether it belongs to a service."""
+        return isinstance(self.target, type) and issubclass(self.target, TrackerWriter)
+
 
 class Writers(LogWriter):
     """Several writers as one; none of them raises or waits."""
@@ -104,10 +109,10 @@ def choose_writers(train_cfg: Mapping[str, Any], *, will_open: bool) -> list[Wri
         if any(choice.target is other.target and choice.arguments == other.arguments for other in choices):
             raise ValueError(f"The logger '{choice.name}' stands twice in the list {logger_cfg!r}; take one out.")
         choices.append(choice)
-    if any(_is_tracker(choice) for choice in choices) and not any(_is_tensorboard(choice) for choice in choices):
+    if any(choice.is_tracker for choice in choices) and not any(_is_tensorboard(choice) for choice in choices):
         choices.insert(0, _choose("tensorboard", train_cfg))
     for choice in choices:
-        if will_open and _is_tracker(choice):
+        if will_open and choice.is_tracker:
             choice.target.check(**choice.arguments)  # type: ignore[attr-defined]
     return choices
 
@@ -142,7 +147,7 @@ def logger_type(choices: Sequence[WriterChoice]) -> str | None:
 
 def _in_background(choice: WriterChoice, log_dir: Path) -> BackgroundWriter:
     arguments = dict(choice.arguments)
-    if _is_tracker(choice) and "stop_timeout" in choice.background:
+    if choice.is_tracker and "stop_timeout" in choice.background:
         arguments["stop_timeout"] = choice.background["stop_timeout"]
     options: dict[str, Any] = dict(choice.background)
     return BackgroundWriter(lambda: construct(choice.target, arguments, log_dir), choice.name, **options)
@@ -182,10 +187,6 @@ def _background_options(options: Any, name: str) -> dict[str, float]:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
             raise ValueError(f"'{key}' in 'background' of the logger '{name}' is a number above zero; got {value!r}.")
     return dict(options)
-
-
-def _is_tracker(choice: WriterChoice) -> bool:
-    return isinstance(choice.target, type) and issubclass(choice.target, TrackerWriter)
 
 
 def _is_tensorboard(choice: WriterChoice) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -83,6 +84,29 @@ def project_of(train_cfg: Mapping[str, Any], key: str, variable: str) -> str | N
 def run_name_of(log_dir: str) -> str:
     """What a run is called: the last part of its folder, as in RSL-RL."""
     return Path(log_dir).absolute().name
+
+
+def known_run(log_dir: str, tracker: str) -> str | None:
+    """The id of the run that ``log_dir`` belongs to in a tracker, or None where there is none yet."""
+    path = _run_file(log_dir, tracker)
+    return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
+
+
+def remember_run(log_dir: str, tracker: str, run_id: str) -> str:
+    """Keep the id of a run in ``log_dir``, so that what is logged or sent there later goes to the same run."""
+    path = _run_file(log_dir, tracker)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(run_id, encoding="utf-8")
+    return run_id
+
+
+def own_run_id(log_dir: str, tracker: str) -> str:
+    """The id of the run that ``log_dir`` belongs to, for trackers that let their users choose it: 32 hex digits."""
+    return known_run(log_dir, tracker) or remember_run(log_dir, tracker, uuid.uuid4().hex)
+
+
+def _run_file(log_dir: str, tracker: str) -> Path:
+    return Path(log_dir) / f".{tracker}_run"
 
 
 def files_of(path: str | Path) -> list[Path]:

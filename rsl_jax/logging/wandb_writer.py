@@ -9,15 +9,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rsl_jax.logging.tracker import TrackerWriter, files_of, import_tracker, project_of, require_arguments, run_name_of
+from rsl_jax.logging.tracker import (
+    TrackerWriter,
+    files_of,
+    import_tracker,
+    own_run_id,
+    project_of,
+    require_arguments,
+    run_name_of,
+)
 from rsl_jax.logging.writer import config_as_plain
 
 
 class WandbLogWriter(TrackerWriter):
     """Logs to a run of Weights & Biases: scalars, configs, checkpoints, files and videos, as RSL-RL's writer does.
 
-    Scalars over the elapsed time are left out, since steps of W&B only rise; its dashboards show every scalar over
-    the time.
+    A log folder is one run, however often it is opened: by further calls of ``learn``, by an export after them, or by
+    ``--resume``. Scalars over the elapsed time are left out, since steps of W&B only rise; its dashboards show every
+    scalar over the time.
     """
 
     def __init__(
@@ -49,6 +58,7 @@ class WandbLogWriter(TrackerWriter):
             "name": run_name_of(log_dir),
             "tags": list(dict.fromkeys(all_tags)) or None,
             "config": {"log_dir": log_dir},
+            **_run_to_go_on_with(log_dir, init_arguments),
             "settings": wandb.Settings(**limits),
             **init_arguments,
         }
@@ -120,6 +130,13 @@ class WandbLogWriter(TrackerWriter):
         for depth in sorted(depths):  # one call for each depth of a folder: each says on the console what it did
             pattern = glob.escape(str(whole)) + "/*" * depth
             self._run.save(pattern, base_path=str(whole.parent), policy="now")
+
+
+def _run_to_go_on_with(log_dir: str, init_arguments: Mapping[str, Any]) -> dict[str, str]:
+    """The run of the folder, unless the caller or the environment names one."""
+    if {"id", "resume"} & init_arguments.keys() or os.environ.get("WANDB_RUN_ID"):
+        return {}
+    return {"id": own_run_id(log_dir, "wandb"), "resume": "allow"}
 
 
 def _settings(wandb: Any) -> Any:

@@ -177,6 +177,41 @@ def test_mlflow_in_a_local_store(store, tmp_path, monkeypatch):
     assert any(name.startswith("git_diff/") for name in names)
 
 
+def test_what_comes_after_the_end_goes_to_the_same_run(tmp_path):
+    import mlflow
+
+    log_a_run(tmp_path / "run", logger="mlflow", experiment_name="robots")
+    (tmp_path / "run" / "exported.onnx").write_text("policy")
+    logger = make_logger(tmp_path / "run", logger="mlflow", experiment_name="robots", seed=4)
+    with logger.start(2, 3):  # another session: a parameter has changed
+        logger.log(2, METRICS, collection_time=1.0, learning_time=1.0)
+    logger.save_policy(tmp_path / "run" / "exported.onnx")
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("robots").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert [metric.step for metric in client.get_metric_history(run.info.run_id, "Loss/value")] == [0, 1, 2]
+    policies = {item.path for item in client.list_artifacts(run.info.run_id, "policy")}
+    assert policies == {"policy/policy.onnx", "policy/exported.onnx"}
+
+
+def test_a_policy_exported_after_the_end_reaches_offline_trackers(offline, tmp_path):
+    runs = tmp_path / "run"
+    with make_logger(runs, logger="wandb", wandb_project="robots").start(0, 1) as logger:
+        logger.log(0, METRICS, collection_time=1.0, learning_time=1.0)
+    (runs / "policy.onnx").write_text("policy")
+    logger.save_policy(runs / "policy.onnx")
+    assert len(list(tmp_path.glob("wandb/offline-run-*/files/policy.onnx"))) == 1
+    identity = (runs / ".wandb_run").read_text()
+    assert [identity in path.name for path in tmp_path.glob("wandb/offline-run-*")] == [True, True]
+
+
+def test_a_logger_that_never_started_hands_nothing_to_trackers(offline, tmp_path):
+    logger = make_logger(tmp_path / "run", logger="wandb", wandb_project="robots")
+    (tmp_path / "policy.onnx").write_text("policy")
+    logger.save_policy(tmp_path / "policy.onnx")
+    assert not list(tmp_path.glob("wandb/*"))
+
+
 @pytest.mark.parametrize("tracker", TRACKERS)
 def test_a_tracker_leaves_event_files_too(tracker, offline, tmp_path):
     with make_logger(tmp_path / "run", logger=tracker, wandb_project="x").start(0, 1) as logger:
