@@ -27,7 +27,7 @@ def read_checksums(folder: Path) -> dict[str, str] | None:
     """
     try:
         content = (folder / SUMS).read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
     lines = content.decode("utf-8", errors="replace").splitlines()
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines[1:])}

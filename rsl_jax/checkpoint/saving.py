@@ -51,14 +51,13 @@ def save_checkpoint(path: str | Path, state: TrainState, loop: Any | None, metad
     items = {"state": ocp.args.PyTreeSave(nested(plain_leaves(state))), "metadata": ocp.args.JsonSave(metadata)}
     if loop is not None:
         items["loop"] = ocp.args.PyTreeSave(nested(plain_leaves(loop)))
-    with _failures_named(path):
-        check_replaceable(path)
-        with staging(path) as stage:
-            new = stage / "checkpoint"
-            with plain_path(stage) as folder, ocp.Checkpointer(handler()) as checkpointer:
-                checkpointer.save(folder / new.name, ocp.args.Composite(**items))
-            write_checksums(new)
-            put_in_place(new, path)
+    check_replaceable(path)
+    with _failures_named(path), staging(path) as stage:
+        new = stage / "checkpoint"
+        with plain_path(stage) as folder, ocp.Checkpointer(handler()) as checkpointer:
+            checkpointer.save(folder / new.name, ocp.args.Composite(**items))
+        write_checksums(new)
+        put_in_place(new, path)
     return path
 
 
@@ -86,8 +85,6 @@ def _failures_named(path: Path) -> Iterator[None]:
     """Say of a failure to write which checkpoint is not there; TensorStore's errors of this kind become OSErrors."""
     try:
         yield
-    except FileExistsError:
-        raise
     except (OSError, ValueError) as error:
         match = _OS_ERROR.search(str(error))
         code = error.errno if isinstance(error, OSError) else int(match[1]) if match else None

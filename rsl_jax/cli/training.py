@@ -120,9 +120,9 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         or_start=command.resume_or_start,
     )
     named = named_settings(command.env, command.config, checkpoint)
-    if checkpoint is not None and command.resume_or_start and hasattr(command, "teacher"):
-        command = dataclasses.replace(command, teacher=None)  # the checkpoint has it by now
-    settings = kind.base(command.env, named, getattr(command, "teacher", None), checkpoint is not None)
+    restarts = checkpoint is not None and command.resume_or_start  # the checkpoint has the teacher by now
+    needed = None if restarts else getattr(command, "teacher", None)
+    settings = kind.base(command.env, named, needed, checkpoint is not None)
     if settings.env not in (None, command.env):
         settings = dataclasses.replace(settings, env_kwargs={})  # they were meant for another environment
     teacher = {} if settings.teacher is None else {"teacher": Path(settings.teacher)}
