@@ -41,7 +41,8 @@ def locate(path: str | Path) -> Path | None:
         the folder; None if there is neither.
     """
     path = Path(path).absolute()
-    return next((folder for folder in (path, _aside(path)) if _is_checkpoint(folder)), None)
+    looked_for = (path, _aside(path), path)  # in case it is renamed while it is looked for
+    return next((folder for folder in looked_for if _is_checkpoint(folder)), None)
 
 
 def numbered_checkpoints(directory: str | Path) -> list[Path]:

@@ -96,16 +96,22 @@ def _read(path: str | Path, read: Callable[[Path], Content]) -> Content:
         folder = locate(path)
         if folder is None:
             raise _missing(path)
-        before = folder.stat().st_ino
+        before = _identity(folder)
         try:
             return read(folder)
         except (PermissionError, MemoryError):
             raise
         except Exception as error:
             # A run may have replaced it in the meantime, as it does with model_best.
-            now = locate(path)
-            if now is None or now.stat().st_ino == before:
+            if _identity(locate(path)) == before:
                 raise _damaged(path, str(error) if isinstance(error, DamageError) else _first_line(error)) from error
+
+
+def _identity(folder: Path | None) -> tuple[int, int] | None:
+    if folder is None:
+        return None
+    found = folder.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _content_of(folder: Path) -> Checkpoint:
@@ -118,6 +124,16 @@ def _content_of(folder: Path) -> Checkpoint:
         for name in ("state", "loop")
         if ((folder / name).exists() if sums is None else any(file.startswith(f"{name}/") for file in sums))
     ]
+    try:
+        restored = _restored(folder, names)
+    except Exception as error:
+        if sums is None:
+            raise
+        raise DamageError(f"its arrays cannot be read, although its files are what was written ({error})") from error
+    return Checkpoint(dict(restored["state"]), restored.get("loop"), metadata)
+
+
+def _restored(folder: Path, names: list[str]) -> Any:
     with plain_path(folder) as readable, ocp.Checkpointer(handler()) as checkpointer:
         saved = checkpointer.metadata(readable).item_metadata
         # Everything comes back as numpy, whatever devices it was saved from.
@@ -127,8 +143,7 @@ def _content_of(folder: Path) -> Checkpoint:
             )
             for name in names
         }
-        restored = checkpointer.restore(readable, ocp.args.Composite(**items))
-    return Checkpoint(dict(restored["state"]), restored.get("loop"), metadata)
+        return checkpointer.restore(readable, ocp.args.Composite(**items))
 
 
 def _metadata_of(folder: Path, sums: dict[str, str] | None) -> dict[str, Any]:

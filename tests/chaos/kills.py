@@ -7,8 +7,10 @@ that reach their end against the same iteration of a run that was left alone: al
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -47,49 +49,80 @@ class Watched:
     ended: bool = False
 
 
-def watch(kind, log_dir, iterations, *, kill_after=None, kill_in_save=None):
-    """Let a run live, and kill it.
+class Nursery:
+    """Where lives begin: see :mod:`tests.chaos.life`."""
 
-    Args:
-        kind: of the run.
-        log_dir: its folder.
-        iterations: at its end.
-        kill_after: seconds to live.
-        kill_in_save: which of its saves it does not survive, and how many seconds of it it still sees.
-    """
-    life, start, began = Watched(), time.monotonic(), 0.0
-    command = [sys.executable, "-m", "tests.chaos.life", kind, str(log_dir), str(iterations)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
-    ) as process:
-        errors: list[str] = []
-        reader = threading.Thread(target=lambda: errors.append(process.stderr.read()))
-        reader.start()
-        timers = [] if kill_after is None else [threading.Timer(kill_after, process.kill)]
-        for timer in timers:
-            timer.start()
-        for line in process.stdout:
-            word, _, name = line.strip().partition(" ")
+    def __enter__(self):
+        """Start."""
+        one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.life"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **one_thread},
+        )
+        return self
+
+    def __exit__(self, *_):
+        """End."""
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def watch(self, kind, log_dir, iterations, *, kill_after=None, kill_in_save=None):
+        """Let a run live, and kill it.
+
+        Args:
+            kind: of the run.
+            log_dir: its folder.
+            iterations: at its end.
+            kill_after: seconds to live.
+            kill_in_save: which of its saves it does not survive, and how many seconds of it it still sees.
+        """
+        life, start, began = Watched(), time.monotonic(), 0.0
+        pid, code, timer = 0, None, None
+        print(kind, iterations, log_dir, file=self._process.stdin, flush=True)
+        while code is None:
+            word, _, name = self._process.stdout.readline().strip().partition(" ")
             now = time.monotonic()
-            if word == "ready":
+            if word == "born":
+                pid, start = int(name), now
+                if kill_after is not None:
+                    timer = threading.Timer(kill_after, _kill, [pid])
+                    timer.start()
+            elif word == "ready":
                 life.ready_after = now - start
             elif word == "saving":
                 life.was_saving, began = name, now
                 if kill_in_save is not None and len(life.saved) == kill_in_save[0]:
                     time.sleep(kill_in_save[1])
-                    process.kill()
+                    _kill(pid)
             elif word == "saved":
                 life.was_saving = None
                 life.saved.append(name)
                 life.saving.append(now - began)
-        for timer in timers:
+            elif word == "died":
+                code = int(name)
+            elif not word:
+                code = self._process.wait() or 1
+        if timer is not None:
             timer.cancel()
-        reader.join()
-        code = process.wait()
-    life.seconds, life.ended = time.monotonic() - start, code == 0
-    if code not in (0, -9):
-        raise RuntimeError(f"{kind} ended with {code}:\n{errors[0]}")
-    return life
+            timer.join()
+        life.seconds, life.ended = time.monotonic() - start, code == 0
+        if code not in (0, -9):
+            self._errors.seek(0)
+            raise RuntimeError(f"{kind} ended with {code}:\n{self._errors.read()}")
+        return life
+
+
+def _kill(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def same(path, reference):
@@ -115,15 +148,15 @@ def check(log_dir, saved):
         check_checkpoint(log_dir / "model_best")
 
 
-def torment(kind, folder, kills, chance, *, iterations=ITERATIONS, tell=lambda *_: None):
+def torment(nursery, kind, folder, kills, chance, *, iterations=ITERATIONS, tell=print):
     """Kill runs of a kind until there were as many kills, and let the last one end.
 
     Returns:
         how many were killed while they trained or started, and how many in the middle of a save.
     """
     reference = folder / f"{kind}_alone"
-    watch(kind, reference, iterations)  # compiles
-    warm = watch(kind, folder / f"{kind}_warm", iterations)
+    nursery.watch(kind, reference, iterations)  # compiles
+    warm = nursery.watch(kind, folder / f"{kind}_warm", iterations)
     assert warm.ended
     counts, number = [0, 0], 0
     while sum(counts) < kills:
@@ -136,7 +169,7 @@ def torment(kind, folder, kills, chance, *, iterations=ITERATIONS, tell=lambda *
                 how = {"kill_after": chance.uniform(0.5 * warm.ready_after, warm.seconds)}
             else:
                 how = {"kill_in_save": (chance.randrange(4), chance.uniform(0.0, 1.2 * max(warm.saving)))}
-            life = watch(kind, log_dir, iterations, **how)
+            life = nursery.watch(kind, log_dir, iterations, **how)
             saved |= set(life.saved)
             check(log_dir, saved)
             if life.ended:
@@ -151,6 +184,11 @@ def torment(kind, folder, kills, chance, *, iterations=ITERATIONS, tell=lambda *
     return tuple(counts)
 
 
+def tell(text):
+    """Show progress."""
+    print(text, flush=True)
+
+
 def main():
     """Kill runs of all kinds."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -160,16 +198,10 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(folder) / "compilations"))
-        for kind in args.kinds:
-            start = time.monotonic()
-            training, saving = torment(
-                kind, Path(folder), args.kills, random.Random(args.seed), tell=lambda text: print(text, flush=True)
-            )
-            seconds = time.monotonic() - start
-            print(
-                f"== {kind}: {training} killed while training, {saving} while saving, 0 lost, {seconds:.0f} s",
-                flush=True,
-            )
+        with Nursery() as nursery:
+            for kind in args.kinds:
+                training, saving = torment(nursery, kind, Path(folder), args.kills, random.Random(args.seed), tell=tell)
+                tell(f"== {kind}: {training} killed while training, {saving} while saving, 0 lost")
 
 
 if __name__ == "__main__":

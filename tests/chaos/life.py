@@ -1,12 +1,17 @@
-"""One life of a run that is going to be killed: it goes on from the newest checkpoint of its folder.
+"""Lives of runs that are going to be killed: each goes on from the newest checkpoint of its folder.
 
-``python -m tests.chaos.life KIND LOG_DIR ITERATIONS`` says on standard output when it is ``ready``, and before and
-after each checkpoint ``saving`` and ``saved``, with its name.
+``python -m tests.chaos.life`` reads ``KIND ITERATIONS LOG_DIR`` from standard input, a line a life, and forks a process
+for each. This says on standard output that it is ``born``, when it is ``ready``, and before and after each checkpoint
+``saving`` and ``saved``, with its name; in the end it has ``died``, with its exit status. Imports take longer than
+training, so they are done once; nothing has been computed by then and there is one thread, so forking is safe.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
+import warnings
 from pathlib import Path
 
 import jax
@@ -83,7 +88,25 @@ def live(kind, log_dir, iterations):
         runner.learn(left)
 
 
-if __name__ == "__main__":
+def serve():
+    """Fork a process for each life that is asked for, one after another."""
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    live(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+    assert len(os.listdir("/proc/self/task")) == 1, "forking is safe with a single thread only"
+    for line in sys.stdin:
+        kind, iterations, log_dir = line.rstrip("\n").split(" ", 2)
+        child = os.fork()
+        if not child:
+            say("born", os.getpid())
+            try:
+                live(kind, log_dir, int(iterations))
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        say("died", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+if __name__ == "__main__":
+    serve()

@@ -7,17 +7,18 @@ import jax
 
 from rsl_jax.checkpoint import saving
 from tests.chaos.disks import survive
-from tests.chaos.kills import check, same, watch
+from tests.chaos.kills import Nursery, check, same
 from tests.chaos.life import make_runner
 
 
 def test_a_run_that_is_killed_while_it_saves_goes_on_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
-    assert watch("ppo", tmp_path / "alone", 2).ended
-    killed = watch("ppo", tmp_path / "killed", 2, kill_in_save=(2, 0.01))
-    assert not killed.ended
-    check(tmp_path / "killed", killed.saved)
-    assert watch("ppo", tmp_path / "killed", 2).ended
+    with Nursery() as nursery:
+        assert nursery.watch("ppo", tmp_path / "alone", 2).ended
+        killed = nursery.watch("ppo", tmp_path / "killed", 2, kill_in_save=(2, 0.01))
+        assert not killed.ended
+        check(tmp_path / "killed", killed.saved)
+        assert nursery.watch("ppo", tmp_path / "killed", 2).ended
     for name in ("model_0", "model_1", "model_best"):
         assert same(tmp_path / "killed" / name, tmp_path / "alone" / name)
 
