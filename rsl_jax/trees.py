@@ -60,7 +60,7 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
         ValueError: if something does not fit and ``strict``; lists what.
     """
     expected, given = plain_leaves(template), plain_leaves(arrays)
-    misfits = []
+    misfits, fitting = [], set()
     for name in sorted({*expected, *given}):
         if name not in given:
             misfits.append(f"{name}: missing in the checkpoint")
@@ -68,6 +68,10 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
             misfits.append(f"{name}: only in the checkpoint")
         elif np.shape(expected[name]) != np.shape(given[name]):
             misfits.append(f"{name}: shape {np.shape(given[name])} in the checkpoint, {np.shape(expected[name])} here")
+        elif not _holds(expected[name], given[name]):
+            misfits.append(f"{name}: {_dtype(given[name])} in the checkpoint, {_dtype(expected[name])} here")
+        else:
+            fitting.add(name)
     if misfits:
         listing = "; ".join(misfits[:8]) + ("; ..." if len(misfits) > 8 else "")
         if strict:
@@ -80,8 +84,7 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
 
     def choose(path: Any, value: Any) -> Any:
         name = path_of(path)
-        fits = name in given and np.shape(given[name]) == np.shape(expected[name])
-        return _like(value, given[name]) if fits else value
+        return _like(value, given[name]) if name in fitting else value
 
     return jax.tree_util.tree_map_with_path(choose, template)
 
@@ -113,6 +116,17 @@ def select_rows(mask: Any, chosen: Any, others: Any) -> Any:
 def is_key(x: Any) -> bool:
     """Whether something is an array of typed random keys."""
     return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _dtype(value: Any) -> np.dtype[Any]:
+    return value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+
+
+def _holds(expected: Any, given: Any) -> bool:
+    """Whether the values of one type are among those of another, but for rounding: numbers are no booleans."""
+    kinds = (jnp.bool_, jnp.integer, jnp.inexact)
+    ranks = [next((n for n, kind in enumerate(kinds) if jnp.issubdtype(_dtype(x), kind)), 3) for x in (given, expected)]
+    return ranks[0] <= ranks[1] < len(kinds)
 
 
 def _like(reference: Any, value: Any) -> Any:

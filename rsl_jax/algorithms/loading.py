@@ -52,9 +52,11 @@ def load_parts(
         the new state, and the parts that were wanted.
 
     Raises:
-        ValueError: for a part that there is not, or that does not fit and ``strict``.
+        ValueError: for a part that there is not, or that does not fit and ``strict``; if there are no parameters.
     """
-    there = arrays["params"]
+    there = arrays.get("params")
+    if not isinstance(there, Mapping):
+        raise ValueError(f"The checkpoint has no parameters. It has: {', '.join(map(str, arrays)) or 'nothing'}.")
     same_algorithm = bool(set(there) & set(state.params))
     adopted = {ours: theirs for theirs, ours in algorithm.adopts.items() if theirs in there and not same_algorithm}
     parts = set(adopted) if adopted else {*state.params, *state.extensions, *FIELDS, "loop"}

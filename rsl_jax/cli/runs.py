@@ -51,10 +51,10 @@ def find_checkpoint(path: str | Path) -> Path:
     Raises:
         CommandError: if there is none.
     """
-    from rsl_jax.checkpoint import latest_checkpoint
+    from rsl_jax.checkpoint import latest_checkpoint, locate
 
     path = Path(path)
-    if (path / "metadata").exists():
+    if locate(path):
         return path
     if path.is_file() and path.suffix == ".pt":
         raise CommandError(
@@ -64,7 +64,7 @@ def find_checkpoint(path: str | Path) -> Path:
     found = latest_checkpoint(path) if path.is_dir() else None
     if found is None:
         parent = path if path.is_dir() else path.parent
-        beside = sorted(child.name for child in parent.glob("model_*") if (child / "metadata").exists())
+        beside = sorted(child.name for child in parent.glob("model_*") if locate(child))
         there = f" There are: {', '.join(beside)}." if beside else ""
         what = "holds no checkpoint (model_...)" if path.is_dir() else "does not exist"
         raise CommandError(f"'{path}' {what}.{there} Give a checkpoint or the log folder of a run.")

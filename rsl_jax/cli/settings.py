@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -111,7 +112,9 @@ def write_settings(settings: RunSettings, folder: Path) -> Path:
     content = {**ours, "env_kwargs": dict(settings.env_kwargs), "runner": settings.runner.to_dict()}
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
     command = "distill" if isinstance(settings.runner, DistillationRunnerConfig) else "train"
-    path.write_text(_HEADER.format(command=command, env=settings.env, file=path) + text, encoding="utf-8")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")  # a kill must not leave half of a file
+    unfinished.write_text(_HEADER.format(command=command, env=settings.env, file=path) + text, encoding="utf-8")
+    os.replace(unfinished, path)
     return path
 
 

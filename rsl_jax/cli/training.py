@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import tyro
 
-from rsl_jax.cli.arguments import LATEST, CheckpointFlag, KeyValues, parse, parse_config, parse_options
+from rsl_jax.cli.arguments import CheckpointFlag, KeyValues, parse, parse_config, parse_options
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
 from rsl_jax.cli.output import CommandError, number, print_facts
-from rsl_jax.cli.runs import find_checkpoint, new_log_dir, newest_run, settings_of
+from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
+from rsl_jax.cli.runs import find_checkpoint, new_log_dir, settings_of
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 
@@ -37,6 +38,10 @@ class Run:
         log_dir: folder for logs, checkpoints and the exported policy; logs/ENV/DATE_TIME if not given.
         resume: go on from a checkpoint, or from the newest one of a log folder; without a path from the newest one in
             --log-dir, or of the newest run of this environment.
+        resume_from_last_good: as --resume, but where that checkpoint is damaged, go on from the newest one of its run
+            that is not.
+        resume_or_start: as --resume, but start where there is no checkpoint yet, and be content where the run is done;
+            the same command then starts a run and restarts it.
         device: where to compute, cpu or cuda:0 for example; JAX's choice if not given.
         devices: how many devices share the environments; takes the place of --device.
         env_kwargs: options of the environment, values as in YAML.
@@ -54,6 +59,8 @@ class Run:
     iterations: int | None = None
     log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     resume: CheckpointFlag = None
+    resume_from_last_good: bool = False
+    resume_or_start: bool = False
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     env_kwargs: KeyValues | None = None
@@ -105,9 +112,17 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         )
     asks_for_help = any(arg in ("-h", "--help") for arg in args)
     command, flags = parse_options(kind.options, [arg for arg in args if arg not in ("-h", "--help")], prog=kind.prog)
-    checkpoint = _resumed(command.env, command.resume, command.log_dir)
+    checkpoint = resumed_checkpoint(
+        command.env,
+        command.log_dir,
+        resume=command.resume,
+        from_last_good=command.resume_from_last_good,
+        or_start=command.resume_or_start,
+    )
     named = named_settings(command.env, command.config, checkpoint)
-    settings = kind.base(command.env, named, getattr(command, "teacher", None), checkpoint is not None)
+    restarts = checkpoint is not None and command.resume_or_start  # the checkpoint has the teacher by now
+    needed = None if restarts else getattr(command, "teacher", None)
+    settings = kind.base(command.env, named, needed, checkpoint is not None)
     if settings.env not in (None, command.env):
         settings = dataclasses.replace(settings, env_kwargs={})  # they were meant for another environment
     teacher = {} if settings.teacher is None else {"teacher": Path(settings.teacher)}
@@ -167,10 +182,12 @@ def named_settings(env: str, config: Path | None, checkpoint: Path | None) -> Ru
 def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     """Train, export, and say where everything is."""
     from rsl_jax import runners
+    from rsl_jax.checkpoint import lock_log_dir
     from rsl_jax.cli.interrupts import stop_on_signals
 
     use_compilation_cache(command.compilation_cache)
-    _refuse_to_overwrite(command.log_dir, checkpoint)
+    if checkpoint is not None or not command.resume_or_start:
+        refuse_to_overwrite(command.log_dir, checkpoint)
     env = build_env(command)
     runner_cfg = with_obs_groups(kind, command.runner, env)
     log_dir = command.log_dir or new_log_dir(command.env, runner_cfg.run_name or kind.label)
@@ -181,17 +198,20 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     if start is not None:
         runner.load(find_checkpoint(start))
     remaining = command.iterations - int(runner.state.iteration)
+    if remaining <= 0 and command.resume_or_start:
+        _report(runner, log_dir, export=command.export)
+        return 0
     if remaining <= 0:
         raise CommandError(
             f"'{checkpoint}' has done {int(runner.state.iteration)} iterations, which is all that --iterations "
             f"{command.iterations} asks for. Give a larger number to go on."
         )
-    log_dir.mkdir(parents=True, exist_ok=True)
-    write_settings(_settings_of_command(command, runner_cfg), log_dir)
-    _introduce(kind, command, runner, log_dir, checkpoint)
-    at_random = checkpoint is None and _starts_at_random(command.init_at_random_ep_len, runner)
-    with stop_on_signals(runner.request_stop) as stopped:
-        runner.learn(remaining, init_at_random_ep_len=at_random)
+    with lock_log_dir(log_dir):
+        write_settings(_settings_of_command(command, runner_cfg), log_dir)
+        _introduce(kind, command, runner, log_dir, checkpoint)
+        at_random = checkpoint is None and _starts_at_random(command.init_at_random_ep_len, runner)
+        with stop_on_signals(runner.request_stop) as stopped:
+            runner.learn(remaining, init_at_random_ep_len=at_random)
     if stopped.signal is not None and int(runner.state.iteration) < command.iterations:
         _report_stop(kind, command, runner, log_dir)
         return 128 + stopped.signal
@@ -215,24 +235,6 @@ def with_obs_groups(kind: Kind, cfg: BaseRunnerConfig, env: Any) -> BaseRunnerCo
 
     available = list(spec_of_any(env).observations)
     return dataclasses.replace(cfg, obs_groups=kind.obs_groups(cfg.obs_groups, available))
-
-
-def _resumed(env: str, resume: str | None, log_dir: Path | None) -> Path | None:
-    if resume is None:
-        return None
-    if resume != LATEST:
-        return find_checkpoint(resume)
-    return find_checkpoint(log_dir if log_dir is not None else newest_run(env))
-
-
-def _refuse_to_overwrite(log_dir: Path | None, checkpoint: Path | None) -> None:
-    if log_dir is None or (checkpoint is not None and checkpoint.parent.resolve() == log_dir.resolve()):
-        return
-    if any(log_dir.glob("model_*")):
-        raise CommandError(
-            f"'{log_dir}' holds the checkpoints of another run. Add --resume to go on with it, or give another "
-            "--log-dir."
-        )
 
 
 def _starts_at_random(wanted: bool | None, runner: OnPolicyRunner) -> bool:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.algorithms.loading import load_parts
-from rsl_jax.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from rsl_jax.checkpoint import Checkpoint, lock_log_dir, read_checkpoint, save_checkpoint
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.interop import Loaded, is_rsl_rl_file, read_rsl_rl_checkpoint, write_rsl_rl_checkpoint
@@ -135,6 +135,8 @@ class OnPolicyRunner:
             ValueError: if a model is still to be loaded that does not learn here (the teacher of distillation), or
                 rollouts are too small to learn from.
             NonFiniteError: if NaN or infinity appears; the last good state is then on disk.
+            RuntimeError: if another process trains in ``log_dir``.
+            OSError: if nothing can be written to ``log_dir``.
         """
         if not self._is_checked:
             self._check_training()
@@ -145,7 +147,7 @@ class OnPolicyRunner:
             self.loop_state = self._loop.randomize_episode_lengths(self.loop_state, key)
         start = int(self.state.iteration)
         total = start + num_learning_iterations
-        with self.logger.start(start, total):
+        with lock_log_dir(self.logger.log_dir), self.logger.start(start, total):
             for it in range(start, total):
                 outcome = self._loop.iterate(self.state, self.loop_state)
                 self.state, self.loop_state = outcome.state, outcome.loop
@@ -205,7 +207,7 @@ class OnPolicyRunner:
 
         Raises:
             FileNotFoundError: if there is none.
-            ValueError: if it does not fit.
+            ValueError: if it does not fit, or is damaged (:class:`rsl_jax.checkpoint.DamagedCheckpointError`).
         """
         del map_location
         if is_rsl_rl_file(path):
@@ -345,7 +347,8 @@ class OnPolicyRunner:
         if log_dir is None:
             return
         if self._best_state is not None:
-            save_checkpoint(log_dir / "model_best", self._best_state, None, self._metadata(None))
+            done = int(self._best_state.iteration)
+            save_checkpoint(log_dir / "model_best", self._best_state, None, self._metadata(None, iteration=done - 1))
             self._best_state = None
         self.save(self.checkpoint_path(it))
 
@@ -358,11 +361,11 @@ class OnPolicyRunner:
             self._best_reward = reward
             self._best_state = jax.tree.map(jnp.copy, self.state)
 
-    def _metadata(self, infos: dict[str, Any] | None) -> dict[str, Any]:
+    def _metadata(self, infos: dict[str, Any] | None, *, iteration: int | None = None) -> dict[str, Any]:
         return Metadata.of_run(
             self.cfg,
             self._spec,
-            iteration=self.current_learning_iteration,
+            iteration=self.current_learning_iteration if iteration is None else iteration,
             best_mean_reward=None if np.isinf(self._best_reward) else float(self._best_reward),
             infos=infos,
             seed=self.seed,

@@ -1,13 +1,16 @@
 """One run from the first command to the last: train, stop, resume, play, export, plot."""
 
+import shutil
 import signal
 
 import numpy as np
 import pytest
 import yaml
 
-from rsl_jax.checkpoint import latest_checkpoint, read_checkpoint
+from rsl_jax.checkpoint import latest_checkpoint, read_checkpoint, save_checkpoint
 from rsl_jax.cli import main
+from rsl_jax.cli.output import CommandError
+from rsl_jax.cli.resuming import resumed_checkpoint
 from rsl_jax.logging import Logger, read_scalars
 from tests.cli.own import said
 
@@ -79,6 +82,39 @@ def test_an_interrupted_run_that_is_resumed_ends_as_if_nothing_had_happened(
     for name, value in uninterrupted.items():
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
     assert read_scalars(folder)["Loss/value"].steps.tolist() == [0, 1, 2]
+
+
+def test_a_damaged_checkpoint_is_not_resumed_but_the_last_good_one_is_if_asked_for(run_dir, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(run_dir, folder, ignore=shutil.ignore_patterns("model_0", "model_best"))
+    save_checkpoint(folder / "model_1", {"params": {"w": np.ones(2)}}, None, {})
+    manifest = folder / "model_2" / "state" / "manifest.ocdbt"
+    manifest.write_bytes(manifest.read_bytes()[:-1])
+    for path in (folder, folder / "model_2"):
+        assert main(["train", "tests.cli.own:point_mass", "--resume", str(path)]) == 2
+        message = said(capsys)
+        assert "model_2' is damaged: its file 'state/manifest.ocdbt'" in message
+        assert "Add --resume-from-last-good to go on from" in message
+        assert "model_1'" in message
+    flags = {"resume": None, "from_last_good": True, "or_start": False}
+    assert resumed_checkpoint("x", folder, **flags) == folder / "model_1"
+    assert resumed_checkpoint("x", None, **{**flags, "resume": str(folder / "model_2")}) == folder / "model_1"
+    (folder / "model_1" / "SHA256SUMS").unlink()
+    with pytest.raises(CommandError, match="no complete one beside it"):
+        resumed_checkpoint("x", folder, resume=None, from_last_good=True, or_start=True)
+
+
+def test_one_command_starts_a_run_and_restarts_it(run_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = {"resume": None, "from_last_good": False, "or_start": True}
+    assert resumed_checkpoint("my/env", None, **flags) is None
+    assert resumed_checkpoint("my/env", tmp_path / "new", **flags) is None
+    assert resumed_checkpoint("my/env", run_dir, **flags) == run_dir / "model_2"
+    with pytest.raises(CommandError, match="does not exist"):
+        resumed_checkpoint("my/env", run_dir, **{**flags, "resume": "elsewhere"})
+    command = ["train", "tests.cli.own:point_mass", "--log-dir", str(run_dir), "--resume-or-start", "--no-export"]
+    assert main(command) == 0  # which is done
+    assert "Done" in capsys.readouterr().out
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_beyond_its_end(run_dir, capsys):

@@ -19,6 +19,7 @@ from tests.cli.own import said
 
 def pretend_checkpoint(path):
     (path / "metadata").mkdir(parents=True)
+    (path / "metadata" / "metadata").write_text("{}")
     return path
 
 

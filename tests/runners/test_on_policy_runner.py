@@ -66,6 +66,8 @@ def test_writes_what_was_promised(trained):
     checkpoint = read_checkpoint(log_dir / "model_5")
     assert checkpoint.metadata["iteration"] == 5
     assert checkpoint.metadata["config"] == small_config().to_dict()
+    best = read_checkpoint(log_dir / "model_best")
+    assert best.metadata["iteration"] == int(best.state["iteration"]) - 1
 
 
 def test_infos_come_back_and_must_be_json(trained, tmp_path):
