@@ -18,11 +18,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from rsl_jax.metadata import Metadata
+from rsl_jax.metadata import FORMAT, Metadata
 from rsl_jax.trees import nested, plain_leaves
 from rsl_jax.types import TrainState
 
-FORMAT = 1
 _NAME = re.compile(r"model_(\d+)")
 
 
