@@ -35,7 +35,7 @@ from typing import Any
 RUN_FILE = "run.yaml"
 """Name of the file in a log folder that says how the run was made."""
 
-_PATH = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+")
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\S*|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _REQUIRES_US = re.compile(r"rsl[-_.]+jax\b", re.IGNORECASE)
 
