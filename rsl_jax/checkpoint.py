@@ -2,8 +2,8 @@
 
 A checkpoint is a directory with the items ``state`` (all that learning changes), ``loop`` (environments, hidden states,
 episode statistics and the random key, where there are any) and ``metadata`` (JSON: iteration, config, versions and what
-the user adds). It appears under its name only once it is complete, and holds plain arrays: nothing in it is ever
-executed, and it loads on any number and kind of devices.
+the user adds). It appears under its name only once it is complete, and holds plain arrays: it is never unpickled,
+and it loads on any number and kind of devices. docs/security.md says what the config in it may name.
 """
 
 from __future__ import annotations

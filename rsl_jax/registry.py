@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -199,10 +200,12 @@ def vet(callable_or_path: Any, kind: str, *, bases: Sequence[str] = ()) -> None:
 
     Raises:
         UntrustedNameError: if it is not.
-        ImportError: if it leads nowhere.
     """
-    if isinstance(callable_or_path, str) and is_reading_run():
-        load(callable_or_path, kind, bases=bases)
+    if not isinstance(callable_or_path, str) or not is_reading_run():
+        return
+    check = permit(callable_or_path, kind, bases=bases)
+    with contextlib.suppress(ImportError, AttributeError):  # who needs it will say so
+        check(_import(callable_or_path))
 
 
 def _import(path: str) -> Any:

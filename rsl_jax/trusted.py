@@ -70,8 +70,8 @@ def trust(*names: str | os.PathLike[str]) -> None:
     """Let the files of runs name what is in these modules and folders, until the process ends.
 
     Args:
-        *names: modules (``"my_project"``, with all that is in it) or folders (``"./my_project"``, ``Path("src")``),
-            which become importable.
+        *names: modules (``"my_project"``, with all that is in it), or folders of modules (``"./tasks"``,
+            ``Path("src")``), which become importable; so does a package whose folder is given.
 
     Raises:
         ValueError: for a module of Python's standard library, a folder that there is not, or neither of the two.
@@ -90,8 +90,9 @@ def trust(*names: str | os.PathLike[str]) -> None:
         else:
             folder = Path(name).resolve()
             _add(folders=folder)
-            if str(folder) not in sys.path:
-                sys.path.insert(0, str(folder))
+            where = str(folder.parent if (folder / "__init__.py").exists() else folder)
+            if where not in sys.path:
+                sys.path.append(where)
 
 
 def user_names(*paths: str) -> None:
@@ -225,7 +226,7 @@ def _refused(source: str, what: str, path: str, why: str = "") -> UntrustedNameE
 
 
 def _is_of_python(module: str) -> bool:
-    return module.partition(".")[0] in {*sys.stdlib_module_names, *sys.builtin_module_names, "__main__"}
+    return module.partition(".")[0] in {*sys.stdlib_module_names, *sys.builtin_module_names}
 
 
 def _is_trusted(module: str) -> bool:

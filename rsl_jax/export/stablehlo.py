@@ -267,7 +267,7 @@ def _check_metadata(metadata: Any, *, inputs: int, outputs: int) -> None:
         f"output_names are its {outputs} outputs": are_names(metadata.get("output_names"), outputs),
         "input_shapes are lists of sizes by the inputs' names": isinstance(shapes, Mapping)
         and are_names(names)
-        and set(shapes) == set(names)
+        and set(shapes) == set(names or ())
         and all(map(is_shape, shapes.values())),
         "observation_groups are names": are_names(metadata.get("observation_groups")),
         "image_groups are names": are_names(metadata.get("image_groups", [])),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +21,7 @@ from rsl_jax.checkpoint import read_checkpoint, save_checkpoint
 from rsl_jax.cli import main
 from rsl_jax.cli.policies import load_policy
 from rsl_jax.cli.runs import new_log_dir
+from rsl_jax.cli.trusting import take_at_their_word
 from rsl_jax.config import BaseRunnerConfig, DistillationRunnerConfig, RunnerConfig
 from rsl_jax.env.registry import permit_env
 from rsl_jax.metadata import FORMAT, Metadata
@@ -132,6 +136,34 @@ def test_of_a_teacher_nothing_is_imported(tmp_path, monkeypatch):
     assert not (tmp_path / "marker").exists()
 
 
+def test_nothing_is_unpickled_and_no_object_of_pythons_is_made(tmp_path, monkeypatch, capsys):
+    path = checkpoint(tmp_path)
+    (tmp_path / "run.yaml").write_text(f"env: !!python/object/apply:os.mkdir ['{tmp_path / 'marker'}']\nrunner: {{}}\n")
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, lambda *_, **__: pytest.fail("something was unpickled"))
+    assert read_checkpoint(path).run.iteration == 0
+    assert main(["play", str(path)]) == 2
+    assert "asks for an object that is not read from a file" in said(capsys)
+    assert not (tmp_path / "marker").exists()
+
+
+READERS = {"torch.load", "torch.jit.load", "onnx.load", "onnxruntime.InferenceSession", "yaml.load", "eval", "exec"}
+"""What reads a program, or could."""
+
+
+def test_exported_programs_are_only_written():
+    root, found = Path(trusted.__file__).parent, set()
+    for path in root.rglob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        found |= {(str(path.relative_to(root)), ast.unparse(call)) for call in calls if ast.unparse(call) in READERS}
+    assert found == {
+        ("export/onnx.py", "onnxruntime.InferenceSession"),  # tries out what was just made
+        ("export/torchscript.py", "torch.jit.load"),  # likewise
+        ("interop/files.py", "torch.load"),  # weights only
+        ("config/yaml_files.py", "yaml.load"),  # a safe loader
+    }
+
+
 # --- which names a run's files may use --------------------------------------------------------------------------------
 
 
@@ -201,6 +233,32 @@ def test_a_class_of_an_installed_package_that_requires_us_is_read(project, monke
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: own-project\nVersion: 1.0\n")
     with pytest.raises(UntrustedNameError):
         read("own_project.parts:Net")
+
+
+def test_a_folder_that_is_trusted_is_searched_for_modules(project, monkeypatch):
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(project.parent)])
+    with pytest.raises(UntrustedNameError):
+        read("own_project.parts:Net")
+    trust(project)  # a package
+    assert read("own_project.parts:Net").actor.class_name == "own_project.parts:Net"
+    (project.parent / "loose").mkdir()
+    (project.parent / "loose" / "loose_parts.py").write_text(EVIL)
+    trust(project.parent / "loose")  # a folder of modules
+    assert read("loose_parts:Net").actor.class_name == "loose_parts:Net"
+
+
+def test_the_working_directory_is_searched_for_what_the_user_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    for name in ("my_robot", "stranger"):
+        (tmp_path / f"{name}.py").write_text(EVIL)
+    take_at_their_word([], env="other_robot:make", flags=["--actor.hidden-dims", "8"])
+    assert "" not in sys.path
+    take_at_their_word([], env="my_robot:make")
+    assert sys.path[0] == ""
+    assert read("my_robot:make").actor.class_name == "my_robot:make"
+    with pytest.raises(UntrustedNameError):
+        read("stranger:make")
 
 
 def test_a_config_of_the_users_names_what_it_likes(project, tmp_path):
