@@ -235,9 +235,8 @@ def _members(content: bytes) -> list[bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for name in (POLICY_MEMBER, METADATA_MEMBER):
-                if (
-                    archive.getinfo(name).compress_type != zipfile.ZIP_STORED
-                ):  # could be of any size when it is unpacked
+                # What is compressed could be of any size when it is unpacked.
+                if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
                     raise ValueError(f"its {name} is compressed")
                 members.append(archive.read(name))
     except (zipfile.BadZipFile, KeyError, EOFError, OSError, RuntimeError) as error:
