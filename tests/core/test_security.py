@@ -21,7 +21,7 @@ from rsl_jax.checkpoint import read_checkpoint, save_checkpoint
 from rsl_jax.cli import main
 from rsl_jax.cli.policies import load_policy
 from rsl_jax.cli.runs import new_log_dir
-from rsl_jax.cli.trusting import take_at_their_word
+from rsl_jax.cli.trusting import take_at_their_word, trust_flags
 from rsl_jax.config import BaseRunnerConfig, DistillationRunnerConfig, RunnerConfig
 from rsl_jax.env.registry import permit_env
 from rsl_jax.metadata import FORMAT, Metadata
@@ -294,6 +294,13 @@ def test_names_of_the_library_are_read():
         own = {"class_name": "PPO", "optimizer": "adamw", "rnd_cfg": {"weight": 0.1}}
         cfg = BaseRunnerConfig.from_dict({"algorithm": own, "actor": {"class_name": "rsl_rl.models.RNNModel"}})
     assert cfg.actor.class_name == "RNNModel"
+
+
+def test_commands_that_are_proposed_say_what_they_need():
+    cfg = {**RunnerConfig().to_dict(), "actor": {"class_name": "my_project.models:Net"}}
+    assert trust_flags(RunnerConfig().to_dict(), "brax/ant") == ""
+    assert trust_flags(cfg, "my_project.tasks:SUITE/Walk") == " --trust my_project"
+    assert trust_flags(cfg, "gymnasium/robots:Walk-v0") == " --trust my_project --trust robots"
 
 
 def test_what_cannot_be_trusted_is_said(capsys, tmp_path):
