@@ -13,6 +13,7 @@ _HOMES = {
     "make_env": "rsl_jax.env",
     "make_train": "rsl_jax.training",
     "make_vec_env": "rsl_jax.env",
+    "trust": "rsl_jax.trusted",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
-from collections.abc import Mapping
+import math
+import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.trusted import reading_run
 from rsl_jax.types import Spec
+
+FORMAT = 2
+"""Of checkpoints: goes up where an older rsl_jax could not read a newer one's; 1 had no checksums."""
+
+MOST_ACTIONS, MOST_NUMBERS, MOST_ENVS, MOST_ITERATIONS = 2**16, 2**26, 2**26, 2**31 - 1
+"""Actions, numbers in an observation group, environments and iterations beyond which metadata are not believed."""
 
 PACKAGES = ("rsl-jax", "jax", "flax", "optax")
 """Whose versions are kept."""
@@ -54,8 +64,13 @@ class Metadata:
         )
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Metadata:
-        """Read what :meth:`to_dict` gave; what it does not know is left out."""
+    def from_dict(cls, content: Any) -> Metadata:
+        """Read what :meth:`to_dict` gave; what it does not know is left out.
+
+        Raises:
+            ValueError: if something in it is of a wrong type or size, or of a format that is not known here; says what.
+        """
+        _check(content)
         known = {f.name for f in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in content.items() if name in known})
 
@@ -65,12 +80,36 @@ class Metadata:
 
     @property
     def cfg(self) -> BaseRunnerConfig:
-        """The config of the run."""
-        return BaseRunnerConfig.from_dict(self.config)
+        """The config of the run.
+
+        Raises:
+            UntrustedNameError: if it names parts that a run's files may not (:mod:`rsl_jax.trusted`).
+        """
+        with reading_run("The checkpoint's metadata"):
+            return BaseRunnerConfig.from_dict(self.config)
+
+    @property
+    def obs_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Observation groups of each set, as the config has them; nothing else of it is read."""
+        groups = self.config.get("obs_groups", {})
+        _require(groups, "config.obs_groups", "lists of names by observation set", _are_groups)
+        return {name: tuple(listed) for name, listed in groups.items()}
+
+    def section(self, model: str) -> Mapping[str, Any]:
+        """The section of a model as it stands in the config; nothing that it names is imported."""
+        section = self.config.get(model, {})
+        _require(section, f"config.{model}", "keys and values", _is_mapping)
+        return section
 
     @property
     def spec(self) -> Spec:
-        """What the algorithm had to know about the environment, which is not there itself."""
+        """What the algorithm had to know about the environment, which is not there itself.
+
+        Raises:
+            ValueError: if the metadata do not describe it.
+        """
+        if not self.environment:
+            raise ValueError("The checkpoint's metadata are damaged: environment is missing.")
         return Spec(
             observations={name: tuple(shape) for name, shape in self.environment["observations"].items()},
             num_actions=self.environment["num_actions"],
@@ -83,9 +122,79 @@ class Metadata:
 def _described(spec: Spec) -> dict[str, Any]:
     return {
         "type": type(spec.env).__name__,
-        "num_envs": spec.num_envs,
-        "observations": {name: list(shape) for name, shape in spec.observations.items()},
-        "num_actions": spec.num_actions,
-        "discrete": spec.discrete,
+        "num_envs": int(spec.num_envs),
+        "observations": {name: [int(size) for size in shape] for name, shape in spec.observations.items()},
+        "num_actions": int(spec.num_actions),
+        "discrete": bool(spec.discrete),
         "step_dt": None if spec.step_dt is None else float(spec.step_dt),
     }
+
+
+# --- what metadata may be ---------------------------------------------------------------------------------------------
+
+
+def _check(content: Any) -> None:
+    """Refuse metadata that no run has written: they are used as sizes, so they must be what they claim to be."""
+    _require(content, "metadata", "keys and values", _is_mapping)
+    version = content.get("format", FORMAT)
+    _require(version, "format", "a whole number from 1", lambda value: _is_whole(value, 1))
+    if version > FORMAT:
+        raise ValueError(
+            f"The checkpoint is of format {version}, of a newer rsl_jax ({content.get('versions')}); this one reads up "
+            f"to {FORMAT}. Upgrade: pip install -U rsl-jax."
+        )
+    iterations = f"a whole number from 0 to {MOST_ITERATIONS:,}"
+    _require(content.get("iteration"), "iteration", iterations, lambda value: _is_whole(value, 0, MOST_ITERATIONS))
+    reward = content.get("best_mean_reward")
+    _require(reward, "best_mean_reward", "a finite number or null", lambda value: value is None or _is_finite(value))
+    _require(content.get("seed", 0), "seed", "a whole number", lambda value: _is_whole(value))
+    for name in ("config", "versions", "environment"):
+        _require(content.get(name, {}), name, "keys and values", _is_mapping)
+    if content.get("environment"):
+        _check_environment(content["environment"])
+
+
+def _check_environment(environment: Mapping[str, Any]) -> None:
+    for name, most in (("num_actions", MOST_ACTIONS), ("num_envs", MOST_ENVS)):
+        is_count = functools.partial(_is_whole, least=1, most=most)
+        _require(environment.get(name), f"environment.{name}", f"a whole number from 1 to {most:,}", is_count)
+    groups = environment.get("observations", "missing")
+    _require(groups, "environment.observations", "shapes by name", _is_mapping)
+    for name, shape in groups.items():
+        what = f"a list of whole numbers from 0, whose product is at most {MOST_NUMBERS:,}"
+        _require(shape, f"environment.observations.{name}", what, _is_shape)
+    what = "true or false"
+    _require(environment.get("discrete"), "environment.discrete", what, lambda value: isinstance(value, bool))
+    step, what = environment.get("step_dt"), "a number from 0, or null"
+    _require(step, "environment.step_dt", what, lambda value: value is None or (_is_finite(value) and value >= 0))
+
+
+def _require(value: Any, name: str, what: str, holds: Callable[[Any], bool]) -> None:
+    if not holds(value):
+        raise ValueError(
+            f"The checkpoint's metadata are damaged, or no run's: {name} is {reprlib.repr(value)}; it must be {what}."
+        )
+
+
+def _is_whole(value: Any, least: int | None = None, most: int | None = None) -> bool:
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    return is_int and (least is None or value >= least) and (most is None or value <= most)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_shape(value: Any) -> bool:
+    is_list = isinstance(value, (list, tuple)) and len(value) <= 8 and all(_is_whole(size, 0) for size in value)
+    return is_list and math.prod(value) <= MOST_NUMBERS
+
+
+def _are_groups(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(listed, (list, tuple)) and all(isinstance(name, str) for name in listed) for listed in value.values()
+    )

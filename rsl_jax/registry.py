@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from rsl_jax.trusted import is_reading_run, permit, split
 
 PARTS: Mapping[str, Mapping[str, str]] = {
     "algorithm": {
@@ -56,6 +59,15 @@ Its section of the config follows from what stands there (:func:`rsl_jax.config.
 
 RSL_RL = ("rsl_rl.", "rsl_jax.rsl_rl.")
 """How the modules of RSL-RL begin, and of what stands in for it."""
+
+BASES: Mapping[str, tuple[str, ...]] = {
+    "algorithm": ("rsl_jax.algorithms:PPO", "rsl_jax.algorithms:Distillation", "rsl_jax.types:Algorithm"),
+    "model": ("rsl_jax.models:MLPModel",),
+    "logger": ("rsl_jax.logging:LogWriter",),
+    "suite": ("rsl_jax.env:Suite",),
+    "environment": ("rsl_jax.env:Env", "rsl_jax.env:SingleEnv", "rsl_jax.env:VecEnv"),
+}
+"""Classes that parts and environments of the user's may derive from, by kind."""
 
 COMPILED = ("algorithm", "model", "distribution", "extension")
 """Kinds of parts that XLA compiles."""
@@ -126,8 +138,10 @@ def resolve_part(callable_or_name: Callable[..., Any] | str, kind: str, *, calle
         ImportError: if a path leads nowhere.
     """
     name = library_name(callable_or_name, kind, called=called)
-    part = load(callable_or_name if name is None else PARTS[kind][name], called or kind, PARTS[kind])
-    if name is None and kind in COMPILED:
+    if name is not None:
+        return _import(PARTS[kind][name])
+    part = load(callable_or_name, called or kind, PARTS[kind], bases=BASES.get(kind, ()))
+    if kind in COMPILED:
         _refuse_torch(part, called or kind)
     return part
 
@@ -148,35 +162,57 @@ def _refuse_torch(part: Any, kind: str) -> None:
             )
 
 
-def load(callable_or_path: Callable[..., Any] | str, kind: str, table: Iterable[str] = ()) -> Any:
+def load(
+    callable_or_path: Callable[..., Any] | str, kind: str, table: Iterable[str] = (), *, bases: Sequence[str] = ()
+) -> Any:
     """Import what a path means; a callable is what it is.
 
     Args:
         callable_or_path: a callable, ``"module.path:Attr"`` or ``"module.path.Attr"``.
         kind: what is looked for, for the error.
         table: names that would do as well, for the error.
+        bases: the library's classes that it may derive from, see :func:`rsl_jax.trusted.permit`.
 
     Raises:
         TypeError: if neither a callable nor a string is given.
         ImportError: if the path leads nowhere.
+        UntrustedNameError: if a run's file names it, which may not.
     """
     if not isinstance(callable_or_path, str):
         if not callable(callable_or_path):
             raise TypeError(f"A {kind} is a callable or its name; got {callable_or_path!r}.")
         return callable_or_path
-    module_path, separator, attribute = callable_or_path.rpartition(":")
-    if not separator:
-        module_path, separator, attribute = callable_or_path.rpartition(".")
+    check = permit(callable_or_path, kind, bases=bases)
     try:
-        if not module_path:
-            raise ImportError("it names no module")
-        target: Any = importlib.import_module(module_path)
-        for part in attribute.split("."):
-            target = getattr(target, part)
+        target = _import(callable_or_path)
     except (ImportError, AttributeError) as error:
         bare = f", or one of: {', '.join(sorted(table))}" if table else ""
         raise ImportError(
             f"The {kind} '{callable_or_path}' cannot be imported: {error}. Write 'module.path:Name' of something that "
             f"can be imported from here{bare}."
         ) from error
+    check(target)
+    return target
+
+
+def vet(callable_or_path: Any, kind: str, *, bases: Sequence[str] = ()) -> None:
+    """Check a path that is not needed yet: if it is read from a run's file, it must be one that may be there.
+
+    Raises:
+        UntrustedNameError: if it is not.
+    """
+    if not isinstance(callable_or_path, str) or not is_reading_run():
+        return
+    check = permit(callable_or_path, kind, bases=bases)
+    with contextlib.suppress(ImportError, AttributeError):  # who needs it will say so
+        check(_import(callable_or_path))
+
+
+def _import(path: str) -> Any:
+    module, attribute = split(path)
+    if not module or module.startswith("."):
+        raise ImportError("it names no module")
+    target: Any = importlib.import_module(module)
+    for name in attribute.split("."):
+        target = getattr(target, name)
     return target

@@ -10,10 +10,15 @@ from typing import Any
 import jax
 
 from rsl_jax.algorithms.variables import DISTRIBUTION, variables_of
-from rsl_jax.config import BaseRunnerConfig, arguments_of
+from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.config.keys import Part
+from rsl_jax.config.sections import read_section
 from rsl_jax.metadata import Metadata
 from rsl_jax.models import resolve_obs_groups
+from rsl_jax.plain import to_plain
+from rsl_jax.registry import library_name
 from rsl_jax.trees import restore
+from rsl_jax.trusted import reading_run
 from rsl_jax.types import Algorithm, Spec, TrainState
 
 FIELDS: Mapping[str, tuple[str, ...]] = {"optimizer": ("opt_state", "learning_rate"), "iteration": ("iteration",)}
@@ -157,10 +162,9 @@ def check_adoption(
     Raises:
         ValueError: if they do not fit and ``strict``; says in what they differ.
     """
-    their_cfg = run.cfg
     here = _shapes_of_groups(getattr(algorithm, "obs_groups", cfg.obs_groups), spec.observations, name)
-    there = _shapes_of_groups(their_cfg.obs_groups, run.spec.observations, theirs)
-    differences = _different_layers(getattr(cfg, name), getattr(their_cfg, theirs))
+    there = _shapes_of_groups(run.obs_groups, run.spec.observations, theirs)
+    differences = _different_layers(getattr(cfg, name), run.section(theirs), theirs)
     if list(here.values()) != list(there.values()):
         differences.insert(0, f"observation groups {_listed(here)} against {_listed(there)}")
     elif list(here) != list(there):
@@ -196,14 +200,19 @@ def _shapes_of_groups(
     return {group: tuple(shapes[group]) for group in groups}
 
 
-def _different_layers(here: Any, there: Any) -> list[str]:
-    ours, theirs = ({"class_name": cfg.class_name, **arguments_of(cfg)} for cfg in (here, there))
-    names = [name for name in {**ours, **theirs} if name != "distribution_cfg"]
+def _different_layers(here: Any, there: Mapping[str, Any], theirs: str) -> list[str]:
+    """In what the section of a model differs from one as it stands in metadata; nothing that it names is imported."""
+    saved = {name: value for name, value in there.items() if name != "distribution_cfg"}
+    if library_name(saved.get("class_name", "MLPModel"), "model") is not None:
+        with reading_run("The checkpoint's metadata"):
+            saved = to_plain(read_section(Part("model", default="MLPModel"), saved, theirs))
+    ours = to_plain(here)
+    names = [name for name in {**ours, **saved} if name != "distribution_cfg"]
     missing = "nothing"
     return [
-        f"{name} {ours.get(name, missing)} against {theirs.get(name, missing)}"
+        f"{name} {ours.get(name, missing)} against {saved.get(name, missing)}"
         for name in names
-        if ours.get(name, missing) != theirs.get(name, missing)
+        if ours.get(name, missing) != saved.get(name, missing)
     ]
 
 

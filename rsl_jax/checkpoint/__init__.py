@@ -3,7 +3,8 @@
 A checkpoint is a folder with the items ``state`` (all that learning changes), ``loop`` (environments, hidden states,
 episode statistics and the random key, where there are any) and ``metadata`` (JSON: iteration, config, versions and what
 the user adds), and with the SHA-256 of all their files (``SHA256SUMS``, which ``sha256sum -c`` reads too). It appears
-under its name only once it is complete, holds plain arrays, and loads on any number and kind of devices.
+under its name only once it is complete, holds plain arrays, is never unpickled, and loads on any number and kind of
+devices. docs/security.md says what the config in it may name.
 """
 
 from rsl_jax.checkpoint.folders import latest_checkpoint, locate
@@ -16,10 +17,9 @@ from rsl_jax.checkpoint.reading import (
     read_checkpoint,
     read_metadata,
 )
-from rsl_jax.checkpoint.saving import FORMAT, save_checkpoint
+from rsl_jax.checkpoint.saving import save_checkpoint
 
 __all__ = [
-    "FORMAT",
     "Checkpoint",
     "DamagedCheckpointError",
     "check_checkpoint",

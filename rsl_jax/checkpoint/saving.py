@@ -15,11 +15,9 @@ import orbax.checkpoint as ocp
 
 from rsl_jax.checkpoint.checksums import write_checksums
 from rsl_jax.checkpoint.folders import check_replaceable, put_in_place, staging
+from rsl_jax.metadata import FORMAT
 from rsl_jax.trees import nested, plain_leaves
 from rsl_jax.types import TrainState
-
-FORMAT = 2
-"""Of what is written; 1 had no checksums."""
 
 _MISREAD = re.compile(r"[*?\[\\\ud800-\udfff]")
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")

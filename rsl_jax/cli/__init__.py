@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from rsl_jax import trusted
 from rsl_jax.cli.output import CommandError, explain, print_error, print_overview, use_short_warnings
 
 COMMANDS = {
@@ -45,18 +46,19 @@ def main(args: Sequence[str] | None = None) -> int:
 
         print_error(f"There is no command '{command}'. There are: {', '.join(COMMANDS)}.{nearest(command, COMMANDS)}")
         return 2
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # module.path:factory means modules of the current directory too, as with python -m
     return _run(command, rest)
 
 
 def _run(command: str, args: Sequence[str]) -> int:
     try:
-        with use_short_warnings():
+        with use_short_warnings(), trusted.scope():
             return importlib.import_module(f"rsl_jax.cli.{command}").run(args)
     except CommandError as error:
         print_error(str(error))
         return error.status
+    except trusted.UntrustedNameError as error:
+        print_error(str(error))
+        return 2
     except SystemExit as end:  # the parser has said what there was to say
         return end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:

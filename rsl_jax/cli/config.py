@@ -14,9 +14,11 @@ import yaml
 from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.settings import read_content
+from rsl_jax.cli.trusting import TrustFlag, reading_config, take_at_their_word
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.config.migration import is_nested, migrate
 from rsl_jax.plain import to_plain
+from rsl_jax.trusted import UntrustedNameError
 
 _IS_PYTHON = (
     "'{path}' is Python. legged_gym's configs are classes; where legged_gym is installed this writes one as YAML:\n\n"
@@ -34,15 +36,19 @@ class Config:
     Attributes:
         old: the config, a YAML file.
         out: where the new one goes; it is printed where this is not given.
+        trust: a module (with all that is in it) or a folder that a config which came with a run may name parts of; may
+            be given several times.
     """
 
     old: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="OLD.yaml")]]
     out: Annotated[Path | None, tyro.conf.arg(metavar="NEW.yaml")] = None
+    trust: TrustFlag = ()
 
 
 def run(args: Sequence[str]) -> int:
     """Run the command."""
     command = parse(Config, args, prog="rsl-jax config")
+    take_at_their_word(command.trust)
     if command.out is not None and command.out.resolve() == command.old.resolve():
         raise CommandError(f"'{command.out}' is the old config itself. Name another file, so that it stays.")
     new, notes = rewrite(_read(command.old), path=command.old)
@@ -73,9 +79,11 @@ def rewrite(content: Mapping[str, Any], *, path: Path) -> tuple[dict[str, Any], 
         if not isinstance(given, Mapping):
             raise TypeError(f"runner is a section of keys and values; got {given!r}.")
         migrated, notes = migrate(given)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), reading_config(path, content):
             warnings.simplefilter("ignore")  # of what was said
             BaseRunnerConfig.from_dict(migrated)
+    except UntrustedNameError:
+        raise
     except (ValueError, TypeError, ImportError) as error:
         raise CommandError(f"In the config file '{path}': {error}") from error
     plain = to_plain(migrated)

@@ -16,6 +16,8 @@ from rsl_jax.cli.arguments import KeyValues, parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint
 from rsl_jax.cli.settings import read_settings
+from rsl_jax.cli.trusting import TrustFlag, take_at_their_word
+from rsl_jax.trusted import reading_run
 from rsl_jax.types import Algorithm, Spec
 
 
@@ -32,12 +34,15 @@ class Convert:
         config: config of the run, which a .pt does not hold: RSL-RL's YAML, or run.yaml of rsl_jax.
         observations: shapes of observation groups that do not follow from the sizes of the models, such as policy=48
             camera=3,64,64.
+        trust: a module (with all that is in it) or a folder that the files of the run may name parts of; may be given
+            several times.
     """
 
     source: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SRC")]]
     destination: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DST")]]
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
     observations: KeyValues = field(default_factory=dict)
+    trust: TrustFlag = ()
 
 
 def run(args: Sequence[str]) -> int:
@@ -51,6 +56,7 @@ def run(args: Sequence[str]) -> int:
         )
     if destination.exists():
         raise CommandError(f"'{destination}' exists. Give another name, or remove it first.")
+    take_at_their_word(command.trust)
     if source.suffix == ".pt":
         facts = from_rsl_rl(source, destination, command.config, _shapes(command.observations))
     else:
@@ -96,13 +102,17 @@ def to_rsl_rl(source: Path, destination: Path) -> dict[str, Any]:
 
     from rsl_jax.algorithms.loading import restore_state
     from rsl_jax.checkpoint import read_checkpoint
+    from rsl_jax.cli.policies import check_sizes
     from rsl_jax.interop import write_rsl_rl_checkpoint
 
     checkpoint = read_checkpoint(source)
     run = checkpoint.run
-    algorithm = _algorithm(run.cfg, dataclasses.replace(run.spec, step_dt=run.spec.step_dt or 1.0))
+    with reading_run(source / "metadata"):
+        cfg = run.cfg
+    algorithm = _algorithm(cfg, dataclasses.replace(run.spec, step_dt=run.spec.step_dt or 1.0))
+    check_sizes(algorithm, checkpoint)
     state = restore_state(algorithm.init(jax.random.key(0)), checkpoint.state)
-    write_rsl_rl_checkpoint(destination, state, run.cfg, iteration=run.iteration, infos=run.infos)
+    write_rsl_rl_checkpoint(destination, state, cfg, iteration=run.iteration, infos=run.infos)
     return {"iteration": run.iteration}
 
 

@@ -13,6 +13,7 @@ import yaml
 from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint
+from rsl_jax.cli.trusting import TrustFlag, take_at_their_word
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Export:
         onnx: whether to write policy.onnx, for onnxruntime.
         jax: whether to write policy.jax, for jax alone, on CPU and CUDA.
         metadata: YAML file of what else the robot should know: joint names, action scales, gains.
+        trust: a module (with all that is in it) or a folder that the checkpoint may name parts of; may be given several
+            times.
     """
 
     checkpoint: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="CHECKPOINT|LOGDIR")]]
@@ -34,6 +37,7 @@ class Export:
     onnx: bool = True
     jax: bool = True
     metadata: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
+    trust: TrustFlag = ()
 
 
 def run(args: Sequence[str]) -> int:
@@ -41,6 +45,7 @@ def run(args: Sequence[str]) -> int:
     command = parse(Export, args, prog="rsl-jax export")
     if not (command.onnx or command.jax):
         raise CommandError("With --no-onnx and --no-jax there is nothing to write; leave one of them out.")
+    take_at_their_word(command.trust)
     metadata = read_robot_metadata(command.metadata)
     checkpoint = find_checkpoint(command.checkpoint)
     out = command.out or checkpoint.parent / "exported"

@@ -13,6 +13,8 @@ from rsl_jax.cli.arguments import KeyValues, parse
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint, settings_of
+from rsl_jax.cli.trusting import TrustFlag, take_at_their_word
+from rsl_jax.trusted import reading_run
 
 STEPS_WITHOUT_LIMIT = 1000
 """How long to play where neither the environment nor the user sets a limit."""
@@ -31,6 +33,8 @@ class Play:
         steps: most steps to play; enough for all episodes if not given, 1000 where nothing limits them.
         video: film the first environment to this file, .mp4 or .gif.
         seed: of the environments.
+        trust: a module (with all that is in it) or a folder that the files of the run may name parts and environments
+            of; may be given several times.
         compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
             not given.
     """
@@ -43,6 +47,7 @@ class Play:
     steps: int | None = None
     video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     seed: int = 0
+    trust: TrustFlag = ()
     compilation_cache: CacheFlag = None
 
 
@@ -53,6 +58,7 @@ def run(args: Sequence[str]) -> int:
         value = getattr(command, name)
         if value is not None and value < 1:
             raise CommandError(f"--{name.replace('_', '-')} must be at least 1; got {value}.")
+    take_at_their_word(command.trust, env=command.env)
     use_compilation_cache(command.compilation_cache)
     play(command)
     return 0
@@ -85,13 +91,17 @@ def play(command: Play) -> None:
 def build_env(command: Play, checkpoint: Path) -> tuple[str, Any]:
     """Make the environment of the run, or the one asked for; gives its name too."""
     from rsl_jax.env import make_vec_env
+    from rsl_jax.env.registry import permit_env
 
-    settings = settings_of(checkpoint)
+    settings = settings_of(checkpoint, with_runner=False)
     name = command.env or settings.env
     if name is None:
         raise CommandError(
             f"There is no run.yaml beside '{checkpoint}' that says what it was trained on. Say it: --env ENV."
         )
+    if command.env is None:
+        with reading_run(settings.source):
+            permit_env(name)
     kept = settings.env_kwargs if name == settings.env else {}
     return name, make_vec_env(name, num_envs=command.num_envs, seed=command.seed, **{**kept, **command.env_kwargs})
 

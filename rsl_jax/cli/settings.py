@@ -13,13 +13,12 @@ from typing import Any
 import yaml
 
 from rsl_jax.cli.output import CommandError
+from rsl_jax.cli.trusting import reading_config
 from rsl_jax.config import BaseRunnerConfig, DistillationRunnerConfig
 from rsl_jax.config.migration import is_nested
 from rsl_jax.config.yaml_files import load_yaml
 from rsl_jax.registry import nearest
-
-RUN_FILE = "run.yaml"
-"""Name of the file in a log folder that says how the run was made."""
+from rsl_jax.trusted import RUN_FILE, UntrustedNameError, is_reading_run, names_in, permit
 
 _HEADER = "# How this run was made. `rsl-jax {command} {env} --config {file}` makes it again.\n"
 
@@ -49,16 +48,24 @@ class RunSettings:
     source: str = ""
 
 
-def read_settings(path: str | Path) -> RunSettings:
+def read_settings(path: str | Path, *, with_runner: bool = True) -> RunSettings:
     """Read a config file: RSL-RL's keys, bare or in a section ``runner`` that may have keys of ours beside it.
+
+    Args:
+        path: the file.
+        with_runner: whether RSL-RL's keys are wanted; they stay at their defaults otherwise.
 
     Raises:
         CommandError: if there is no such file, or it is not to be understood.
+        UntrustedNameError: if it came with a run, and names what it may not.
     """
     path = Path(path)
     content = read_content(path)
     try:
-        return _settings(content, source=str(path))
+        with reading_config(path, content):
+            return _settings(content, source=str(path), with_runner=with_runner)
+    except UntrustedNameError:
+        raise
     except (ValueError, TypeError) as error:
         raise CommandError(f"In the config file '{path}': {error}") from error
 
@@ -118,7 +125,7 @@ def write_settings(settings: RunSettings, folder: Path) -> Path:
     return path
 
 
-def _settings(content: Mapping[str, Any], *, source: str) -> RunSettings:
+def _settings(content: Mapping[str, Any], *, source: str, with_runner: bool = True) -> RunSettings:
     if "runner" not in content or is_nested(content):
         content = {"runner": content}
     allowed = {f.name for f in dataclasses.fields(RunSettings)} - {"source"}
@@ -129,7 +136,7 @@ def _settings(content: Mapping[str, Any], *, source: str) -> RunSettings:
             )
     values = {key: value for key, value in content.items() if value is not None}
     _check(values)
-    values["runner"] = BaseRunnerConfig.from_dict(values.get("runner", {}))
+    values["runner"] = BaseRunnerConfig.from_dict(values.get("runner", {}) if with_runner else {})
     iterations = values["runner"].extra.get("max_iterations")  # as Isaac Lab and mjlab call it
     return RunSettings(**{"iterations": iterations, **values}, source=source)
 
@@ -146,3 +153,7 @@ def _check(values: Mapping[str, Any]) -> None:
     for key, (kind, text) in kinds.items():
         if key in values and (not isinstance(values[key], kind) or (kind is int and isinstance(values[key], bool))):
             raise TypeError(f"{key} is {text}; got {values[key]!r}.")
+    if is_reading_run():  # an environment may import what its options name
+        for path in names_in(values.get("env_kwargs", {})):
+            if ":" in path:
+                permit(path, "option of the environment")

@@ -17,6 +17,7 @@ from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
 from rsl_jax.cli.runs import find_checkpoint, new_log_dir, settings_of
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
+from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Run:
         init_at_random_ep_len: whether environments start somewhere within their first episode, so that not all end
             together; where they can, if not given.
         export: whether to write the policy as ONNX at the end.
+        trust: a module (with all that is in it) or a folder that the files of a run that is resumed, or of the teacher,
+            may name parts of; may be given several times.
         compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
             not given.
         runner: every key of RSL-RL's config.
@@ -66,6 +69,7 @@ class Run:
     env_kwargs: KeyValues | None = None
     init_at_random_ep_len: bool | None = None
     export: bool = True
+    trust: TrustFlag = ()
     compilation_cache: CacheFlag = None
     runner: tyro.conf.Suppress[tyro.conf.Fixed[Any]] = None
 
@@ -112,6 +116,7 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         )
     asks_for_help = any(arg in ("-h", "--help") for arg in args)
     command, flags = parse_options(kind.options, [arg for arg in args if arg not in ("-h", "--help")], prog=kind.prog)
+    take_at_their_word(command.trust, env=command.env, flags=flags)
     checkpoint = resumed_checkpoint(
         command.env,
         command.log_dir,
@@ -171,7 +176,7 @@ def named_settings(env: str, config: Path | None, checkpoint: Path | None) -> Ru
     """What the config file says, and what it leaves open from the run that is resumed; None where there is neither."""
     settings = None
     if checkpoint is not None:
-        settings = settings_of(checkpoint)
+        settings = settings_of(checkpoint, with_runner=config is None)  # a config file is taken whole
         if settings.env not in (None, env):  # another task: its policy and config go on, its sizes do not
             settings = RunSettings(runner=settings.runner, source=settings.source)
     if config is not None:
@@ -215,7 +220,7 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     if stopped.signal is not None and int(runner.state.iteration) < command.iterations:
         _report_stop(kind, command, runner, log_dir)
         return 128 + stopped.signal
-    _report(runner, log_dir, export=command.export)
+    _report(command, runner, log_dir)
     return 0
 
 
@@ -279,22 +284,22 @@ def _report_stop(kind: Kind, command: Run, runner: OnPolicyRunner, log_dir: Path
     done = int(runner.state.iteration)
     facts = {
         "checkpoint": latest_checkpoint(log_dir),
-        "go on by": f"{kind.prog} {command.env} --resume {log_dir}",
-        "export by": f"rsl-jax export {log_dir}",
+        "go on by": f"{kind.prog} {command.env} --resume {log_dir}{trust_flags(runner.cfg.to_dict())}",
+        "export by": f"rsl-jax export {log_dir}{trust_flags(runner.cfg.to_dict())}",
     }
     print_facts(f"Stopped after {done:,} of {command.iterations:,} iterations", facts)
 
 
-def _report(runner: OnPolicyRunner, log_dir: Path, *, export: bool) -> None:
+def _report(command: Run, runner: OnPolicyRunner, log_dir: Path) -> None:
     from rsl_jax.checkpoint import latest_checkpoint
 
     facts: dict[str, object] = {
         "mean reward": _mean_reward(runner),
         "checkpoint": latest_checkpoint(log_dir),
     }
-    if export:
+    if command.export:
         facts["ONNX policy"] = runner.export_policy_to_onnx(log_dir / "exported")
-    facts["watch it by"] = f"rsl-jax play {log_dir}"
+    facts["watch it by"] = f"rsl-jax play {log_dir}{trust_flags(runner.cfg.to_dict(), command.env)}"
     print_facts("Done", facts)
 
 

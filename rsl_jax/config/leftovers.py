@@ -67,7 +67,7 @@ def tidy_algorithm(section: dict[str, Any], notes: list[str]) -> None:
     algorithm = bare_name(section.get("class_name"))
     if algorithm not in ("PPO", "Distillation"):
         return
-    if isinstance(section.get("optimizer"), str):
+    if isinstance(section.get("optimizer"), str) and not {".", ":"} & {*section["optimizer"]}:
         section["optimizer"] = section["optimizer"].lower()
     if algorithm == "Distillation":
         unread = [key for key in PPO_KEYS if key in section]

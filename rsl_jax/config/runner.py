@@ -16,7 +16,8 @@ from rsl_jax.config.migration import describe, migrate
 from rsl_jax.config.sections import Checked, build, hints_of, section_type
 from rsl_jax.config.yaml_files import config_of, load_yaml
 from rsl_jax.plain import to_plain
-from rsl_jax.registry import library_name, resolve_part
+from rsl_jax.registry import BASES, library_name, resolve_part, vet
+from rsl_jax.trusted import reading
 
 AlgorithmSection = Annotated[Any, Part("algorithm")]
 ModelSection = Annotated[Any, Part("model")]
@@ -116,6 +117,7 @@ class BaseRunnerConfig(Checked):
         _refuse_misspelt(extra, known)
         if "obs_groups" in own:
             own["obs_groups"] = _as_lists(own["obs_groups"])
+        _vet_writers(own.get("logger"))
         return build(kind, {**own, "extra": extra}, where="")
 
     @classmethod
@@ -123,10 +125,13 @@ class BaseRunnerConfig(Checked):
         """Read a YAML file: the config bare, in a section ``runner``, or in the shape of legged_gym.
 
         Raises:
-            ValueError: as :meth:`from_dict` does, or for a tag that asks for an object of Python's.
+            ValueError: as :meth:`from_dict` does, for a tag that asks for an object of Python's, or where the file came
+                with a run and names what it may not (:mod:`rsl_jax.trusted`).
             TypeError: as :meth:`from_dict` does.
         """
-        return cls.from_dict(config_of(load_yaml(Path(path).read_text(encoding="utf-8")), path=path))
+        content = load_yaml(Path(path).read_text(encoding="utf-8"))
+        with reading(path, content):
+            return cls.from_dict(config_of(content, path=path))
 
     def to_dict(self) -> dict[str, Any]:
         """RSL-RL's dict of this config, of plain types that YAML can hold."""
@@ -191,6 +196,14 @@ def models_of(kind: type[BaseRunnerConfig]) -> tuple[str, ...]:
     """The names of the models that a kind of run has."""
     parts = {name: part_of(hint) for name, hint in hints_of(kind).items()}
     return tuple(name for name, part in parts.items() if part is not None and part.kind == "model")
+
+
+def _vet_writers(logger: Any) -> None:
+    """Check the import paths of log writers, which are looked at when training starts, as soon as they are read."""
+    for section in logger if isinstance(logger, (list, tuple)) else [logger]:
+        path = section.get("class_name") if isinstance(section, Mapping) else section
+        if isinstance(path, str) and (":" in path or "." in path) and library_name(path, "logger") is None:
+            vet(path, "log writer", bases=BASES["logger"])
 
 
 def _as_lists(obs_groups: Any) -> Any:

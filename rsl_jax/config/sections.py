@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from rsl_jax.config.keys import Part, alternatives, check_ranges, may_be_none, part_of, split_annotation
 from rsl_jax.config.reading import ReadsLikeADict
-from rsl_jax.registry import PARTS, library_name, load, nearest, resolve_part
+from rsl_jax.registry import PARTS, library_name, load, nearest, resolve_part, vet
 
 Config = TypeVar("Config")
 
@@ -307,6 +307,8 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     part = part_of(hint)
     if part is not None and part in split_annotation(alternatives(hint)[0])[1]:
         return read_section(part, value, where)
+    if any(typing.get_origin(choice) is collections.abc.Callable for choice in alternatives(hint)):
+        vet(value, where.rsplit(".", 1)[-1])
     hint, _ = split_annotation(_alternative(alternatives(hint), value))
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:

@@ -10,7 +10,8 @@ from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vec_env import JaxVecEnv
 from rsl_jax.env.vectorized import vectorize
-from rsl_jax.registry import PARTS, load, nearest
+from rsl_jax.registry import BASES, PARTS, load, nearest, resolve_part
+from rsl_jax.trusted import permit
 
 
 def make_env(name: str, *, num_envs: int, **options: Any) -> Env[Any] | VecEnv:
@@ -61,6 +62,21 @@ def make_vec_env(name: str, *, num_envs: int, seed: int = 0, **options: Any) -> 
     return env
 
 
+def permit_env(name: str) -> None:
+    """Ask whether a name may be used that is read from a file; nothing is made.
+
+    Raises:
+        UntrustedNameError: if it is of a run's file, and would import what that may not name.
+    """
+    suite, _, env_name = name.partition("/")
+    if ":" in suite and env_name:
+        suite_of(suite)
+    elif ":" in name and suite not in PARTS["suite"]:
+        load(name, "environment", bases=BASES["environment"])
+    if ":" in env_name:  # as in gymnasium/module:Name-v0, which has a module imported
+        permit(env_name, "environment")
+
+
 def list_envs() -> dict[str, list[str]]:
     """Names that :func:`make_env` takes, by suite; a suite whose package is not installed has none."""
     return {
@@ -80,7 +96,7 @@ def suite_of(name: str) -> Suite:
     Raises:
         TypeError: if the path leads to something else.
     """
-    suite = load(PARTS["suite"].get(name, name), "suite of environments", PARTS["suite"])
+    suite = resolve_part(name, "suite", called="suite of environments")
     if not isinstance(suite, Suite):
         raise TypeError(f"'{name}' is a {type(suite).__name__}; a suite of environments is a rsl_jax.env.Suite.")
     return suite

@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 BATCH_AXIS = "batch"
 POLICY_MEMBER = "policy.bin"
 METADATA_MEMBER = "metadata.json"
+CUSTOM_CALLS = frozenset({"shape_assertion"})
+"""What every program may call: the check of the batch size, which JAX itself carries out."""
+
 _LIBRARIES = ("rsl-jax", "jax", "flax")
 _FRAMES_NOTED = "jax_traceback_in_locations_limit"
 _A_DATE = (1980, 1, 1, 0, 0, 0)  # so that equal policies are equal files
@@ -104,22 +108,25 @@ def _no_source_paths() -> Iterator[None]:
         jax.config.update(_FRAMES_NOTED, limit)
 
 
-def load_jax(path: str | os.PathLike[str]) -> LoadedPolicy:
+def load_jax(path: str | os.PathLike[str], *, custom_calls: Collection[str] = ()) -> LoadedPolicy:
     """Load what :func:`export_jax` wrote.
 
     Args:
         path: the file.
+        custom_calls: native functions beside XLA's own operations that the policy may call, such as
+            ``lapack_spotrf_ffi``; a model of your own may need some.
 
     Returns:
         the policy.
 
     Raises:
-        ValueError: if the file is none of that kind.
+        ValueError: if the file is none of that kind, is damaged (says what of it), or calls another native function.
     """
+    content = Path(path).read_bytes()
     try:
-        return _unpack(Path(path).read_bytes())
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"{path} is no policy that export_jax wrote: {error}") from error
+        return _unpack(content, custom_calls=custom_calls)
+    except ValueError as error:
+        raise ValueError(f"{path} is no policy that export_jax wrote, or a damaged one: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -194,8 +201,89 @@ def _pack(policy: bytes, metadata: Metadata) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(content: bytes) -> LoadedPolicy:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        exported = jax.export.deserialize(bytearray(archive.read(POLICY_MEMBER)))
-        metadata = json.loads(archive.read(METADATA_MEMBER))
+def _unpack(content: bytes, *, custom_calls: Collection[str] | None = None) -> LoadedPolicy:
+    """Read an artefact.
+
+    Args:
+        content: of the file.
+        custom_calls: native functions that it may call; any if None.
+
+    Raises:
+        ValueError: says what is wrong with it.
+    """
+    program, text = _members(content)
+    try:
+        metadata = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"its {METADATA_MEMBER} is no JSON: {error}") from error
+    try:
+        exported = jax.export.deserialize(bytearray(program))
+        code = exported.mlir_module()
+    except Exception as error:  # whatever JAX stumbles over, of many kinds
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"JAX {jax.__version__} cannot read its {POLICY_MEMBER}, of JAX {_version_in(metadata)}: {first}"
+        ) from error
+    _check_metadata(metadata, inputs=len(exported.in_avals), outputs=len(exported.out_avals))
+    if custom_calls is not None:
+        _check_calls(code, custom_calls)
     return LoadedPolicy(jax.jit(exported.call), metadata)
+
+
+def _members(content: bytes) -> list[bytes]:
+    members = []
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for name in (POLICY_MEMBER, METADATA_MEMBER):
+                # What is compressed could be of any size when it is unpacked.
+                if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"its {name} is compressed")
+                members.append(archive.read(name))
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError, RuntimeError) as error:
+        raise ValueError(str(error.args[0] if error.args else error)) from error
+    return members
+
+
+def _version_in(metadata: Any) -> Any:
+    return metadata.get("jax_version", "?") if isinstance(metadata, Mapping) else "?"
+
+
+def _check_metadata(metadata: Any, *, inputs: int, outputs: int) -> None:
+    """Refuse metadata that do not describe the program."""
+
+    def are_names(value: Any, number: int | None = None) -> bool:
+        is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        return is_list and number in (None, len(value))
+
+    def is_shape(value: Any) -> bool:
+        return isinstance(value, list) and all(size == BATCH_AXIS or type(size) is int for size in value)
+
+    if not isinstance(metadata, Mapping):
+        raise ValueError(f"its {METADATA_MEMBER} holds no keys and values")
+    names, shapes = metadata.get("input_names"), metadata.get("input_shapes")
+    holds = {
+        f"input_names are the {inputs} inputs of the program": are_names(names, inputs),
+        f"output_names are its {outputs} outputs": are_names(metadata.get("output_names"), outputs),
+        "input_shapes are lists of sizes by the inputs' names": isinstance(shapes, Mapping)
+        and are_names(names)
+        and set(shapes) == set(names or ())
+        and all(map(is_shape, shapes.values())),
+        "observation_groups are names": are_names(metadata.get("observation_groups")),
+        "image_groups are names": are_names(metadata.get("image_groups", [])),
+    }
+    for what, is_so in holds.items():
+        if not is_so:
+            raise ValueError(f"in its {METADATA_MEMBER} it does not hold that {what}")
+
+
+def _check_calls(code: str, allowed: Collection[str]) -> None:
+    """Refuse a program that leaves XLA's own operations: a custom call runs whatever is registered in this process."""
+    calls = re.findall(r"custom_call @([\w.$]+)\(", code)
+    others = sorted(set(calls) - CUSTOM_CALLS - set(allowed))
+    if code.count("custom_call") != len(calls):
+        others.append("one that is not written plainly")
+    if others:
+        raise ValueError(
+            f"it calls native functions that are no operations of XLA's: {', '.join(others)}. If your model needs them "
+            "and you trust whoever wrote the file, name them: load_jax(path, custom_calls=[...])"
+        )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from rsl_jax.config import BaseRunnerConfig, RunnerConfig, build_part
+from rsl_jax.config import RunnerConfig, build_part
 from rsl_jax.extensions.base import Extension, combine
 from rsl_jax.types import Spec
 
@@ -60,13 +59,12 @@ def sections_of(algorithm: Any) -> dict[str, Any]:
     return {name: section for name, section in {**ours, **more}.items() if section is not None}
 
 
-def without_extensions(cfg: BaseRunnerConfig) -> Any:
-    """The same config with all extensions switched off."""
-    algorithm: Any = cfg.algorithm
-    sections: dict[str, Any] = {key: None for key in RSL_RL.values() if hasattr(algorithm, key)}
-    if hasattr(algorithm, "extensions"):
-        sections["extensions"] = {}
-    return dataclasses.replace(cfg, algorithm=dataclasses.replace(algorithm, **sections))
+def to_act(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config, as a dict, without what only training needs: extensions and log writers."""
+    algorithm, unneeded = config.get("algorithm"), {*RSL_RL.values(), "extensions"}
+    if isinstance(algorithm, Mapping):
+        algorithm = {key: value for key, value in algorithm.items() if key not in unneeded}
+    return {**{key: value for key, value in config.items() if key != "logger"}, "algorithm": algorithm}
 
 
-__all__ = ["Extension", "build_extensions", "combine", "sections_of", "without_extensions"]
+__all__ = ["Extension", "build_extensions", "combine", "sections_of", "to_act"]

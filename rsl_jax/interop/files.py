@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import re
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,10 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(
             f"{path} is an exported policy (TorchScript), no checkpoint: it cannot be trained on. Load the model_*.pt "
             "that it was exported from."
+        )
+    if tarfile.is_tarfile(path):  # which torch.load does not read safely before PyTorch 2.6 (CVE-2025-32434)
+        raise ValueError(
+            f"{path} was refused, and nothing in it was run: it is a tar file, as PyTorch wrote before 0.4."
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -72,14 +72,16 @@ def assert_same(ours, theirs, what=""):
 def test_there_and_back(written, tmp_path, capsys):
     source, folder, back = written / "model_7.pt", tmp_path / "model_7", tmp_path / "back.pt"
     config = ["--config", str(written / "agent.yaml")]
-    assert main(["convert", str(source), str(folder), *config]) == 0
+    assert main(["convert", str(source), str(folder), *config]) == 2  # names a function, and lies beside checkpoints
+    assert "--trust tests" in said(capsys)
+    assert main(["convert", str(source), str(folder), *config, "--trust", "tests"]) == 0
     told = capsys.readouterr().out
     assert "{'policy': (5,), 'privileged': (4,)}" in told
     assert "actions" in told
     metadata = read_checkpoint(folder).metadata
     assert (metadata["iteration"], metadata["infos"]) == (7, {"note": "hip"})
     assert metadata["config"]["algorithm"]["symmetry_cfg"]["use_data_augmentation"]
-    assert main(["convert", str(folder), str(back)]) == 0
+    assert main(["convert", str(folder), str(back), "--trust", "tests"]) == 0
     assert_same(*(torch.load(path, weights_only=True) for path in (back, source)))
     _, state = load_policy(folder)  # what play and export do
     saved = torch.load(source, weights_only=True)["actor_state_dict"]["mlp.0.weight"].numpy()

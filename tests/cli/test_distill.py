@@ -59,7 +59,7 @@ def test_a_run_is_gone_on_with_without_its_teacher(student_dir, capsys):
 def test_the_student_plays_and_is_exported(student_dir, tmp_path, capsys):
     from rsl_jax.export import load_jax
 
-    assert main(["play", str(student_dir), "--num-envs", "4"]) == 0
+    assert main(["play", str(student_dir), "--trust", "tests", "--num-envs", "4"]) == 0
     assert "4 ran until the time limit" in capsys.readouterr().out
     assert main(["export", str(student_dir), "--out", str(tmp_path), "--no-onnx"]) == 0
     policy = load_jax(tmp_path / "policy.jax")

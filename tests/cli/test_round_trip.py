@@ -125,7 +125,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_beyond_its_end(run_dir, capsys
 
 
 def test_a_policy_plays_where_it_was_trained(run_dir, capsys):
-    assert main(["play", str(run_dir), "--num-envs", "4", "--episodes", "8"]) == 0
+    assert main(["play", str(run_dir), "--trust", "tests", "--num-envs", "4", "--episodes", "8"]) == 0
     out = capsys.readouterr().out
     assert "8 episodes" in out
     assert "8 ran until the time limit" in out
@@ -133,7 +133,8 @@ def test_a_policy_plays_where_it_was_trained(run_dir, capsys):
 
 
 def test_an_environment_that_cannot_be_drawn_says_so(run_dir, tmp_path, capsys):
-    assert main(["play", str(run_dir), "--num-envs", "4", "--video", str(tmp_path / "film.gif")]) == 1
+    play = ["play", str(run_dir), "--trust", "tests", "--num-envs", "4", "--video", str(tmp_path / "film.gif")]
+    assert main(play) == 1
     assert "PointMass has no method render" in said(capsys)
 
 

@@ -75,7 +75,9 @@ def test_a_run_of_nothing_but_the_users_parts(tmp_path):
     assert own_parts.Memory.scalars["Loss/learning_rate"] > 0
     run = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())
     assert run["runner"]["algorithm"]["extensions"] == {"mine": {"class_name": f"{OWN}:bonus"}}
-    assert main(["play", str(tmp_path / "run"), "--num-envs", "1", "--steps", "1"]) == 1  # no episode ends in one step
+    play = ["play", str(tmp_path / "run"), "--num-envs", "1", "--steps", "1"]
+    assert main(play) == 2  # nobody has said that the files of the run may name them
+    assert main([*play, "--trust", "tests"]) == 1  # no episode ends in one step
 
 
 def test_an_algorithm_of_the_users_is_built_with_its_arguments():

@@ -174,3 +174,61 @@ def test_images_alone(tmp_path):
     expected = actions_of(model, variables, observations)
     actions, _ = load_jax(export_jax(model, variables, tmp_path / "policy"))(observations)
     np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def rewritten(path, folder, *, compression=zipfile.ZIP_STORED, **members):
+    """A copy of an artefact with other members, by their names without endings; their checksums are right."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content |= {name: members[name.partition(".")[0]] for name in content if name.partition(".")[0] in members}
+    copy = folder / "policy.jax"
+    with zipfile.ZipFile(copy, "w", compression) as archive:
+        for name, value in content.items():
+            archive.writestr(name, value)
+    return copy
+
+
+def test_damage_is_named_before_anything_is_run(exported, tmp_path):
+    content = exported[2].read_bytes()
+    metadata = load_jax(exported[2]).metadata
+
+    def of(**changes):
+        return rewritten(exported[2], tmp_path, metadata=json.dumps({**metadata, **changes}).encode())
+
+    def flipped(place):
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        (tmp_path / "policy.jax").write_bytes(damaged)
+        return tmp_path / "policy.jax"
+
+    def cut():
+        (tmp_path / "policy.jax").write_bytes(content[: len(content) // 2])
+        return tmp_path / "policy.jax"
+
+    cases = {
+        "not a zip file": cut,
+        "Bad CRC-32 for file 'policy.bin'": lambda: flipped(1000),
+        "cannot read its policy.bin, of JAX": lambda: rewritten(exported[2], tmp_path, policy=b"\0" * 64),
+        "metadata.json is no JSON": lambda: rewritten(exported[2], tmp_path, metadata=b"{"),
+        "holds no keys and values": lambda: rewritten(exported[2], tmp_path, metadata=b"[]"),
+        "policy.bin is compressed": lambda: rewritten(exported[2], tmp_path, compression=zipfile.ZIP_DEFLATED),
+        "input_names are the 1 inputs": lambda: of(input_names=["obs", "more"]),
+        "output_names are its 1 outputs": lambda: of(output_names="actions"),
+        "input_shapes are lists of sizes": lambda: of(input_shapes={"obs": "many"}),
+        "observation_groups are names": lambda: of(observation_groups=None),
+    }
+    for says, damage in cases.items():
+        with pytest.raises(ValueError, match=says):
+            load_jax(damage())
+
+
+def test_a_program_may_call_no_native_functions_but_those_that_are_named(exported, tmp_path):
+    def function(x):
+        return (jax.ffi.ffi_call("os_system", jax.ShapeDtypeStruct(x.shape, x.dtype))(x),)
+
+    unchecked = [jax.export.DisabledSafetyCheck.custom_call("os_system")]
+    program = jax.export.export(jax.jit(function), disabled_checks=unchecked)(jax.ShapeDtypeStruct((2, 7), jnp.float32))
+    path = rewritten(exported[2], tmp_path, policy=bytes(program.serialize()))
+    with pytest.raises(ValueError, match=r"calls native functions .*: os_system"):
+        load_jax(path)
+    assert load_jax(path, custom_calls=["os_system"]).metadata["action_size"] == ACTIONS  # loaded, and not run

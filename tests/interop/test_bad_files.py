@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,14 @@ def test_code_is_not_run(place, good, run, tmp_path):
     assert not marker.exists()
     torch.load(path, weights_only=False)  # the payload is a real one
     assert marker.exists()
+
+
+def test_tar_files_do_not_reach_pytorch(run, tmp_path, monkeypatch):
+    (tmp_path / "pickle").write_bytes(b"cos\nsystem\n.")
+    with tarfile.open(tmp_path / "old.pt", "w") as archive:
+        archive.add(tmp_path / "pickle", "pickle")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("PyTorch was asked to read it"))
+    refused(tmp_path / "old.pt", run, "tar file")
 
 
 def test_what_could_not_be_read_again_is_not_written(run, tmp_path):

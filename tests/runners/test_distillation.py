@@ -207,7 +207,7 @@ def load(cfg, env, checkpoint, **options):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"teacher": {**TEACHER, "hidden_dims": [8]}}, r"fit the teacher.*hidden_dims \(8,\) against \(16,\)"),
+        ({"teacher": {**TEACHER, "hidden_dims": [8]}}, r"fit the teacher.*hidden_dims \[8\] against \[16\]"),
         ({"teacher": {**TEACHER, "activation": "elu"}}, r"activation elu against tanh"),
         ({"teacher": STUDENT}, r"class_name RNNModel against MLPModel.*rnn_type gru against nothing"),
         (
