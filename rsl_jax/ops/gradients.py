@@ -15,6 +15,9 @@ from rsl_jax.types import Array
 def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, Array]:
     """Scale gradients by ``min(1, max_norm / (norm + 1e-6))``, as PyTorch's ``clip_grad_norm_`` does.
 
+    The squares of large gradients (from 1e19 on in float32) overflow although the gradients do not. Those are divided by
+    the largest of them first; smaller ones are left as they are, so that their norm is the ordinary one to the last bit.
+
     Args:
         gradients: a pytree.
         max_norm: the largest norm allowed.
@@ -26,9 +29,23 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
         AssertionError: if ``max_norm`` is no scalar.
     """
     chex.assert_rank(max_norm, 0, custom_message="max_norm is a scalar")
-    norm = optax.tree.norm(gradients)
-    factor = jnp.minimum(1, max_norm / (norm + 1e-6))
-    return jax.tree.map(lambda gradient: gradient * factor, gradients), norm
+    largest = largest_entry(gradients)
+    unit = jnp.where(largest > largest_to_square(largest.dtype), largest, 1)
+    scaled = jax.tree.map(lambda gradient: gradient / unit, gradients)
+    norm = optax.tree.norm(scaled)
+    factor = jnp.minimum(unit, max_norm / (norm + 1e-6 / unit))
+    return jax.tree.map(lambda gradient: gradient * factor, scaled), norm * unit
+
+
+def largest_entry(gradients: Any) -> Array:
+    """The largest absolute entry of a pytree, ``[]``: finite where all are, NaN where one is."""
+    largest: Array = optax.tree.norm(gradients, ord=jnp.inf)
+    return largest
+
+
+def largest_to_square(dtype: Any) -> float:
+    """The largest number of which many squares can be summed: 2.6e15 in float32, as a Python number."""
+    return float(jnp.finfo(dtype).max) ** 0.4
 
 
 def adapt_learning_rate(
