@@ -281,7 +281,7 @@ class Distillation(Algorithm):
 
         return follow
 
-    def optimize(self, follow: Follow, learner: Learner, chunk: Array) -> tuple[Learner, Metrics]:
+    def optimize(self, follow: Follow, learner: Learner, chunk: Array) -> tuple[Learner, dict[str, Any]]:
         """One step of the optimiser on the losses of ``gradient_length`` steps, which are the blocks of ``chunk``."""
         state, carry = learner
         params = state.params["student"]
@@ -308,7 +308,7 @@ class Distillation(Algorithm):
         statistics = {**state.statistics, "student": {**state.statistics["student"], **moved}}
         return dataclasses.replace(state, params=params, statistics=statistics)
 
-    def _metrics(self, state: TrainState, rollout: Rollout, logs: Metrics) -> Metrics:
+    def _metrics(self, state: TrainState, rollout: Rollout, logs: Mapping[str, Any]) -> Metrics:
         metrics = {
             "Loss/behavior": jnp.mean(logs["losses"]),
             "Loss/learning_rate": state.learning_rate,

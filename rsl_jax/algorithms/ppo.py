@@ -264,7 +264,9 @@ class PPO(Algorithm):
             batch = dataclasses.replace(batch, advantages=ops.standardize(batch.advantages, axis_name=self.axis_name))
         (_, aux), gradients = jax.value_and_grad(self.loss, has_aux=True)(state.params, state.statistics, batch)
         gradients, (logs, moved) = ops.mean_over_devices((gradients, aux), self.axis_name)
-        logs["failed"] = failures(logs["losses"], {name: parts_of(gradients, name, self.shared) for name in self.models})
+        logs["failed"] = failures(
+            logs["losses"], {name: parts_of(gradients, name, self.shared) for name in self.models}
+        )
         learning_rate = self._learning_rate(state.learning_rate, logs["kl"])
         for name in self.models:
             # One after the other, so that what is shared is clipped with each, as in RSL-RL.

@@ -1,7 +1,8 @@
 """What happens when a number stops being finite.
 
-A compiled program cannot raise, so it reports: metrics under ``NonFinite/`` count what went wrong, by name, and all that
-learns stays as it was before the iteration. The runner turns the report into an error, or goes on with the next rollout.
+A compiled program cannot raise, so it reports: metrics under ``NonFinite/`` count what went wrong, by name, and all
+that learns stays as it was before the iteration. The runner turns the report into an error, or goes on with the next
+rollout.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def became_non_finite(new: Any, old: Any) -> Metrics:
         # One long vector instead of many leaves, each of which would be a loop of its own to compile.
         floats = [pair for pair in pairs if jnp.issubdtype(pair[0].dtype, jnp.floating)]
         if floats:
-            after, ahead = (jnp.concatenate([jnp.isfinite(x).ravel() for x in side]) for side in zip(*floats, strict=True))
+            after, ahead = (
+                jnp.concatenate([jnp.isfinite(x).ravel() for x in side]) for side in zip(*floats, strict=True)
+            )
             counts[f"{PREFIX}{name}"] = jnp.sum(~after & ahead, dtype=jnp.int32)
     return counts
 
@@ -120,7 +123,7 @@ def keep_if_finite(new: Any, old: Any, metrics: Metrics) -> Any:
 
 
 def _parts(new: Any, old: Any) -> dict[str, tuple[Any, Any]]:
-    parts = {}
+    parts: dict[str, tuple[Any, Any]] = {}
     for field in dataclasses.fields(new):
         part, before = getattr(new, field.name), getattr(old, field.name)
         if isinstance(part, Mapping):

@@ -11,7 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.ops.gradients import largest_to_square
+from rsl_jax.ops.gradients import unit_of
 from rsl_jax.types import Array, Key
 
 
@@ -54,7 +54,7 @@ def standardize(x: Array, *, axis_name: str | None = None, eps: float | Array = 
     chex.assert_type(x, float, custom_message="what is standardised is floats")
     largest = jnp.max(jnp.abs(x))
     largest = largest if axis_name is None else jax.lax.pmax(largest, axis_name)
-    unit = jnp.where(largest > largest_to_square(x.dtype), largest, 1)
+    unit = unit_of(largest)
     x, eps = x / unit, eps / unit
     count = sum_over_devices(jnp.asarray(x.size, x.dtype), axis_name)
     mean = sum_over_devices(jnp.sum(x), axis_name) / count
