@@ -97,10 +97,11 @@ def first_failure(failed: Mapping[str, Array]) -> Metrics:
 def likeliest_first(names: Iterable[str]) -> list[str]:
     """Names of reports in the order in which one is likely to have caused the next."""
 
-    def rank(name: str) -> tuple[int, bool]:
+    def rank(name: str) -> tuple[int, int]:
         kind = name.split(".")[0]
-        # The entropy follows from the policy, as the other losses do that say more.
-        return CAUSES.index(kind) if kind in CAUSES else len(CAUSES), name == "loss.entropy"
+        # Of PPO's losses the surrogate's advantages follow from the values, and the entropy from the policy.
+        late = ("loss.surrogate", "loss.entropy")
+        return CAUSES.index(kind) if kind in CAUSES else len(CAUSES), late.index(name) + 1 if name in late else 0
 
     return sorted(names, key=rank)
 
