@@ -20,7 +20,9 @@ from rsl_jax.algorithms.variables import (
     carry_of,
     init_models,
     initial_carry,
+    own_statistics,
     parts_of,
+    statistics_of,
     update_statistics,
     variables_of,
     with_carry,
@@ -274,7 +276,9 @@ class PPO(Algorithm):
             gradient, logs[f"gradient_norm/{name}"] = ops.clip_by_global_norm(gradient, self.cfg.max_grad_norm)
             gradients = with_parts(gradients, name, gradient, self.shared)
         params, opt_state = apply_gradients(self.optimizer, gradients, state.opt_state, state.params, learning_rate)
-        statistics = {name: {**state.statistics[name], **moved[name]} for name in self.models}
+        statistics = {
+            name: {**state.statistics[name], **own_statistics(moved[name], name, self.shared)} for name in self.models
+        }
         extensions, losses = self.extension.optimize(state.extensions, batch.observations)
         logs |= {"learning_rate": learning_rate, "losses": logs["losses"] | losses}
         changed = dataclasses.replace(state, params=params, opt_state=opt_state, learning_rate=learning_rate)
@@ -288,7 +292,8 @@ class PPO(Algorithm):
         def unroll(name: str, observations: Observations) -> Any:
             model = self.models[name]
             model = model.clone(dtype=jnp.bfloat16) if cfg.use_mixed_precision else model
-            variables = {"params": parts_of(params, name, self.shared), **statistics[name], **moved[name]}
+            seen = {**statistics_of(statistics, name, self.shared), **moved[name]}
+            variables = {"params": parts_of(params, name, self.shared), **seen}
             inputs = (observations, carry_of(batch.carry, name), batch.dones)
             output, moved[name] = model.apply(variables, *inputs, method="unroll", mutable=TRAINING)
             return output
