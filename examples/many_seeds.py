@@ -15,7 +15,7 @@ import numpy as np
 import scipy.stats
 
 import rsl_jax
-from rsl_jax.training import make_train
+from rsl_jax.training import make_train, warn_of_failures
 
 NUM_ITERATIONS = 200
 PICTURE = Path("docs/images/many_seeds.png")
@@ -46,6 +46,7 @@ steps = np.arange(1, NUM_ITERATIONS + 1) * env.num_envs * CONFIG["num_steps_per_
 NUM_SEEDS = 16
 start = time.perf_counter()
 states, metrics = jax.block_until_ready(jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), NUM_SEEDS)))
+warn_of_failures(metrics)  # says which seeds met NaN or infinity, if any
 rewards = np.asarray(metrics["Train/mean_reward"])  # [seeds, iterations]
 print(
     f"{NUM_SEEDS} seeds x {steps[-1]:,} steps in {time.perf_counter() - start:.0f} s, compilation included: final mean "

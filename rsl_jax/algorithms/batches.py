@@ -127,3 +127,29 @@ def check_batch_sizes(*, num_envs: int, num_steps_per_env: int, num_mini_batches
             f"{num_envs} environments x {num_steps_per_env} steps are fewer samples than num_mini_batches "
             f"({num_mini_batches}). Choose fewer mini-batches or longer rollouts."
         )
+
+
+def check_deviation(*, num_envs: int, num_steps_per_env: int, num_mini_batches: int, each: bool) -> None:
+    """Refuse to normalise the advantage of a single sample: its deviation is NaN (in RSL-RL, too).
+
+    Args:
+        num_envs: number of environments.
+        num_steps_per_env: steps of a rollout.
+        num_mini_batches: how many mini-batches.
+        each: whether advantages are normalised in each mini-batch, not once a rollout.
+
+    Raises:
+        ValueError: says which number to change.
+    """
+    samples = num_envs * num_steps_per_env
+    if samples == 1:
+        raise ValueError(
+            "1 environment x 1 step is a single sample, whose advantage has no deviation to be normalised by. Choose a "
+            "larger num_steps_per_env, or more environments."
+        )
+    if each and samples // num_mini_batches == 1:
+        raise ValueError(
+            f"{num_envs} environments x {num_steps_per_env} steps in {num_mini_batches} mini-batches leave 1 sample in "
+            "each, whose advantage has no deviation to be normalised by. Choose fewer num_mini_batches, longer "
+            "rollouts, or normalize_advantage_per_mini_batch: false."
+        )

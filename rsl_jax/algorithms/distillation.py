@@ -33,7 +33,7 @@ from rsl_jax.algorithms.variables import (
 from rsl_jax.config import DistillationConfig, DistillationRunnerConfig
 from rsl_jax.models import build_model, resolve_obs_groups
 from rsl_jax.modules import TRAINING
-from rsl_jax.ops.guards import keep_if_finite, non_finite
+from rsl_jax.ops.guards import failures, first_failure, non_finite
 from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
 from rsl_jax.types import (
     Algorithm,
@@ -211,11 +211,12 @@ class Distillation(Algorithm):
         learned = self._with_student(learned, moved=moved)
         rest_losses = ops.mean_over_devices(rest_losses, self.axis_name)
         logs["losses"] = jnp.concatenate([jnp.ravel(logs["losses"]), jnp.ravel(rest_losses)])
-        metrics = self._metrics(learned, rollout, logs)
+        metrics = self._metrics(learned, rollout, logs) | ops.sum_over_devices(
+            non_finite({"teacher.actions": labels}), self.axis_name
+        )
         learned = update_statistics({"student": self.student}, learned, rollout.observations, axis_name=self.axis_name)
-        learned = dataclasses.replace(keep_if_finite(learned, state, metrics), iteration=state.iteration + 1)
-        carry = with_carry(rollout.carry, student=carry, teacher=teacher_carry)
-        return learned, keep_if_finite(carry, rollout.last_carry, metrics), metrics
+        learned = dataclasses.replace(learned, iteration=state.iteration + 1)
+        return learned, with_carry(rollout.carry, student=carry, teacher=teacher_carry), metrics
 
     def labels(self, state: TrainState, rollout: Rollout) -> tuple[Array, Carry]:
         """The teacher's actions ``[T, N, A]`` in one pass, and its hidden states after the last step."""
@@ -280,7 +281,7 @@ class Distillation(Algorithm):
 
         return follow
 
-    def optimize(self, follow: Follow, learner: Learner, chunk: Array) -> tuple[Learner, Metrics]:
+    def optimize(self, follow: Follow, learner: Learner, chunk: Array) -> tuple[Learner, dict[str, Any]]:
         """One step of the optimiser on the losses of ``gradient_length`` steps, which are the blocks of ``chunk``."""
         state, carry = learner
         params = state.params["student"]
@@ -294,10 +295,11 @@ class Distillation(Algorithm):
         (_, (losses, carry, moved)), gradients = jax.value_and_grad(loss, has_aux=True)(learning)
         gradients, losses = ops.mean_over_devices((gradients, losses), self.axis_name)
         limit = math.inf if self.cfg.max_grad_norm is None else self.cfg.max_grad_norm
+        failed = failures({"behavior": losses}, {"student": gradients})
         clipped, norm = ops.clip_by_global_norm(gradients, jnp.where(limit == 0, math.inf, limit))
         learning, opt_state = apply_gradients(self.optimizer, clipped, state.opt_state, learning, state.learning_rate)
         state = self._with_student(dataclasses.replace(state, opt_state=opt_state), params=learning, moved=moved)
-        return (state, carry), {"losses": losses, "gradient_norm": norm}
+        return (state, carry), {"losses": losses, "gradient_norm": norm, "failed": failed}
 
     def _with_student(self, state: TrainState, *, params: Any = MappingProxyType({}), moved: Any) -> TrainState:
         """The state with other parameters of the student, as far as given, and other statistics of training."""
@@ -306,11 +308,11 @@ class Distillation(Algorithm):
         statistics = {**state.statistics, "student": {**state.statistics["student"], **moved}}
         return dataclasses.replace(state, params=params, statistics=statistics)
 
-    def _metrics(self, state: TrainState, rollout: Rollout, logs: Metrics) -> Metrics:
+    def _metrics(self, state: TrainState, rollout: Rollout, logs: Mapping[str, Any]) -> Metrics:
         metrics = {
             "Loss/behavior": jnp.mean(logs["losses"]),
             "Loss/learning_rate": state.learning_rate,
-            **non_finite({"loss.behavior": logs["losses"], "gradient.student": logs["gradient_norm"]}),
+            **first_failure(logs["failed"]),
         }
         distribution = self.student.distribution
         if distribution is not None and distribution.std is not None:

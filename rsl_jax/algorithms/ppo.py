@@ -15,12 +15,14 @@ import jax.numpy as jnp
 import optax
 
 from rsl_jax import ops
-from rsl_jax.algorithms.batches import Batch, augmented, check_batch_sizes, mini_batches
+from rsl_jax.algorithms.batches import Batch, augmented, check_batch_sizes, check_deviation, mini_batches
 from rsl_jax.algorithms.variables import (
     carry_of,
     init_models,
     initial_carry,
+    own_statistics,
     parts_of,
+    statistics_of,
     update_statistics,
     variables_of,
     with_carry,
@@ -30,7 +32,7 @@ from rsl_jax.config import PPOConfig, RunnerConfig
 from rsl_jax.extensions import Extension, build_extensions
 from rsl_jax.models import ENCODERS, build_model, build_policy, resolve_obs_groups, with_encoders_of
 from rsl_jax.modules import TRAINING
-from rsl_jax.ops.guards import keep_if_finite, non_finite
+from rsl_jax.ops.guards import failures, first_failure
 from rsl_jax.ops.optimizers import apply_gradients, resolve_optimizer
 from rsl_jax.types import (
     Algorithm,
@@ -138,15 +140,15 @@ class PPO(Algorithm):
     def check_training(self, *, num_envs: int, num_steps: int) -> None:
         """Refuse rollouts that leave nothing for a mini-batch, or cut environments of a recurrent model apart.
 
+        So are those that leave a single advantage to be normalised.
+
         Raises:
             ValueError: says which number to change.
         """
-        check_batch_sizes(
-            num_envs=num_envs,
-            num_steps_per_env=num_steps,
-            num_mini_batches=self.cfg.num_mini_batches,
-            recurrent=bool(jax.tree.leaves(self.initial_carry(1))),
-        )
+        sizes = {"num_envs": num_envs, "num_steps_per_env": num_steps, "num_mini_batches": self.cfg.num_mini_batches}
+        check_batch_sizes(**sizes, recurrent=bool(jax.tree.leaves(self.initial_carry(1))))
+        if self.axis_name is None:  # several devices have several samples, which are normalised together
+            check_deviation(**sizes, each=self.cfg.normalize_advantage_per_mini_batch)
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -209,8 +211,7 @@ class PPO(Algorithm):
         # Last, so that an unchanged policy has a ratio of exactly 1.
         learned = update_statistics(self.models, learned, rollout.observations, axis_name=self.axis_name)
         extensions = self.extension.update_statistics(learned.extensions, rollout.observations)
-        learned = dataclasses.replace(learned, extensions=extensions)
-        learned = dataclasses.replace(keep_if_finite(learned, state, metrics), iteration=state.iteration + 1)
+        learned = dataclasses.replace(learned, extensions=extensions, iteration=state.iteration + 1)
         return learned, rollout.last_carry, metrics
 
     def batch(self, state: TrainState, rollout: Rollout) -> Batch:
@@ -265,13 +266,19 @@ class PPO(Algorithm):
             batch = dataclasses.replace(batch, advantages=ops.standardize(batch.advantages, axis_name=self.axis_name))
         (_, aux), gradients = jax.value_and_grad(self.loss, has_aux=True)(state.params, state.statistics, batch)
         gradients, (logs, moved) = ops.mean_over_devices((gradients, aux), self.axis_name)
+        logs["failed"] = failures(
+            logs["losses"], {name: parts_of(gradients, name, self.shared) for name in self.models}
+        )
         learning_rate = self._learning_rate(state.learning_rate, logs["kl"])
         for name in self.models:
             # One after the other, so that what is shared is clipped with each, as in RSL-RL.
-            gradient, norm = ops.clip_by_global_norm(parts_of(gradients, name, self.shared), self.cfg.max_grad_norm)
-            gradients, logs[f"gradient_norm/{name}"] = with_parts(gradients, name, gradient, self.shared), norm
+            gradient = parts_of(gradients, name, self.shared)
+            gradient, logs[f"gradient_norm/{name}"] = ops.clip_by_global_norm(gradient, self.cfg.max_grad_norm)
+            gradients = with_parts(gradients, name, gradient, self.shared)
         params, opt_state = apply_gradients(self.optimizer, gradients, state.opt_state, state.params, learning_rate)
-        statistics = {name: {**state.statistics[name], **moved[name]} for name in self.models}
+        statistics = {
+            name: {**state.statistics[name], **own_statistics(moved[name], name, self.shared)} for name in self.models
+        }
         extensions, losses = self.extension.optimize(state.extensions, batch.observations)
         logs |= {"learning_rate": learning_rate, "losses": logs["losses"] | losses}
         changed = dataclasses.replace(state, params=params, opt_state=opt_state, learning_rate=learning_rate)
@@ -285,7 +292,8 @@ class PPO(Algorithm):
         def unroll(name: str, observations: Observations) -> Any:
             model = self.models[name]
             model = model.clone(dtype=jnp.bfloat16) if cfg.use_mixed_precision else model
-            variables = {"params": parts_of(params, name, self.shared), **statistics[name], **moved[name]}
+            seen = {**statistics_of(statistics, name, self.shared), **moved[name]}
+            variables = {"params": parts_of(params, name, self.shared), **seen}
             inputs = (observations, carry_of(batch.carry, name), batch.dones)
             output, moved[name] = model.apply(variables, *inputs, method="unroll", mutable=TRAINING)
             return output
@@ -320,14 +328,12 @@ class PPO(Algorithm):
         return ops.adapt_learning_rate(learning_rate, kl, desired_kl=self.cfg.desired_kl)
 
     def _metrics(self, state: TrainState, logs: Logs) -> Metrics:
-        checked = {f"loss.{name}": values for name, values in logs["losses"].items()}
-        checked |= {f"gradient.{name}": logs[f"gradient_norm/{name}"] for name in state.params}
         return {
             **{f"Loss/{name}": jnp.mean(values) for name, values in logs["losses"].items()},
             "Loss/learning_rate": state.learning_rate,
             **({"Policy/mean_std": logs["std"][-1, -1]} if "std" in logs else {}),
             **self.extension.metrics(state.extensions),
-            **non_finite(checked),
+            **first_failure(logs["failed"]),
         }
 
     def _apply(self, name: str, state: TrainState, *inputs: Any, method: str | None = None) -> Any:

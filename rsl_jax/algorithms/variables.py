@@ -32,7 +32,7 @@ def init_models(
     params = {name: collections.pop("params") for name, collections in variables.items()}
     for name in models:
         params = with_parts(params, name, params[name], shared)
-    return params, variables
+    return params, {name: own_statistics(collections, name, shared) for name, collections in variables.items()}
 
 
 def init_variables(model: Model, key: Key) -> dict[str, Any]:
@@ -43,7 +43,28 @@ def init_variables(model: Model, key: Key) -> dict[str, Any]:
 
 def variables_of(state: TrainState, name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:
     """All collections of a model's variables."""
-    return {"params": parts_of(state.params, name, shared), **state.statistics[name]}
+    return {"params": parts_of(state.params, name, shared), **statistics_of(state.statistics, name, shared)}
+
+
+def statistics_of(statistics: Mapping[str, Any], name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A model's collections of statistics, with those of the parts that the actor owns and all models share."""
+    collections = dict(statistics[name])
+    for collection, parts in statistics[OWNER].items() if shared else ():
+        borrowed = {part: parts[part] for part in shared if part in parts}
+        if borrowed:
+            collections[collection] = {**collections.get(collection, {}), **borrowed}
+    return collections
+
+
+def own_statistics(collections: Mapping[str, Any], name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A model's collections of statistics without what it borrows, as they stand in a state."""
+    if name == OWNER or not shared:
+        return dict(collections)
+    own = {
+        collection: {part: value for part, value in parts.items() if part not in shared}
+        for collection, parts in collections.items()
+    }
+    return {collection: parts for collection, parts in own.items() if parts or not collections[collection]}
 
 
 def parts_of(tree: Mapping[str, Any], name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
 from rsl_jax.config.keys import Count, Part, part_of
@@ -70,7 +70,9 @@ class BaseRunnerConfig(Checked):
         obs_groups: observation groups of each observation set (actor, critic; student, teacher).
         seed: of everything random; None means 0 (not in RSL-RL, where the simulator sets it).
         run_name: label in the console and the logs.
-        check_for_nan: stop when the environment returns NaN or infinity.
+        check_for_nan: look for NaN and infinity in what the environment returns.
+        on_non_finite: what follows on NaN or infinity: stop, with the last good state saved, or skip the update, count
+            it in the log and go on, until 10 in a row were skipped (not in RSL-RL).
         logger: tensorboard, wandb, neptune or mlflow; a section with ``class_name`` and arguments of a log writer; or a
             list of these.
         algorithm: the algorithm.
@@ -83,6 +85,7 @@ class BaseRunnerConfig(Checked):
     seed: int | None = None
     run_name: str | None = None
     check_for_nan: bool = True
+    on_non_finite: Literal["stop", "skip"] = "stop"
     logger: Any = "tensorboard"
     extra: Mapping[str, Any] = field(default_factory=dict)
     algorithm: AlgorithmSection = field(default_factory=PPOConfig)

@@ -28,7 +28,8 @@ class Transition(NamedTuple):
     Attributes:
         observations: what is seen after the action, without any reset; an array or a dict of arrays.
         reward: ``[]``.
-        terminated: whether the episode reached a terminal state, bool ``[]``.
+        terminated: whether the episode reached a terminal state, bool ``[]``. A float will do; NaN among them makes the
+            reward NaN, too, which stops learning.
         truncated: whether the episode was cut short although it could have gone on, bool ``[]``. The time limit of
             :func:`rsl_jax.env.vectorize` comes on top.
         log: scalars to log, each ``[]``.

@@ -94,7 +94,7 @@ class BraxSingleEnv:
         cut_short = _bool(self._truncation_key is not None and state.info[self._truncation_key])
         return state, Transition(
             observations=state.obs,
-            reward=state.reward,
+            reward=jnp.where(jnp.isnan(state.done), jnp.nan, state.reward),  # else NaN would pass for an end
             terminated=done & ~cut_short,
             truncated=done & cut_short,
             log=dict(state.metrics),

@@ -76,9 +76,6 @@ def _group_converter(spaces: Any, name: str, space: Any, flatten: bool) -> Calla
     if len(space.shape) != 3 or flatten:
         return lambda x: np.array(x, dtype).reshape(len(x), -1)
     channels_last = space.shape[-1] <= space.shape[0]
-    scale = np.asarray(1 / 255 if space.dtype == np.uint8 else 1, dtype)
-
-    def image(x: np.ndarray) -> np.ndarray:
-        return np.array(np.moveaxis(x, -1, 1) if channels_last else x, dtype, order="C") * scale
-
-    return image
+    # Bytes stay bytes, a quarter of the memory; an encoder divides them by 255.
+    dtype = space.dtype if space.dtype == np.uint8 else dtype
+    return lambda x: np.array(np.moveaxis(x, -1, 1) if channels_last else x, dtype, order="C")

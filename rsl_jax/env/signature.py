@@ -18,7 +18,7 @@ class Answer(NamedTuple):
     """A :class:`rsl_jax.env.Transition` in which nothing is left open.
 
     Attributes:
-        observations: by group, leaves of floats ``[...]``.
+        observations: by group, leaves of floats or bytes ``[...]``.
         reward: a float ``[]``.
         terminated: bool ``[]``.
         truncated: bool ``[]``.
@@ -156,11 +156,15 @@ def _answer(transition: Transition, where: str) -> Answer:
             raise ValueError(f"{name} of {where} must be a scalar [], but has the shape {list(x.shape)}.")
         return x
 
+    reward = _float(scalar("The reward", transition.reward))
+    flags = {name: scalar(name, getattr(transition, name)) for name in ("terminated", "truncated")}
+    for flag in flags.values():
+        if jnp.issubdtype(flag.dtype, jnp.floating):  # else NaN would pass for true, and nobody would know
+            reward = jnp.where(jnp.isnan(flag), jnp.full((), jnp.nan, reward.dtype), reward)
     return Answer(
         observations=_groups(transition.observations, where),
-        reward=_float(scalar("The reward", transition.reward)),
-        terminated=scalar("terminated", transition.terminated).astype(bool),
-        truncated=scalar("truncated", transition.truncated).astype(bool),
+        reward=reward,
+        **{name: flag.astype(bool) for name, flag in flags.items()},
         log={tag: _float(scalar(f"The log entry {tag!r}", x)) for tag, x in transition.log.items()},
     )
 
@@ -179,7 +183,8 @@ def _groups(observations: Any, where: str) -> Observations:
             raise ValueError(
                 f"The observation group {name!r} of {where} is a scalar; give a vector [1], or an image [C, H, W]."
             )
-    return {name: _float(group) for name, group in groups.items()}
+    # Bytes stay bytes, a quarter of the memory; models make floats of them.
+    return {name: x if x.dtype == jnp.uint8 else _float(x) for name, x in groups.items()}
 
 
 def _float(x: Any) -> Array:

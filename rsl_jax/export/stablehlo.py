@@ -129,6 +129,11 @@ def load_jax(path: str | os.PathLike[str], *, custom_calls: Collection[str] = ()
         raise ValueError(f"{path} is no policy that export_jax wrote, or a damaged one: {error}") from error
 
 
+def _bytes_from_0_to_1(image: Any) -> Any:
+    """Images as an encoder takes them in training, where it divides bytes by 255; an exported one takes floats."""
+    return np.asarray(image, np.float32) / 255 if getattr(image, "dtype", None) == np.uint8 else image
+
+
 @dataclass(frozen=True)
 class LoadedPolicy:
     """A deterministic policy ``(observations, carry) -> (actions, carry)``.
@@ -175,7 +180,7 @@ class LoadedPolicy:
         if missing:
             raise ValueError(f"The policy looks at {[*vectors, *images]}; missing {missing}, got {list(observations)}.")
         side_by_side = [jnp.concatenate([jnp.asarray(observations[group]) for group in vectors], -1)] if vectors else []
-        return [*side_by_side, *(observations[group] for group in images)]
+        return [*side_by_side, *(_bytes_from_0_to_1(observations[group]) for group in images)]
 
     def _check(self, arrays: Sequence[jax.Array]) -> None:
         shapes = self.metadata["input_shapes"]

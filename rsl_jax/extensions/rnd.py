@@ -227,7 +227,7 @@ class Rnd:
         return (predicted - wanted).astype(default_dtype())
 
     def _concatenated(self, observations: Observations) -> Array:
-        return jnp.concatenate([observations[group] for group in self.groups], axis=-1)
+        return jnp.concatenate([observations[group].astype(default_dtype()) for group in self.groups], axis=-1)
 
     def _network(self, name: str, dtype: Any = None) -> Any:
         dims = {"predictor": self.cfg.predictor_hidden_dims, "target": self.cfg.target_hidden_dims}[name]

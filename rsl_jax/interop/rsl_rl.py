@@ -402,7 +402,8 @@ def _models(state: TrainState, cfg: BaseRunnerConfig) -> dict[str, dict[str, np.
         if name == "critic" and _shares_encoders(cfg):
             home = OWNER
             params[ENCODERS] = state.params[OWNER][ENCODERS]
-            statistics |= {key: state.statistics[OWNER][key] for key in statistics if key == "batch_statistics"}
+            theirs = state.statistics[OWNER]
+            statistics |= {key: theirs[key] for key in theirs if key == "batch_statistics"}
         models[name] = to_state_dict({"params": params, **statistics}, groups=tuple(cfg.obs_groups.get(home, ())))
     return models
 

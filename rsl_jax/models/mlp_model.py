@@ -160,8 +160,8 @@ class MLPModel(nn.Module):
         return self.distribution.mode(output) if self.distribution else output
 
     def concatenated(self, observations: Observations) -> Array:
-        """The 1-D groups side by side, ``[..., obs_dim]``."""
-        return jnp.concatenate([observations[group] for group in self.groups_1d], axis=-1)
+        """The 1-D groups side by side, ``[..., obs_dim]``; as floats, whatever numbers the environment gives."""
+        return jnp.concatenate([observations[group].astype(default_dtype()) for group in self.groups_1d], axis=-1)
 
     def normalized(self, observations: Observations) -> Array:
         """The 1-D groups side by side, normalised where asked for."""

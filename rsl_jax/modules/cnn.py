@@ -21,7 +21,7 @@ TRAINING = ("batch_statistics",)
 batch is normalised by its own moments and moves the running ones; without it the running ones are used as they are."""
 
 
-GLOBAL_POOLS: Mapping[str, Callable[..., Array]] = {"max": jnp.max, "avg": jnp.mean}
+GLOBAL_POOLS: Mapping[str, Callable[[Array], Array]] = {"max": ops.global_max_pool, "avg": ops.global_mean_pool}
 """By RSL-RL's names."""
 
 
@@ -125,7 +125,7 @@ class CNN(nn.Module):
         """``[..., C, H, W]`` to ``[..., D]``, or to ``[..., C', H', W']`` where it does not flatten."""
         leading, shape = images.shape[:-3], images.shape[-3:]
         # Channels last inside, which is what matrix products and XLA's convolutions like best.
-        x = jnp.transpose(jnp.reshape(images, (-1, *shape)), (0, 2, 3, 1))
+        x = as_floats(jnp.transpose(jnp.reshape(images, (-1, *shape)), (0, 2, 3, 1)))
         activation, place = resolve_activation(self.cfg.activation), 0
         for layer in plan_layers(self.cfg, shape[1:]):
             x = ops.pad_images(x, layer.padding, self.cfg.padding)
@@ -140,9 +140,18 @@ class CNN(nn.Module):
                 x = ops.max_pool(x)
                 place += 1
         if self.cfg.global_pool != "none":
-            x = GLOBAL_POOLS[self.cfg.global_pool](x, axis=(1, 2), keepdims=True)
+            x = GLOBAL_POOLS[self.cfg.global_pool](x)
         x = jnp.transpose(x, (0, 3, 1, 2))
         return jnp.reshape(x, (*leading, -1) if self.cfg.flatten else (*leading, *x.shape[1:]))
+
+
+def as_floats(images: Array) -> Array:
+    """Images as floats: bytes from 0 to 1, other numbers as they are.
+
+    Bytes stay bytes until here, so that a rollout of them takes a quarter of the memory.
+    """
+    floats = images.astype(default_dtype())
+    return floats / 255 if images.dtype == jnp.uint8 else floats
 
 
 class Convolution(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import struct
 
-from rsl_jax.ops import sum_over_devices, to_rank
+from rsl_jax.ops import largest_to_square, sum_over_devices, to_rank
 from rsl_jax.types import Array
 
 
@@ -48,6 +48,9 @@ def update_normalizer(
 ) -> NormalizerState:
     """Merge the moments of a batch into the running ones, each weighted by its number of samples.
 
+    Samples end where many of their squares would overflow (2.6e15 in float32), so that moments of finite samples are
+    finite.
+
     Args:
         state: the moments so far.
         x: a batch, ``[..., D]``; all axes before the state's own count as samples.
@@ -60,6 +63,8 @@ def update_normalizer(
 
     Source: Chan et al., "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
     """
+    most = largest_to_square(x.dtype)
+    x = jnp.clip(x, -most, most)
     axes = tuple(range(x.ndim - state.mean.ndim))
     batch_count = sum_over_devices(jnp.asarray(_size(x, axes), state.count.dtype), axis_name)
     samples = batch_count.astype(x.dtype)

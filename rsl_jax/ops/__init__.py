@@ -1,7 +1,7 @@
 """Formulas on arrays; nothing here knows what a model or an algorithm is."""
 
-from rsl_jax.ops.gradients import adapt_learning_rate, clip_by_global_norm
-from rsl_jax.ops.images import convolution, max_pool, pad_images
+from rsl_jax.ops.gradients import adapt_learning_rate, clip_by_global_norm, largest_entry, largest_to_square
+from rsl_jax.ops.images import convolution, global_max_pool, global_mean_pool, max_pool, pad_images
 from rsl_jax.ops.losses import clipped_value_loss, surrogate_loss, value_loss
 from rsl_jax.ops.parallel import (
     gather_over_devices,
@@ -21,7 +21,11 @@ __all__ = [
     "convolution",
     "gather_over_devices",
     "generalized_advantage_estimation",
+    "global_max_pool",
+    "global_mean_pool",
     "key_of_device",
+    "largest_entry",
+    "largest_to_square",
     "max_pool",
     "mean_over_devices",
     "pad_images",

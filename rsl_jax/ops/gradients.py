@@ -15,6 +15,9 @@ from rsl_jax.types import Array
 def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, Array]:
     """Scale gradients by ``min(1, max_norm / (norm + 1e-6))``, as PyTorch's ``clip_grad_norm_`` does.
 
+    Squares of large gradients (from 1e19 on in float32) overflow although the gradients do not, so these are divided by
+    the largest of them first; others are left as they are, so that their norm is the ordinary one to the last bit.
+
     Args:
         gradients: a pytree.
         max_norm: the largest norm allowed.
@@ -26,9 +29,29 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
         AssertionError: if ``max_norm`` is no scalar.
     """
     chex.assert_rank(max_norm, 0, custom_message="max_norm is a scalar")
-    norm = optax.tree.norm(gradients)
-    factor = jnp.minimum(1, max_norm / (norm + 1e-6))
-    return jax.tree.map(lambda gradient: gradient * factor, gradients), norm
+    unit = unit_of(largest_entry(gradients))
+    scaled = jax.tree.map(lambda gradient: gradient / unit, gradients)
+    norm = optax.tree.norm(scaled)
+    factor = jnp.minimum(unit, max_norm / (norm + 1e-6 / unit))
+    return jax.tree.map(lambda gradient: gradient * factor, scaled), norm * unit
+
+
+def largest_entry(gradients: Any) -> Array:
+    """The largest absolute entry of a pytree, ``[]``: finite where all are, NaN where one is."""
+    largest: Array = optax.tree.norm(gradients, ord=jnp.inf)
+    return largest
+
+
+def unit_of(largest: Array) -> Array:
+    """What to divide numbers by before they are squared, if the largest of them is this: 1 for all but large ones."""
+    # XLA divides by multiplying with the reciprocal, which must not vanish.
+    most = float(jnp.finfo(largest.dtype).max) / 256
+    return jnp.where(largest > largest_to_square(largest.dtype), jnp.minimum(largest, most), 1)
+
+
+def largest_to_square(dtype: Any) -> float:
+    """The largest number of which many squares can be summed: 2.6e15 in float32, as a Python number."""
+    return float(jnp.finfo(dtype).max) ** 0.4
 
 
 def adapt_learning_rate(

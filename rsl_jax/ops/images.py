@@ -191,6 +191,33 @@ def pad_images(x: Array, amounts: tuple[int, ...], mode: str) -> Array:
     return x
 
 
+def global_mean_pool(x: Array) -> Array:
+    """The mean of all pixels of each channel: ``[B, H, W, C]`` to ``[B, 1, 1, C]``."""
+    return jnp.mean(x, axis=(1, 2), keepdims=True)
+
+
+@jax.custom_jvp
+def global_max_pool(x: Array) -> Array:
+    """The largest pixel of each channel: ``[B, H, W, C]`` to ``[B, 1, 1, C]``.
+
+    Of several that are equal the first one takes the gradient, row by row, as in PyTorch; that of ``jnp.max`` is spread
+    over all of them.
+    """
+    return jnp.max(x, axis=(1, 2), keepdims=True)
+
+
+@global_max_pool.defjvp
+def _along_largest(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (tangent,) = primals, tangents
+    batch, height, width, channels = x.shape
+    first = jnp.argmax(jnp.reshape(x, (batch, height * width, channels)), axis=1)
+    places = jnp.reshape(jnp.arange(height * width, dtype=first.dtype), (1, height, width, 1))
+    chosen = places == jnp.reshape(first, (batch, 1, 1, channels))
+    # Selected, not gathered: the transpose of a gather is a scatter, which is slow on a CPU.
+    along = jnp.sum(jnp.where(chosen, tangent, jnp.zeros((), tangent.dtype)), axis=(1, 2), keepdims=True)
+    return global_max_pool(x), along
+
+
 def max_pool(x: Array) -> Array:
     """The largest of 3 x 3 pixels around every second one: ``[B, H, W, C]`` to ``[B, ceil(H / 2), ceil(W / 2), C]``."""
     chex.assert_rank(x, 4, custom_message="images are [B, H, W, C]")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import chex
+import jax
 import jax.numpy as jnp
 
 from rsl_jax.types import Array
@@ -10,6 +13,8 @@ from rsl_jax.types import Array
 
 def surrogate_loss(log_probs: Array, old_log_probs: Array, advantages: Array, *, clip_param: float | Array) -> Array:
     r"""PPO's clipped objective, ``mean(max(-A r, -A clip(r, 1 - c, 1 + c)))`` with ``r = exp(log_prob - old)``.
+
+    Ratios end at the root of the largest float (1.8e19 in float32): beyond, gradients would be NaN or infinite.
 
     Args:
         log_probs: of the stored actions under the policy that learns, ``[...]``.
@@ -28,7 +33,9 @@ def surrogate_loss(log_probs: Array, old_log_probs: Array, advantages: Array, *,
     same = [log_probs, old_log_probs, advantages]
     chex.assert_equal_shape(same, custom_message="log_probs, old_log_probs and advantages of the surrogate loss")
     chex.assert_rank(clip_param, 0, custom_message="clip_param is a scalar")
-    ratio = jnp.exp(log_probs - old_log_probs)
+    log_ratio, most = log_probs - old_log_probs, math.log(float(jnp.finfo(log_probs.dtype).max)) / 2
+    # Beyond the bound the gradient is that of the bound, not 0: such a sample is the one to learn from.
+    ratio = jnp.exp(jnp.where(log_ratio > most, most + log_ratio - jax.lax.stop_gradient(log_ratio), log_ratio))
     clipped = jnp.clip(ratio, 1 - clip_param, 1 + clip_param)
     return jnp.mean(jnp.maximum(-advantages * ratio, -advantages * clipped))
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from rsl_jax.config import CustomConfig, build_part
+from rsl_jax.ops.gradients import largest_to_square
 from rsl_jax.registry import PARTS
 from rsl_jax.types import Array
 
@@ -113,10 +114,14 @@ def apply_gradients(
 ) -> tuple[Any, Any]:
     """One step down the gradients; gives the new parameters and the new state of the optimiser.
 
+    Gradients end where many of their squares would overflow (2.6e15 in float32): an optimiser that adds squares up
+    would never move those parameters again.
+
     Raises:
         AssertionError: if the gradients are not those of the parameters, or the learning rate is no scalar.
     """
     chex.assert_trees_all_equal_shapes(gradients, params, custom_message="gradients and parameters")
     chex.assert_rank(learning_rate, 0, custom_message="learning_rate is a scalar")
+    gradients = jax.tree.map(lambda g: jnp.clip(g, -largest_to_square(g.dtype), largest_to_square(g.dtype)), gradients)
     updates, opt_state = optimizer.update(gradients, opt_state, params)
     return jax.tree.map(lambda p, u: p - learning_rate * u, params, updates), opt_state

@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from rsl_jax.ops.gradients import unit_of
 from rsl_jax.types import Array, Key
 
 
@@ -34,8 +35,10 @@ def key_of_device(key: Key, axis_name: str | None) -> Key:
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
-def standardize(x: Array, *, axis_name: str | None = None, eps: float = 1e-8) -> Array:
+def standardize(x: Array, *, axis_name: str | None = None, eps: float | Array = 1e-8) -> Array:
     """Shift and scale all elements of ``x`` (and of its fellows on other devices) to mean 0 and unbiased std 1.
+
+    Numbers whose squares may overflow are divided by the largest of them first; others are left as they are.
 
     Args:
         x: any shape.
@@ -49,6 +52,10 @@ def standardize(x: Array, *, axis_name: str | None = None, eps: float = 1e-8) ->
         AssertionError: if ``x`` holds no floats.
     """
     chex.assert_type(x, float, custom_message="what is standardised is floats")
+    largest = jnp.max(jnp.abs(x))
+    largest = largest if axis_name is None else jax.lax.pmax(largest, axis_name)
+    unit = unit_of(largest)
+    x, eps = x / unit, eps / unit
     count = sum_over_devices(jnp.asarray(x.size, x.dtype), axis_name)
     mean = sum_over_devices(jnp.sum(x), axis_name) / count
     squares = sum_over_devices(jnp.sum(jnp.square(x - mean)), axis_name)

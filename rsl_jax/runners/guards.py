@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
-from rsl_jax.ops.guards import PREFIX
-from rsl_jax.training.iteration import UNREPORTED_TIME_OUTS
+from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.ops.guards import PREFIX, likeliest_first
+from rsl_jax.training.iteration import REPORTED_TIME_OUTS, UNREPORTED_TIME_OUTS
+
+SKIPPED_UPDATES = f"{PREFIX}skipped_updates"
+"""Tag in the log: how many updates ``on_non_finite: skip`` has left out so far."""
+
+MOST_SKIPS = 10
+"""Updates in a row that may be skipped; one more stops the run."""
+
+ENOUGH_TIME_OUTS = 10
+"""Unreported time-outs that are believed: a single robot may well fall in the very step in which its time is up."""
 
 _ENVIRONMENT = "The environment returned it: look at its step() and reset(), or at the actions it was given."
-_LEARNING = (
-    "Observations and rewards were finite: a smaller learning_rate or max_grad_norm, obs_normalization, or smaller "
-    "rewards may help."
-)
-ADVICE = {
-    "observations": _ENVIRONMENT,
-    "last_observations": _ENVIRONMENT,
-    "rewards": _ENVIRONMENT,
-    "loss": _LEARNING,
-    "gradient": _LEARNING,
+_ADVICE = {
+    **dict.fromkeys(
+        ("observations", "last_observations", "final_observations", "rewards", "dones", "time_outs"), _ENVIRONMENT
+    ),
+    "added_rewards": "An extension (rnd_cfg) made it of what was observed: smaller observations may help, or its "
+    "state_normalization.",
+    "learning_rate": "It is what algorithm.learning_rate and the schedule (desired_kl) make it: look at these.",
+    "teacher": "The teacher gave it for what was observed: is it the right checkpoint, with its normaliser, on the "
+    "observations that it was trained with?",
 }
+_LEARNING = "a smaller learning_rate or max_grad_norm, obs_normalization, or smaller rewards may help."
 
 
 class NonFiniteError(FloatingPointError):
@@ -29,36 +40,91 @@ class NonFiniteError(FloatingPointError):
         names: what was not finite, the likeliest cause first.
     """
 
-    def __init__(self, iteration: int, counts: dict[str, int], kept: str):
-        order = list(ADVICE)
+    def __init__(self, iteration: int, counts: dict[str, int], kept: str, *, looked: bool = True):
+        """Name the cause.
+
+        Args:
+            iteration: in which it appeared.
+            counts: how many values were not finite, by name.
+            kept: what became of the last good state, to end the message with.
+            looked: whether what the environment returned was looked at (``check_for_nan``).
+        """
         self.iteration = iteration
-        self.names = sorted(counts, key=lambda name: order.index(name.split(".")[0]))
-        listing = ", ".join(f"{name} ({counts[name]} values)" for name in self.names)
+        self.names = likeliest_first(counts)
         super().__init__(
-            f"NaN or infinity in iteration {iteration}: {listing}. {ADVICE[self.names[0].split('.')[0]]} The "
-            f"parameters are "
-            f"those before this iteration{kept}."
+            f"NaN or infinity in iteration {iteration}: {describe(self.names, counts, looked=looked)} All that learns "
+            f"is as it was before this iteration{kept}."
         )
 
 
-def take_reports(metrics: dict[str, float]) -> tuple[dict[str, int], int]:
-    """Take the guards' reports out of the metrics.
+class Guard:
+    """Looks at what each iteration reports, and decides whether the run goes on."""
 
-    Returns:
-        how many values were not finite, by name (only those with any), and how many episodes ran into the time limit
-        without being flagged.
-    """
+    def __init__(self, cfg: BaseRunnerConfig, max_episode_length: object = None):
+        """Nothing has happened yet.
+
+        Args:
+            cfg: the config; its ``on_non_finite`` decides.
+            max_episode_length: time limit of the environments, for the warning.
+        """
+        self._cfg, self._limit = cfg, max_episode_length
+        self._skipped = self._in_a_row = 0
+        self._late = self._flagged = 0
+
+    def examine(self, iteration: int, metrics: dict[str, float], save: Callable[[], str]) -> None:
+        """Take the reports out of the metrics of an iteration.
+
+        Args:
+            iteration: its number.
+            metrics: as they came from the device; the reports are taken out.
+            save: keeps the last good state; gives what to say of it.
+
+        Raises:
+            NonFiniteError: if something was not finite, and the config does not say that the update is to be skipped,
+                or too many were in a row.
+        """
+        counts = take_reports(metrics)
+        self._look_at_time_outs(metrics)
+        skips = self._cfg.on_non_finite == "skip"
+        self._in_a_row = self._in_a_row + 1 if counts else 0
+        if counts and (not skips or self._in_a_row > MOST_SKIPS):
+            raise NonFiniteError(iteration, counts, save(), looked=self._cfg.check_for_nan)
+        if counts and not self._skipped:
+            text = describe(likeliest_first(counts), counts, looked=self._cfg.check_for_nan)
+            warnings.warn(
+                f"NaN or infinity in iteration {iteration}, whose update is skipped: {text} Further ones are counted "
+                f"in {SKIPPED_UPDATES}; after {MOST_SKIPS} in a row the run stops.",
+                stacklevel=4,
+            )
+        self._skipped += bool(counts)
+        if skips:
+            metrics[SKIPPED_UPDATES] = float(self._skipped)
+
+    def _look_at_time_outs(self, metrics: dict[str, float]) -> None:
+        late, flagged = (int(metrics.pop(tag, 0)) for tag in (UNREPORTED_TIME_OUTS, REPORTED_TIME_OUTS))
+        known = self._late >= ENOUGH_TIME_OUTS
+        self._late, self._flagged = self._late + late, self._flagged + flagged
+        if not known and not self._flagged and self._late >= ENOUGH_TIME_OUTS:
+            warnings.warn(
+                f"Episodes end after max_episode_length={self._limit} steps, but the environment has not flagged any "
+                "of them as time_outs (extras['time_outs'] of a VecEnv, TimeStep.time_outs of an Env). Learning then "
+                "takes running out of time for a failure.",
+                stacklevel=5,
+            )
+
+
+def take_reports(metrics: dict[str, float]) -> dict[str, int]:
+    """Take the guards' reports out of the metrics; how many values were not finite, by name, only those with any."""
     reports = {name: int(metrics.pop(name)) for name in list(metrics) if name.startswith(PREFIX)}
-    unreported = int(metrics.pop(UNREPORTED_TIME_OUTS, 0))
-    return {name.removeprefix(PREFIX): count for name, count in reports.items() if count}, unreported
+    return {name.removeprefix(PREFIX): count for name, count in reports.items() if count}
 
 
-def warn_of_unreported_time_outs(max_episode_length: object) -> None:
-    """Say that time limits look like failures to the learner."""
-    warnings.warn(
-        f"Episodes end after max_episode_length={max_episode_length} steps, but the environment does not flag them as "
-        "time_outs (extras['time_outs'] of a VecEnv, TimeStep.time_outs of an Env). Learning then takes running out "
-        "of time "
-        "for a failure.",
-        stacklevel=3,
-    )
+def describe(names: list[str], counts: dict[str, int], *, looked: bool) -> str:
+    """What was not finite, what may be done about the likeliest cause, and what followed from it."""
+    first = names[0].split(".")[0]
+    causes = [name for name in names if name.split(".")[0] == first]
+    listing = ", ".join(f"{name} ({counts[name]} {'value' if counts[name] == 1 else 'values'})" for name in causes)
+    followed = names[len(causes) :]
+    checked = "Observations and rewards were finite" if looked else "check_for_nan is off, so the environment may be it"
+    advice = _ADVICE.get(first, f"{checked}: {_LEARNING}")
+    return f"{listing}. {advice}" + (f" From this followed {', '.join(followed)}." if followed else "")

@@ -21,7 +21,7 @@ from rsl_jax.logging import Logger
 from rsl_jax.metadata import Metadata
 from rsl_jax.runners.alg import AlgorithmView
 from rsl_jax.runners.devices import processes, resolve_device
-from rsl_jax.runners.guards import NonFiniteError, take_reports, warn_of_unreported_time_outs
+from rsl_jax.runners.guards import Guard
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.training.loops import make_loop, spec_of_any
 from rsl_jax.training.sharding import Devices
@@ -119,7 +119,7 @@ class OnPolicyRunner:
         self.state, self.loop_state = self._loop.init(jax.random.key(self.seed))
         self._best_reward = -np.inf
         self._best_state: TrainState | None = None
-        self._warned_of_time_outs = False
+        self._guard = Guard(self.cfg, getattr(env, "max_episode_length", None))
         self._stop_requested = False
         self._loaded: set[str] = set()
         self.alg = AlgorithmView(self)
@@ -134,7 +134,8 @@ class OnPolicyRunner:
         Raises:
             ValueError: if a model is still to be loaded that does not learn here (the teacher of distillation), or
                 rollouts are too small to learn from.
-            NonFiniteError: if NaN or infinity appears; the last good state is then on disk.
+            NonFiniteError: if NaN or infinity appears, unless the config's ``on_non_finite`` is skip; the last good
+                state is then on disk.
             RuntimeError: if another process trains in ``log_dir``.
             OSError: if nothing can be written to ``log_dir``.
         """
@@ -318,12 +319,7 @@ class OnPolicyRunner:
                 )
 
     def _check(self, it: int, metrics: dict[str, float]) -> None:
-        counts, unreported = take_reports(metrics)
-        if unreported and not self._warned_of_time_outs:
-            self._warned_of_time_outs = True
-            warn_of_unreported_time_outs(self.env.max_episode_length)
-        if counts:
-            raise NonFiniteError(it, counts, self._save_last_good(it - 1))
+        self._guard.examine(it, metrics, lambda: self._save_last_good(it - 1))
 
     def _save_last_good(self, it: int) -> str:
         log_dir = self.logger.log_dir

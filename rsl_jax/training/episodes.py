@@ -87,7 +87,13 @@ def record_episodes(
 
 
 def episode_metrics(episodes: EpisodeStatistics) -> Metrics:
-    """Means over the last finished episodes, by tag; NaN while there are none."""
-    known = jnp.arange(WINDOW) < episodes.count
-    count = jnp.sum(known, dtype=default_dtype())
-    return {name: jnp.sum(jnp.where(known, ring, 0)) / count for name, ring in episodes.finished.items()}
+    """Means over the last finished episodes, by tag; NaN while there are none.
+
+    Episodes whose sum is NaN or infinite are left out: one reward that was would hide those of a hundred episodes.
+    """
+
+    def mean(ring: Array) -> Array:
+        known = (jnp.arange(WINDOW) < episodes.count) & jnp.isfinite(ring)
+        return jnp.sum(jnp.where(known, ring, 0)) / jnp.sum(known, dtype=default_dtype())
+
+    return {name: mean(ring) for name, ring in episodes.finished.items()}

@@ -16,12 +16,28 @@ from flax import struct
 
 from rsl_jax.env.base import Env
 from rsl_jax.ops import key_of_device, mean_over_devices, reset_carry, sum_over_devices, to_rank
-from rsl_jax.ops.guards import keep_if_finite, non_finite
+from rsl_jax.ops.guards import became_non_finite, has_failed, keep_if_finite, non_finite
 from rsl_jax.training.episodes import EpisodeStatistics, episode_metrics, init_episodes, record_episodes
-from rsl_jax.types import Algorithm, Array, Carry, Key, Metrics, Observations, Rollout, Spec, Step, TimeStep, TrainState
+from rsl_jax.types import (
+    Algorithm,
+    Array,
+    Carry,
+    Key,
+    Metrics,
+    Observations,
+    Rollout,
+    Spec,
+    Step,
+    TimeStep,
+    TrainState,
+    default_dtype,
+)
 
 UNREPORTED_TIME_OUTS = "Unreported/time_outs"
 """Metric: episodes that reached the time limit without being flagged as ``time_outs``."""
+
+REPORTED_TIME_OUTS = "Reported/time_outs"
+"""Metric: episodes that were flagged as ``time_outs``."""
 
 
 @struct.dataclass
@@ -161,7 +177,8 @@ def learn_from(
 ) -> tuple[TrainState, LoopState, Metrics]:
     """Learn from a rollout, whoever collected it.
 
-    A rollout with NaN or infinity changes no parameter; the metrics then say what was not finite.
+    Where the rollout holds NaN or infinity, or anything that learns would, all of ``state`` but its iteration stays as
+    it was; the metrics then say what was not finite.
 
     Args:
         algorithm: what learns.
@@ -176,22 +193,68 @@ def learn_from(
     Returns:
         the new state, the loop's with the hidden states to go on from and the episodes counted, and the metrics.
     """
+    reports = _reports_of(rollout) if check_for_nan else {}
+    rollout = dataclasses.replace(
+        rollout,
+        rewards=rollout.rewards.astype(default_dtype()),
+        dones=rollout.dones.astype(bool),
+        time_outs=rollout.time_outs.astype(bool),
+    )
     prepared, prepared_rollout, rewards = algorithm.prepare(state, rollout)
     learned, carry, metrics = algorithm.update(prepared, prepared_rollout, key_of_device(key, axis_name))
+    reports |= became_non_finite(learned, state) | non_finite({"learning_rate": learned.learning_rate})
+    # Not decisive by themselves: what nothing was learned from may be as it likes.
+    suspects = non_finite({f"added_rewards.{tag}": x for tag, x in rewards.items() if x is not rollout.rewards})
+    suspects |= _reports_of_final_observations(rollout)
+    reports, suspects = sum_over_devices((reports, suspects), axis_name)
+    metrics |= reports
+    failed = has_failed(metrics)
+    suspects |= {name: x for name, x in _reports_of_losses(metrics).items() if name not in metrics}
+    metrics |= {name: jnp.where(failed, count, 0) for name, count in suspects.items()}
+    learned = dataclasses.replace(keep_if_finite(learned, state, metrics), iteration=learned.iteration)
+    carry = keep_if_finite(carry, rollout.last_carry, metrics)
     episodes, lengths = record_episodes(loop.episodes, rewards, rollout.dones, axis_name=axis_name)
     metrics |= episode_metrics(episodes)
     if max_episode_length is not None:
         limit = to_rank(jnp.asarray(max_episode_length, lengths.dtype), lengths.ndim)
         late = rollout.dones & ~rollout.time_outs & (lengths >= limit)
-        metrics[UNREPORTED_TIME_OUTS] = sum_over_devices(jnp.sum(late, dtype=jnp.int32), axis_name)
-    if check_for_nan:
-        checked = {f"observations.{name}": x for name, x in rollout.observations.items()}
-        checked |= {f"last_observations.{name}": x for name, x in rollout.last_observations.items()}
-        reports = sum_over_devices(non_finite({**checked, "rewards": rollout.rewards}), axis_name)
-        iteration = learned.iteration
-        learned = dataclasses.replace(keep_if_finite(learned, state, reports), iteration=iteration)
-        metrics |= reports
-    return learned, dataclasses.replace(loop, carry=carry, episodes=episodes), metrics
+        for tag, ends in ((UNREPORTED_TIME_OUTS, late), (REPORTED_TIME_OUTS, rollout.time_outs)):
+            metrics[tag] = sum_over_devices(jnp.sum(ends, dtype=jnp.int32), axis_name)
+    return learned, dataclasses.replace(loop, carry=_restarted(carry), episodes=episodes), metrics
+
+
+def _reports_of(rollout: Rollout) -> Metrics:
+    """What was not finite in what the environment returned."""
+    checked = {f"observations.{name}": x for name, x in rollout.observations.items()}
+    checked |= {f"last_observations.{name}": x for name, x in rollout.last_observations.items()}
+    flags = {"dones": rollout.dones, "time_outs": rollout.time_outs}
+    # Flags may come as floats, where NaN would pass for true.
+    checked |= {name: x for name, x in flags.items() if jnp.issubdtype(x.dtype, jnp.floating)}
+    return non_finite({**checked, "rewards": rollout.rewards})
+
+
+def _reports_of_losses(metrics: Metrics) -> Metrics:
+    """What was not finite in the losses that an algorithm logs."""
+    tag, rate = "Loss/", "Loss/learning_rate"
+    return non_finite(
+        {f"loss.{name.removeprefix(tag)}": x for name, x in metrics.items() if name.startswith(tag) and name != rate}
+    )
+
+
+def _reports_of_final_observations(rollout: Rollout) -> Metrics:
+    """What was not finite in the last observations of episodes that ran out of time; of others nobody looks at them."""
+
+    def looked_at(x: Array) -> Array:
+        return jnp.where(jnp.expand_dims(rollout.time_outs, range(2, x.ndim)), x, jnp.zeros((), x.dtype))
+
+    groups = rollout.final_observations or {}
+    return non_finite({f"final_observations.{name}": looked_at(x) for name, x in groups.items()})
+
+
+def _restarted(carry: Carry) -> Carry:
+    """Hidden states, zero in environments where they are not finite: no later step would make them so again."""
+    broken = [~jnp.all(jnp.isfinite(x), axis=range(1, x.ndim)) for x in jax.tree.leaves(carry)]
+    return reset_carry(carry, jnp.any(jnp.stack(broken), axis=0)) if broken else carry
 
 
 def make_iteration(

@@ -54,7 +54,8 @@ def make_train(
         ``train(key, start={}, **overrides) -> (state, metrics)``. Overrides are floats of the ``algorithm`` section.
         ``start`` are variables of models, by name, in place of drawn ones, as :func:`rsl_jax.training.variables_of`
         takes them from a state: ``{"teacher": variables_of(state, "actor")}``. All may be traced. Metrics carry the
-        log's tags, one row an iteration: each ``[num_iterations]``.
+        log's tags, one row an iteration: each ``[num_iterations]``. An update that met NaN or infinity is skipped,
+        which :func:`rsl_jax.training.warn_of_failures` says of them.
 
     Raises:
         TypeError: if the environment is not pure.

@@ -106,8 +106,9 @@ def test_groups_of_all_kinds():
         "choice": (N, 3),
         "switches": (N, 2),
     }
-    assert all(np.issubdtype(group.dtype, np.floating) for group in groups.values())
-    assert groups["camera"][0, 2, 0, 1] == groups["camera"].sum() / N == 1
+    assert all(np.issubdtype(x.dtype, np.floating) for name, x in groups.items() if name != "camera")
+    assert groups["camera"][0, 2, 0, 1] == groups["camera"].sum() / N == 255
+    assert groups["camera"].dtype == np.uint8
     assert groups["choice"].tolist() == [[0, 1, 0]] * N
     assert groups["switches"].tolist() == [[0, 1]] * N
     assert set(to_jax_observations(groups)) == set(groups)

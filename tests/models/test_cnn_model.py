@@ -238,10 +238,33 @@ def sharing(**changes):
     return PPO.build(RunnerConfig.from_dict({**SHARING, **changes}), Spec(SHAPES, 2, N))
 
 
+def batch_of(*leading):
+    """A mini-batch, with axes in front."""
+    shape = (*leading, N)
+    return Batch(
+        observations=observe(1, *shape),
+        actions=jnp.zeros((*shape, 2)),
+        distribution_params=(jnp.zeros((*shape, 2)), jnp.ones((*shape, 2))),
+        **{name: jnp.zeros(shape) for name in ("log_probs", "values", "advantages", "returns", "dones")},
+        carry=(),
+    )
+
+
 def test_shared_encoders_stand_in_the_state_once():
     params = jax.eval_shape(sharing().init, jax.random.key(0)).params
     assert set(params["actor"]) == {"cnns", "mlp", "distribution"}
     assert set(params["critic"]) == {"mlp"}
+
+
+def test_moments_of_shared_encoders_stand_in_the_state_once():
+    actor = {**SHARING["actor"], "cnn_cfg": {"output_channels": [3], "kernel_size": 3, "norm": "batch"}}
+    ppo = sharing(actor=actor, critic={**SHARING["critic"], "obs_normalization": True})
+    state = jax.eval_shape(ppo.init, jax.random.key(0))
+    assert set(state.statistics["actor"]) == {"batch_statistics"}
+    assert set(state.statistics["critic"]) == {"normalizer"}
+    assert set(variables_of(state, "critic", ppo.shared)) == {"params", "batch_statistics", "normalizer"}
+    learned, _ = jax.eval_shape(ppo.optimize, state, batch_of(1))
+    assert jax.tree.structure(learned) == jax.tree.structure(state)
 
 
 def test_parts_are_put_back_where_they_came_from():
@@ -289,13 +312,7 @@ def test_running_moments_are_the_same_on_all_devices():
     cfg["actor"] = {**cfg["actor"], "cnn_cfg": {"output_channels": [3], "kernel_size": 3, "norm": "batch"}}
     ppo = PPO.build(RunnerConfig.from_dict(cfg), Spec(SHAPES, 2, N), axis_name="devices")
     state = jax.jit(ppo.init)(jax.random.key(0))
-    batch = Batch(
-        observations=observe(1, 2, 1, N),
-        actions=jnp.zeros((2, 1, N, 2)),
-        distribution_params=(jnp.zeros((2, 1, N, 2)), jnp.ones((2, 1, N, 2))),
-        **{name: jnp.zeros((2, 1, N)) for name in ("log_probs", "values", "advantages", "returns", "dones")},
-        carry=(),
-    )
+    batch = batch_of(2, 1)
     learned, _ = jax.jit(jax.vmap(ppo.optimize, in_axes=(None, 0), axis_name="devices"))(state, batch)
     moments = learned.statistics["actor"]["batch_statistics"]["cnns"]["camera"]["layer_1"]["mean"]
     assert np.all(moments[0] != 0)

@@ -17,7 +17,7 @@ import optax
 
 from rsl_jax.algorithms import PPO
 from rsl_jax.algorithms.batches import Batch, augmented, mini_batches
-from rsl_jax.algorithms.variables import parts_of, with_parts
+from rsl_jax.algorithms.variables import own_statistics, parts_of, statistics_of, with_parts
 from rsl_jax.config import RunnerConfig
 from rsl_jax.interop import params_from_state_dict, rnd_from_state_dict
 from rsl_jax.modules import TRAINING
@@ -128,10 +128,10 @@ def initial_state(ppo: PPO, recorded: Arrays) -> TrainState:
     state = jax.eval_shape(ppo.init, jax.random.key(0))
     params, statistics = dict(state.params), dict(state.statistics)
     for name in ppo.models:
-        like = {"params": parts_of(params, name, ppo.shared), **statistics[name]}
+        like = {"params": parts_of(params, name, ppo.shared), **statistics_of(statistics, name, ppo.shared)}
         variables = params_from_state_dict(section(recorded, f"initial/{name}"), like)
         params = with_parts(params, name, variables.pop("params"), ppo.shared)
-        statistics[name] = variables
+        statistics[name] = own_statistics(variables, name, ppo.shared)
     rate = jnp.asarray(ppo.cfg.learning_rate, state.learning_rate.dtype)
     extensions = dict(ppo.extension.init(jax.random.key(0)))
     if "rnd" in extensions:
