@@ -7,6 +7,7 @@ that reach their end against the same iteration of a run that was left alone: al
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import os
 import random
@@ -74,34 +75,28 @@ class Nursery:
         self._process.stdout.close()
         self._errors.close()
 
-    def watch(self, kind, log_dir, iterations, *, kill_after=None, kill_in_save=None):
+    def watch(self, kind, log_dir, iterations, *, kill=None):
         """Let a run live, and kill it.
 
         Args:
             kind: of the run.
             log_dir: its folder.
             iterations: at its end.
-            kill_after: seconds to live.
-            kill_in_save: which of its saves it does not survive, and how many seconds of it it still sees.
+            kill: the word after which it does not live long, how often it hears that before, and how many seconds it
+                lives on then.
         """
         life, start, began = Watched(), time.monotonic(), 0.0
-        pid, code, timer = 0, None, None
+        pid, code, timer, heard = 0, None, None, collections.Counter()
         print(kind, iterations, log_dir, file=self._process.stdin, flush=True)
         while code is None:
             word, _, name = self._process.stdout.readline().strip().partition(" ")
             now = time.monotonic()
             if word == "born":
                 pid, start = int(name), now
-                if kill_after is not None:
-                    timer = threading.Timer(kill_after, _kill, [pid])
-                    timer.start()
             elif word == "ready":
                 life.ready_after = now - start
             elif word == "saving":
                 life.was_saving, began = name, now
-                if kill_in_save is not None and len(life.saved) == kill_in_save[0]:
-                    time.sleep(kill_in_save[1])
-                    _kill(pid)
             elif word == "saved":
                 life.was_saving = None
                 life.saved.append(name)
@@ -110,6 +105,10 @@ class Nursery:
                 code = int(name)
             elif not word:
                 code = self._process.wait() or 1
+            if kill is not None and (word, heard[word]) == kill[:2]:
+                timer = threading.Timer(kill[2], _kill, [pid])
+                timer.start()
+            heard[word] += 1
         if timer is not None:
             timer.cancel()
             timer.join()
@@ -158,18 +157,22 @@ def torment(nursery, kind, folder, kills, chance, *, iterations=ITERATIONS, tell
     nursery.watch(kind, reference, iterations)  # compiles
     warm = nursery.watch(kind, folder / f"{kind}_warm", iterations)
     assert warm.ended
+    pace = (warm.seconds - warm.ready_after) / len(warm.saved)
     counts, number = [0, 0], 0
     while sum(counts) < kills:
         log_dir, saved = folder / f"{kind}_{number}", set()
         number += 1
         while True:
-            if sum(counts) >= kills:
-                how = {}
-            elif chance.random() < 0.5:
-                how = {"kill_after": chance.uniform(0.5 * warm.ready_after, warm.seconds)}
-            else:
-                how = {"kill_in_save": (chance.randrange(4), chance.uniform(0.0, 1.2 * max(warm.saving)))}
-            life = nursery.watch(kind, log_dir, iterations, **how)
+            kill = None
+            if sum(counts) < kills:
+                kill = chance.choice(
+                    [
+                        ("born", 0, chance.uniform(0.0, warm.ready_after)),
+                        ("saved", chance.randrange(3), chance.uniform(0.0, pace)),
+                        ("saving", chance.randrange(4), chance.uniform(0.0, 1.2 * max(warm.saving))),
+                    ]
+                )
+            life = nursery.watch(kind, log_dir, iterations, kill=kill)
             saved |= set(life.saved)
             check(log_dir, saved)
             if life.ended:
@@ -178,8 +181,8 @@ def torment(nursery, kind, folder, kills, chance, *, iterations=ITERATIONS, tell
         for it in range(iterations):
             assert same(log_dir / f"model_{it}", reference / f"model_{it}"), f"{kind}: model_{it} differs"
         assert same(log_dir / "model_best", reference / "model_best"), f"{kind}: model_best differs"
-        left = [path.name for path in log_dir.iterdir() if path.name.startswith((".saving", ".model"))]
-        assert not left, f"{kind}: {left} left over"
+        left = [path.name for path in log_dir.glob(".saving-*")]
+        assert not (left and life.saved), f"{kind}: {left} left over by a save before the last one"
         tell(f"{kind}: run {number} reached its end, the same bit for bit; killed so far: {counts[0]} + {counts[1]}")
     return tuple(counts)
 

@@ -15,7 +15,7 @@ def test_a_run_that_is_killed_while_it_saves_goes_on_bit_for_bit(tmp_path, monke
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
     with Nursery() as nursery:
         assert nursery.watch("ppo", tmp_path / "alone", 2).ended
-        killed = nursery.watch("ppo", tmp_path / "killed", 2, kill_in_save=(2, 0.01))
+        killed = nursery.watch("ppo", tmp_path / "killed", 2, kill=("saving", 2, 0.01))
         assert not killed.ended
         check(tmp_path / "killed", killed.saved)
         assert nursery.watch("ppo", tmp_path / "killed", 2).ended
