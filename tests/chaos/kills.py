@@ -157,7 +157,8 @@ def torment(nursery, kind, folder, kills, chance, *, iterations=ITERATIONS, tell
     nursery.watch(kind, reference, iterations)  # compiles
     warm = nursery.watch(kind, folder / f"{kind}_warm", iterations)
     assert warm.ended
-    pace = (warm.seconds - warm.ready_after) / len(warm.saved)
+    ready, save = warm.ready_after, max(warm.saving)  # seconds, of the fastest life so far: load comes and goes
+    pace = (warm.seconds - ready) / len(warm.saved)
     counts, number = [0, 0], 0
     while sum(counts) < kills:
         log_dir, saved = folder / f"{kind}_{number}", set()
@@ -167,13 +168,16 @@ def torment(nursery, kind, folder, kills, chance, *, iterations=ITERATIONS, tell
             if sum(counts) < kills:
                 kill = chance.choice(
                     [
-                        ("born", 0, chance.uniform(0.0, warm.ready_after)),
+                        ("born", 0, chance.uniform(0.0, ready)),
                         ("saved", chance.randrange(3), chance.uniform(0.0, pace)),
-                        ("saving", chance.randrange(4), chance.uniform(0.0, 1.2 * max(warm.saving))),
+                        ("saving", chance.randrange(4), chance.uniform(0.0, 1.2 * save)),
                     ]
                 )
             life = nursery.watch(kind, log_dir, iterations, kill=kill)
             saved |= set(life.saved)
+            ready, save = min(ready, life.ready_after or ready), min(save, max(life.saving, default=save))
+            if life.ended and life.saved:
+                pace = min(pace, (life.seconds - life.ready_after) / len(life.saved))
             check(log_dir, saved)
             if life.ended:
                 break
