@@ -192,6 +192,16 @@ def test_what_nobody_learns_from_may_be_what_it_likes(case):
         assert case.names(case.state, with_bad(case.rollout, ("final_observations", "policy"), bad)) == []
 
 
+@pytest.mark.parametrize("large", [1e8, 1e10])
+def test_large_observations_are_learned_from(large, case, lesson):
+    """Before the normaliser has seen any: gradients are finite, and the sum of their squares is not."""
+    for each in (case, lesson):
+        seen = {name: x * large for name, x in each.rollout.observations.items()}
+        last = {name: x * large for name, x in each.rollout.last_observations.items()}
+        loud = dataclasses.replace(each.rollout, observations=seen, last_observations=last)
+        assert each.names(each.state, loud) == []
+
+
 def test_an_observation_that_is_too_large_does_not_spoil_the_moments(case):
     for group in SHAPES:
         case.names(case.state, with_bad(case.rollout, ("observations", group), 1e38, (1, 3, 1)))
