@@ -32,10 +32,12 @@ class NonFiniteError(FloatingPointError):
     def __init__(self, iteration: int, counts: dict[str, int], kept: str):
         order = list(ADVICE)
         self.iteration = iteration
-        self.names = sorted(counts, key=lambda name: order.index(name.split(".")[0]))
+        # Names that a custom algorithm reports come last.
+        self.names = sorted(counts, key=lambda name: [*order, name.split(".")[0]].index(name.split(".")[0]))
         listing = ", ".join(f"{name} ({counts[name]} values)" for name in self.names)
+        advice = ADVICE.get(self.names[0].split(".")[0], _LEARNING)
         super().__init__(
-            f"NaN or infinity in iteration {iteration}: {listing}. {ADVICE[self.names[0].split('.')[0]]} The "
+            f"NaN or infinity in iteration {iteration}: {listing}. {advice} The "
             f"parameters are "
             f"those before this iteration{kept}."
         )
