@@ -333,8 +333,9 @@ class OnPolicyRunner:
             return
         try:
             self.logger.flush()
-            self._save_to_log_dir(it)
-            self._saved_at, self._has_saved = it + 1, True
+            with hold_signals():  # a save that was cut short would go on in threads, in the way of the next one
+                self._save_to_log_dir(it)
+                self._saved_at, self._has_saved = it + 1, True
         except Exception as error:
             # What has worked before fails for reasons outside; libraries do not always call them OSError.
             if not (isinstance(error, OSError) or self._has_saved):
@@ -356,7 +357,7 @@ class OnPolicyRunner:
             _, self.loop_state = self._loop.init(jax.random.fold_in(jax.random.key(self.seed), done))
             notes.append("The environments start afresh: the compiled iteration that failed had used up their state.")
         # What NonFiniteError speaks of has been saved already, and is one iteration older.
-        if done != self._saved_at and not isinstance(error, NonFiniteError):
+        if done > 0 and not isinstance(error, NonFiniteError):
             self.current_learning_iteration = done - 1
             notes.append(f"The runner holds the state after iteration {done - 1}{self._saved_or_why_not(done - 1)}.")
         for note in notes:
@@ -367,11 +368,13 @@ class OnPolicyRunner:
             return "; runner.save(PATH) keeps it"
         path = self.checkpoint_path(it)
         try:
-            self._save_to_log_dir(it)
+            if self._saved_at != it + 1:
+                with hold_signals():
+                    self._save_to_log_dir(it)
+                    self._saved_at = it + 1
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             return f", which could not be saved as {path} ({why}); runner.save(PATH) writes it elsewhere"
-        self._saved_at = it + 1
         return f", saved as {path}"
 
     def _refuse_other_kind(self) -> None:
