@@ -13,4 +13,4 @@ def test_nothing_grows_and_nothing_is_compiled_again(is_pure, tmp_path):
         grown = growth(repeat, times)
         assert grown.objects <= 0
         assert grown.compiled == []
-        assert grown.megabytes < 10
+        assert grown.megabytes < 5
