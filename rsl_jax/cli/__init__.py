@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
 from rsl_jax import trusted
-from rsl_jax.cli.output import CommandError, explain, print_error, print_overview, use_short_warnings
+from rsl_jax.cli.interrupts import ended_by_signals
+from rsl_jax.cli.output import CommandError, explain, print_error, print_overview, use_short_warnings, with_notes
 
 COMMANDS = {
     "train": "train a policy: rsl-jax train playground/CartpoleBalance",
@@ -50,6 +52,17 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, args: Sequence[str]) -> int:
+    with ended_by_signals() as stopped:
+        try:
+            return _guarded(command, args)
+        except BaseException as error:
+            if stopped.signal is None:
+                raise
+            print_error(with_notes(f"Stopped by {signal.Signals(stopped.signal).name}.", error))
+            return 128 + stopped.signal
+
+
+def _guarded(command: str, args: Sequence[str]) -> int:
     try:
         with use_short_warnings(), trusted.scope():
             return importlib.import_module(f"rsl_jax.cli.{command}").run(args)
@@ -61,8 +74,8 @@ def _run(command: str, args: Sequence[str]) -> int:
         return 2
     except SystemExit as end:  # the parser has said what there was to say
         return end.code if isinstance(end.code, int) else 1
-    except KeyboardInterrupt:
-        print_error("Stopped.")
+    except KeyboardInterrupt as interrupt:
+        print_error(with_notes("Stopped.", interrupt))
         return 130
     except Exception as error:
         message = explain(error)

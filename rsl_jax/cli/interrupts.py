@@ -1,15 +1,19 @@
-"""Ctrl-C and a batch system's request to end, as a wish to stop after the iteration under way."""
+"""Ctrl-C, a closed terminal and a batch system's request to end: while training, a wish to stop after the iteration."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
+
+END = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a process to end."""
 
 
 @dataclass
@@ -19,6 +23,27 @@ class Stopped:
     signal: int | None = None
 
 
+class Terminated(BaseException):
+    """A signal has asked the process to end; what :class:`KeyboardInterrupt` is to Ctrl-C."""
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[Stopped]:
+    """Let signals that ask the process to end raise :class:`Terminated`, in place of ending it without a word.
+
+    A hang-up that is ignored, as under ``nohup``, stays so. Nothing is done outside of the main thread.
+    """
+    stopped = Stopped()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        # Noted as well, because an import that is cut short may turn the exception into one of its own.
+        stopped.signal = number
+        raise Terminated(signal.Signals(number).name)
+
+    with _handled(END, handle):
+        yield stopped
+
+
 @contextlib.contextmanager
 def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[Stopped]:
     """Call ``request_stop`` when the process is interrupted or asked to end; the second signal works as ever.
@@ -26,23 +51,37 @@ def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[Stopped]:
     Signals cannot be caught outside of the main thread; there, nothing is done.
     """
     stopped = Stopped()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(number: int, _: FrameType | None) -> None:
         stopped.signal = number
         for each, handler in before.items():
             signal.signal(each, handler)
         request_stop()
-        # Arrives above the live table, which is what standard output is while training.
-        Console().print("Stopping after this iteration and saving a checkpoint. Ctrl-C again stops at once.")
+        # Arrives above the live table, which is what standard output is while training. The terminal may be gone, or be
+        # written to just now.
+        with contextlib.suppress(OSError, RuntimeError, SystemExit):
+            Console().print("Stopping after this iteration and saving a checkpoint. Ctrl-C again stops at once.")
 
-    for number in before:
-        signal.signal(number, handle)
-    try:
+    with _handled((signal.SIGINT, *END), handle) as before:
         yield stopped
-    finally:
-        for number, handler in before.items():
+
+
+@contextlib.contextmanager
+def _handled(numbers: Sequence[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[dict[int, Any]]:
+    """Handle signals within; gives the handlers before, by signal."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is not threading.main_thread():
+        yield before
+        return
+    for number in numbers:
+        known = signal.getsignal(number)
+        # What was not installed by Python (None) could not be put back.
+        if known is not None and (known is not signal.SIG_IGN or number == signal.SIGINT):
+            before[number] = known
+    try:
+        for number in before:
             signal.signal(number, handler)
+        yield before
+    finally:
+        for number, known in before.items():
+            signal.signal(number, known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import traceback
+import dis
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,20 +34,39 @@ def explain(error: Exception) -> str | None:
     """The message of an error that rsl_jax raised itself; None where the traceback says more.
 
     Our own errors say what was given, what is allowed and what to do. Anything raised deeper down, in a user's
-    environment or in a library, needs its traceback.
+    environment or in a library, needs its traceback; so does what Python raises in our code, where a user's function is
+    called with arguments that it does not take, for example.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    raised_here = bool(frames) and PACKAGE in Path(frames[-1].filename).resolve().parents
-    if not raised_here or not isinstance(error, _EXPLAINED):
+    if not isinstance(error, _EXPLAINED) or not _is_raised_here(error):
         return None
+    return with_notes(str(error), error)
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    """Whether a ``raise`` statement of rsl_jax made the error."""
+    last = error.__traceback__
+    if last is None:
+        return False
+    while last.tb_next is not None:
+        last = last.tb_next
+    code = last.tb_frame.f_code
+    return (
+        PACKAGE in Path(code.co_filename).resolve().parents
+        and dis.opname[code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+    )
+
+
+def with_notes(message: str, error: BaseException) -> str:
+    """A message, and the notes of an error below it."""
     notes = [note for note in getattr(error, "__notes__", ()) if "JAX_TRACEBACK_FILTERING" not in note]
-    return "\n".join([str(error), *notes])
+    return "\n".join([message, *notes])
 
 
 def print_error(message: str) -> None:
-    """Show an error."""
+    """Show an error, unless the terminal is gone."""
     panel = Panel(Text(message), title="error", title_align="left", border_style="red", expand=False)
-    Console(stderr=True).print(panel)
+    with contextlib.suppress(OSError):
+        Console(stderr=True).print(panel)
 
 
 @contextlib.contextmanager
@@ -55,7 +74,8 @@ def use_short_warnings() -> Iterator[None]:
     """Show warnings as one line of text, without the line of code that they come from."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        Console(stderr=True).print(Text.assemble(("warning: ", "bold yellow"), str(message)))
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            Console(stderr=True).print(Text.assemble(("warning: ", "bold yellow"), str(message)))
 
     shown = warnings.showwarning
     warnings.showwarning = show

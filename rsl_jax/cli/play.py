@@ -109,5 +109,7 @@ def build_env(command: Play, checkpoint: Path) -> tuple[str, Any]:
 def _limit(env: Any) -> int | None:
     import numpy as np
 
-    limit = getattr(env, "max_episode_length", None)
-    return None if limit is None else int(np.max(np.asarray(limit)))
+    from rsl_jax.env.limits import step_limit
+
+    limit = step_limit(getattr(env, "max_episode_length", None))
+    return None if limit is None else int(np.max(limit))

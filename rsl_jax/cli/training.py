@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -218,7 +219,8 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
         with stop_on_signals(runner.request_stop) as stopped:
             runner.learn(remaining, init_at_random_ep_len=at_random)
     if stopped.signal is not None and int(runner.state.iteration) < command.iterations:
-        _report_stop(kind, command, runner, log_dir)
+        with contextlib.suppress(OSError):  # a hang-up takes the terminal away
+            _report_stop(kind, command, runner, log_dir)
         return 128 + stopped.signal
     _report(command, runner, log_dir)
     return 0
@@ -243,11 +245,7 @@ def with_obs_groups(kind: Kind, cfg: BaseRunnerConfig, env: Any) -> BaseRunnerCo
 
 
 def _starts_at_random(wanted: bool | None, runner: OnPolicyRunner) -> bool:
-    if wanted is not None:
-        return wanted
-    env = runner.env
-    counts = hasattr(env, "episode_length_buf") or hasattr(runner.loop_state.env_state, "episode_length")
-    return counts and getattr(env, "max_episode_length", None) is not None
+    return runner.can_start_at_random() if wanted is None else wanted
 
 
 def _settings_of_command(command: Any, runner_cfg: BaseRunnerConfig) -> RunSettings:

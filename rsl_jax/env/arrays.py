@@ -40,6 +40,21 @@ def groups(observations: Any) -> Iterable[tuple[str, Any]]:
     return observations.items() if hasattr(observations, "items") else (("policy", observations),)
 
 
+def to_numpy(array: Any) -> np.ndarray:
+    """A numpy array of what Python, numpy, torch or JAX holds, with all the bits that it has there; not a copy."""
+    return np.asarray(array.detach().cpu() if is_torch(array) else array)
+
+
+def with_dtype_of(reference: Any, array: Any) -> Any:
+    """``array`` in kind, device and dtype of the array ``reference``, as :func:`like` gives it."""
+    array = like(reference, array)
+    return (
+        array.to(reference.dtype)
+        if is_torch(reference)
+        else array.astype(getattr(reference, "dtype", None) or np.asarray(reference).dtype)
+    )
+
+
 def kept(array: Any) -> Any:
     """An array that stays as it is when the environment writes over its own, in the kind that it has."""
     if isinstance(array, jax.Array):

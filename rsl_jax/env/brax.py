@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import math
 import types
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 
 from rsl_jax.env.base import Transition
 from rsl_jax.env.extras import import_extra, simulators_promotion, without_notices
+from rsl_jax.env.limits import step_limit
 from rsl_jax.env.mujoco_camera import MujocoCamera
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vectorized import AutoReset, VectorizedEnv, vectorize
@@ -72,7 +72,7 @@ class BraxSingleEnv:
         self.num_actions = int(env.action_size)
         self.action_repeat = action_repeat
         self.step_dt = float(env.dt) * action_repeat
-        self.max_episode_length = None if episode_length is None else math.ceil(episode_length / action_repeat)
+        self.max_episode_length = step_limit(None if episode_length is None else episode_length / action_repeat)
         self.cfg = dict(cfg or {})
         self._clip_actions = clip_actions
         self._truncation_key = truncation_key

@@ -65,6 +65,12 @@ class RegroupedEnv(Env[Any]):
         """What the environment does before each rollout."""
         return self.env.begin_iteration(state, key)
 
+    def part(self, num_parts: int) -> RegroupedEnv:
+        """The same with an equal part of the environment within."""
+        part = super().part(num_parts)
+        part.env = self.env.part(num_parts)
+        return part
+
     def render(self, state: Any) -> np.ndarray:
         """Picture of the first environment, uint8 ``[H, W, 3]``."""
         return self.env.render(state)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rsl_jax.env.arrays import like, to_jax
+from rsl_jax.env.arrays import to_numpy
 from rsl_jax.env.extras import PYGAME, import_extra, is_headless, without_notices, without_screen_and_sound
 from rsl_jax.env.gymnasium_spaces import Groups, action_converter, observation_converter
+from rsl_jax.env.limits import step_limit
 from rsl_jax.env.suites import Suite
 from rsl_jax.registry import lookup
 
@@ -151,7 +152,7 @@ class GymnasiumVecEnv:
                 "Episode lengths cannot be set in an environment that resets itself. Make it with "
                 "autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED."
             )
-        lengths = like(self._lengths, to_jax(lengths)).astype(np.int64)
+        lengths = np.array(to_numpy(lengths), np.int64)
         if lengths.shape != (self.num_envs,):
             raise ValueError(f"Episode lengths must have the shape [{self.num_envs}], but have {list(lengths.shape)}.")
         self._lengths = lengths
@@ -197,7 +198,7 @@ def make_gymnasium(
     without_screen_and_sound()
     if ":" not in name:
         lookup(name, dict.fromkeys(gymnasium.envs.registration.registry), "gymnasium environment")
-    limit = {} if max_episode_length is None else {"max_episode_steps": max_episode_length}
+    limit = {} if max_episode_length is None else {"max_episode_steps": step_limit(max_episode_length)}
     kwargs = {**_render_mode(gymnasium.envs.registration, name), **limit, **env_kwargs}
     with without_notices():
         envs = gymnasium.make_vec(

@@ -68,8 +68,9 @@ class JaxVecEnv:
             observations (leaves ``[N, ...]``), rewards ``[N]``, dones ``[N]``, and extras with ``time_outs`` ``[N]``,
             ``log`` and, where the environment hands them over, ``final_observations``.
         """
-        (self.state, self._lengths), timestep = self._step((self.state, self._lengths), to_jax(actions))
-        self._observations = timestep.observations
+        (state, lengths), timestep = self._step((self.state, self._lengths), to_jax(actions))
+        # All in one statement: Ctrl-C comes before it or after it, so that these never belong to different steps.
+        self.state, self._lengths, self._observations = state, lengths, timestep.observations
         extras: dict[str, Any] = {"time_outs": timestep.time_outs, "log": dict(timestep.log)}
         if timestep.final_observations is not None:
             extras["final_observations"] = timestep.final_observations
@@ -85,7 +86,7 @@ class JaxVecEnv:
 
     @property
     def episode_length_buf(self) -> Array:
-        """Steps since the last reset, int32 ``[N]``; may be set, where the environment's state keeps them."""
+        """Steps since the last reset ``[N]``; may be set, where the environment's state keeps them, in its dtype."""
         return getattr(self.state, "episode_length", self._lengths)
 
     @episode_length_buf.setter
@@ -95,7 +96,7 @@ class JaxVecEnv:
                 f"Episode lengths of {type(self.env).__name__} cannot be set: its state has no field episode_length. "
                 "Give the state (a flax.struct.dataclass) such a field, int32 [N], and count steps in it."
             )
-        lengths = to_jax(lengths).astype(jnp.int32)
+        lengths = to_jax(lengths).astype(self.state.episode_length.dtype)
         if lengths.shape != (self.num_envs,):
             raise ValueError(f"Episode lengths must have the shape [{self.num_envs}], but have {list(lengths.shape)}.")
         self.state = self.state.replace(episode_length=lengths)

@@ -12,6 +12,7 @@ import numpy as np
 from flax import struct
 
 from rsl_jax.env.base import Env, SingleEnv, State, equal_part
+from rsl_jax.env.limits import step_limit
 from rsl_jax.env.signature import Answer, Signature, typed
 from rsl_jax.trees import select_rows
 from rsl_jax.types import Array, Key, Observations, TimeStep
@@ -41,7 +42,7 @@ def vectorize(
     single_env: SingleEnv[Any],
     num_envs: int,
     *,
-    max_episode_length: int | None = None,
+    max_episode_length: float | None = None,
     auto_reset: AutoReset = "pool",
     step_dt: float | None = None,
     cfg: Mapping[str, Any] | object | None = None,
@@ -57,7 +58,7 @@ def vectorize(
         single_env: one robot. Its attributes ``max_episode_length``, ``step_dt`` and ``cfg``, where it has them, stand
             in for arguments that are not given.
         num_envs: size of the batch, ``N``.
-        max_episode_length: time limit in steps; None for no limit.
+        max_episode_length: time limit in steps, as large as one likes; None for no limit.
         auto_reset: where the next episode starts. ``"pool"``: each environment draws one of ``reset_pool_size`` random
             initial states, which ``begin_iteration`` renews (before it first does, they are those that the first
             episodes started from); as cheap as it gets, and as varied as resets are.
@@ -83,12 +84,10 @@ def vectorize(
     _check_positive("reset_pool_size", pool_size)
     if max_episode_length is None:
         max_episode_length = getattr(single_env, "max_episode_length", None)
-    if max_episode_length is not None:
-        _check_positive("max_episode_length", max_episode_length)
     return VectorizedEnv(
         single_env,
         num_envs=num_envs,
-        max_episode_length=max_episode_length,
+        max_episode_length=step_limit(max_episode_length),
         auto_reset=auto_reset,
         pool_size=pool_size,
         step_dt=getattr(single_env, "step_dt", None) if step_dt is None else step_dt,

@@ -58,6 +58,8 @@ class _Delivery:
 
     def __call__(self, method: str, *args: Any) -> None:
         """Call a method; the scalars of an iteration one by one, where the writer knows no better, until it is late."""
+        if method == "flush" and not hasattr(self._writer, "flush"):
+            return
         if method != "add_iteration" or self._takes_iterations:
             self._attempt(method, args)
             return
@@ -95,6 +97,9 @@ class _Forwarding(LogWriter):
 
     def save_video(self, path: Path, it: int) -> None:
         self._call("save_video", path, it)
+
+    def flush(self) -> None:
+        self._call("flush")
 
 
 class GuardedWriter(_Forwarding):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -18,6 +19,10 @@ from rsl_jax.logging.status import Status
 from rsl_jax.logging.writer import LogWriter
 
 _VIDEO_SETTLED_AFTER = 2.0
+
+_GONE = (OSError, SystemExit)
+"""What printing raises when the terminal was closed or nobody reads the pipe any more (rich then asks the program to
+end); training needs neither."""
 
 
 class Logger:
@@ -155,7 +160,15 @@ class Logger:
         if self._console is not None:
             steps = (it + 1) * self._steps_per_iteration
             left = self._time_left(it)
-            self._console.update(Status(self._title, it + 1, self._total_it, steps, self.elapsed, left, scalars))
+            try:
+                self._console.update(Status(self._title, it + 1, self._total_it, steps, self.elapsed, left, scalars))
+            except _GONE:
+                self._stop_console()
+
+    def flush(self) -> None:
+        """Let the writers write out what is pending, so that a checkpoint that follows is not ahead of the log."""
+        if self.writer is not None:
+            self.writer.flush()
 
     def save_model(self, path: str | os.PathLike[str], it: int) -> None:
         """Hand a checkpoint to the writers, unless the config says ``upload_model: false``.
@@ -180,13 +193,13 @@ class Logger:
 
         Writers in the background have a limited time for what they still hold.
         """
-        if self._console is not None:
-            self._console.stop()
-            self._console = None
+        self._stop_console()
         if self.writer is not None:
-            self._save_new_videos(self._last_it, settled_after=0.0)
-            self.writer.stop()
-            self.writer = None
+            try:
+                self._save_new_videos(self._last_it, settled_after=0.0)
+            finally:
+                writer, self.writer = self.writer, None
+                writer.stop()
 
     def stop_logging_writer(self) -> None:
         """RSL-RL's name for :meth:`stop`."""
@@ -211,6 +224,12 @@ class Logger:
                 getattr(trackers, method)(*args)
                 trackers.stop()
 
+    def _stop_console(self) -> None:
+        console, self._console = self._console, None
+        if console is not None:
+            with contextlib.suppress(*_GONE):
+                console.stop()
+
     def _write(self, it: int, scalars: Mapping[str, float]) -> None:
         if self.writer is None:
             return
@@ -224,7 +243,11 @@ class Logger:
         if self.writer is None or folder is None or not folder.is_dir():
             return
         for video in sorted(set(folder.rglob("*.mp4")) - self._videos):
-            if time.time() - video.stat().st_mtime >= settled_after:
+            try:
+                age = time.time() - video.stat().st_mtime
+            except OSError:  # it was moved or removed in the meantime
+                continue
+            if age >= settled_after:
                 self._videos.add(video)
                 self.writer.save_video(video, it)
 

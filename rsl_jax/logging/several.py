@@ -77,6 +77,11 @@ class Writers(LogWriter):
         for writer in self.writers:
             writer.save_video(path, it)
 
+    def flush(self) -> None:
+        """Let all write out what is pending."""
+        for writer in self.writers:
+            writer.flush()
+
     def stop(self) -> None:
         """Stop all; those in the background have their time together."""
         for writer in self.writers:

@@ -28,7 +28,8 @@ class TensorboardLogWriter(LogWriter):
 
         Args:
             log_dir: folder of the run, created where it is missing.
-            flush_secs: longest time in seconds that a scalar may wait before it is on disk.
+            flush_secs: longest time in seconds that a scalar may wait before it is on disk; a checkpoint does not wait
+                for it (:meth:`flush` is called before).
         """
         Path(log_dir).mkdir(parents=True, exist_ok=True)
         # Microseconds and process in the name: two writers of one second must not overwrite each other's file.

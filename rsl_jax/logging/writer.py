@@ -11,6 +11,9 @@ from typing import Any
 from rsl_jax.plain import to_plain
 from rsl_jax.registry import resolve_part
 
+OPTIONAL = ("add_iteration", "flush")
+"""Methods of a writer that may be missing."""
+
 TIMED_TAGS = ("Train/mean_reward", "Train/mean_episode_length")
 """Tags that are logged a second time, as ``<tag>/time``, over the elapsed seconds."""
 
@@ -18,8 +21,9 @@ TIMED_TAGS = ("Train/mean_reward", "Train/mean_episode_length")
 class LogWriter:
     """Sends what a run logs to one service. A subclass must implement :meth:`add_scalar`; the rest may stay silent.
 
-    The methods are those of RSL-RL's writers, so that one written for it works here too; :meth:`add_iteration` alone is
-    more, and may be missing. All of them, and the constructor, are called from one thread, which is not the training's.
+    The methods are those of RSL-RL's writers, so that one written for it works here too; :meth:`add_iteration` and
+    :meth:`flush` are more, and may be missing. All of them, and the constructor, are called from one thread, which is
+    not the training's.
     """
 
     def add_scalar(self, tag: str, value: float, global_step: int) -> None:
@@ -55,11 +59,14 @@ class LogWriter:
     def save_video(self, path: Path, it: int) -> None:
         """Keep the video at ``path``; called once for each that appears in the folder of the run."""
 
+    def flush(self) -> None:
+        """Write out what is pending; called before each checkpoint, so that what led to it is logged."""
+
     def stop(self) -> None:
         """Write out what is pending and let go of all resources."""
 
 
-_REQUIRED = [name for name in vars(LogWriter) if not name.startswith("_") and name != "add_iteration"]
+_REQUIRED = [name for name in vars(LogWriter) if not name.startswith("_") and name not in OPTIONAL]
 
 
 def scalars_one_by_one(scalars: Mapping[str, float], it: int, seconds: int) -> Iterator[tuple[str, float, int]]:

@@ -9,9 +9,9 @@ from rsl_jax.runners.on_policy_runner import OnPolicyRunner
 class DistillationRunner(OnPolicyRunner):
     """Trains a student to act as a teacher does, saves, loads and exports the student.
 
-    All it does is what :class:`OnPolicyRunner` does with a distillation config. Before :meth:`learn` a teacher must be
-    loaded: ``runner.load(PATH)`` takes it, with its normaliser, from a checkpoint of PPO; a checkpoint of distillation
-    brings its own and is gone on from.
+    It is :class:`OnPolicyRunner` for a distillation config; each of the two refuses the other's. Before :meth:`learn` a
+    teacher must be loaded: ``runner.load(PATH)`` takes it, with its normaliser, from a checkpoint of PPO; a checkpoint
+    of distillation brings its own and is gone on from.
     """
 
     config_class = DistillationRunnerConfig

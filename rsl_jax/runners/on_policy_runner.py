@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,15 +15,17 @@ import numpy as np
 
 from rsl_jax.algorithms.loading import load_parts
 from rsl_jax.checkpoint import Checkpoint, lock_log_dir, read_checkpoint, save_checkpoint
-from rsl_jax.config import BaseRunnerConfig, RunnerConfig
+from rsl_jax.config import BaseRunnerConfig, DistillationRunnerConfig, RunnerConfig
+from rsl_jax.config.runner import models_of
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.interop import Loaded, is_rsl_rl_file, read_rsl_rl_checkpoint, write_rsl_rl_checkpoint
 from rsl_jax.logging import Logger
 from rsl_jax.metadata import Metadata
 from rsl_jax.runners.alg import AlgorithmView
 from rsl_jax.runners.devices import processes, resolve_device
-from rsl_jax.runners.guards import Guard
+from rsl_jax.runners.guards import Guard, NonFiniteError
 from rsl_jax.runners.policy import InferencePolicy
+from rsl_jax.runners.signals import hold_signals
 from rsl_jax.training.loops import make_loop, spec_of_any
 from rsl_jax.training.sharding import Devices
 from rsl_jax.training.train import algorithm_factory, check_training
@@ -97,6 +100,7 @@ class OnPolicyRunner:
         self.devices, self.device = chosen.devices, chosen.devices[0]
         self.current_learning_iteration = 0
         self.metrics: dict[str, float] = {}
+        self._refuse_other_kind()
         self._spec = spec_of_any(env)
         build = algorithm_factory(self.cfg, self._spec, chosen)
         self.algorithm = build(None)
@@ -121,6 +125,8 @@ class OnPolicyRunner:
         self._best_state: TrainState | None = None
         self._guard = Guard(self.cfg, getattr(env, "max_episode_length", None))
         self._stop_requested = False
+        self._saved_at = 0  # how many iterations the newest checkpoint has that was written or read
+        self._has_saved = False
         self._loaded: set[str] = set()
         self.alg = AlgorithmView(self)
 
@@ -137,7 +143,11 @@ class OnPolicyRunner:
             NonFiniteError: if NaN or infinity appears, unless the config's ``on_non_finite`` is skip; the last good
                 state is then on disk.
             RuntimeError: if another process trains in ``log_dir``.
-            OSError: if nothing can be written to ``log_dir``.
+            OSError: if nothing can be written to ``log_dir`` at the start, or the last checkpoint cannot be written
+                (earlier ones are warned of, and tried again).
+
+        After any exception, Ctrl-C among them, the runner holds the state after the last finished iteration, which is
+        saved to ``log_dir``; a note in the exception says where.
         """
         if not self._is_checked:
             self._check_training()
@@ -149,24 +159,13 @@ class OnPolicyRunner:
         start = int(self.state.iteration)
         total = start + num_learning_iterations
         with lock_log_dir(self.logger.log_dir), self.logger.start(start, total):
-            for it in range(start, total):
-                outcome = self._loop.iterate(self.state, self.loop_state)
-                self.state, self.loop_state = outcome.state, outcome.loop
-                self._check(it, outcome.metrics)
-                self.current_learning_iteration, self.metrics = it, outcome.metrics
-                self.logger.log(
-                    it,
-                    outcome.metrics,
-                    collection_time=outcome.collection_time,
-                    learning_time=outcome.learning_time,
-                )
-                self._remember_best(outcome.metrics)
-                is_last = it == total - 1 or self._stop_requested
-                if it % self.cfg.save_interval == 0 or is_last:
-                    self._save_to_log_dir(it)
-                if is_last:
-                    self._stop_requested = False
-                    break
+            try:
+                self._train(range(start, total))
+            except BaseException as error:
+                self._rescue(error)
+                raise
+            finally:
+                self._stop_requested = False
 
     def request_stop(self) -> None:
         """Let :meth:`learn` end after the iteration under way, with a checkpoint. Signal handlers may call it."""
@@ -230,6 +229,7 @@ class OnPolicyRunner:
             self._load_loop(checkpoint)
         if "iteration" in parts:
             self.current_learning_iteration = run.iteration
+            self._saved_at = int(self.state.iteration)
             self._best_reward = -np.inf if run.best_mean_reward is None else run.best_mean_reward
         self.state, self.loop_state = self._loop.take_over(self.state, self.loop_state)
         return run.infos
@@ -244,6 +244,7 @@ class OnPolicyRunner:
         self._loaded |= loaded.parts
         if loaded.iteration is not None:
             self.current_learning_iteration, self._best_reward = loaded.iteration, -np.inf
+            self._saved_at = int(loaded.state.iteration)
         self.state, self.loop_state = self._loop.take_over(loaded.state, self.loop_state)
 
     def has_loaded(self, part: str) -> bool:
@@ -303,7 +304,90 @@ class OnPolicyRunner:
         """Also keep the state of the repository that holds this file, next to the logs."""
         self.logger.add_git_repo(repo_file_path)
 
+    def can_start_at_random(self) -> bool:
+        """Whether :meth:`learn` can ``init_at_random_ep_len``: there is a time limit, and lengths can be set."""
+        return self._loop.counts_episodes(self.loop_state)
+
     # --- within ------------------------------------------------------------------------------------------------------
+
+    def _train(self, iterations: range) -> None:
+        for it in iterations:
+            with hold_signals() if self._loop.uses_up else contextlib.nullcontext():
+                outcome = self._loop.iterate(self.state, self.loop_state)
+                self.state, self.loop_state = outcome.state, outcome.loop
+            self._check(it, outcome.metrics)
+            self.current_learning_iteration, self.metrics = it, outcome.metrics
+            self.logger.log(
+                it,
+                outcome.metrics,
+                collection_time=outcome.collection_time,
+                learning_time=outcome.learning_time,
+            )
+            self._remember_best(outcome.metrics)
+            is_last = it == iterations[-1] or self._stop_requested
+            if it % self.cfg.save_interval == 0 or is_last:
+                self._save_or_warn(it, is_last=is_last)
+            if is_last:
+                break
+
+    def _save_or_warn(self, it: int, *, is_last: bool) -> None:
+        """Save to ``log_dir``; where that fails (a full disk), training goes on as long as there is more to come."""
+        if self.logger.log_dir is None:
+            return
+        try:
+            self.logger.flush()
+            with hold_signals():  # a save that was cut short would go on in threads, in the way of the next one
+                self._save_to_log_dir(it)
+                self._saved_at, self._has_saved = it + 1, True
+        except Exception as error:
+            # What has worked before fails for reasons outside; libraries do not always call them OSError.
+            if not (isinstance(error, OSError) or self._has_saved):
+                raise
+            what = f"could not be written to {self.checkpoint_path(it)}: {type(error).__name__}: {error}"
+            if is_last:
+                raise OSError(f"The last checkpoint {what}") from error
+            warnings.warn(
+                f"The checkpoint of iteration {it} {what}. Training goes on; the next checkpoint is due after "
+                f"iteration {it + self.cfg.save_interval}.",
+                stacklevel=4,
+            )
+
+    def _rescue(self, error: BaseException) -> None:
+        """After an exception, hold the state of the last finished iteration, save it, and say so in the exception."""
+        done = int(self.state.iteration)
+        notes = []
+        if any(leaf.is_deleted() for leaf in jax.tree.leaves(self.loop_state)):
+            _, self.loop_state = self._loop.init(jax.random.fold_in(jax.random.key(self.seed), done))
+            notes.append("The environments start afresh: the compiled iteration that failed had used up their state.")
+        # What NonFiniteError speaks of has been saved already, and is one iteration older.
+        if done > 0 and not isinstance(error, NonFiniteError):
+            self.current_learning_iteration = done - 1
+            notes.append(f"The runner holds the state after iteration {done - 1}{self._saved_or_why_not(done - 1)}.")
+        for note in notes:
+            error.add_note(note)
+
+    def _saved_or_why_not(self, it: int) -> str:
+        if self.logger.log_dir is None:
+            return "; runner.save(PATH) keeps it"
+        path = self.checkpoint_path(it)
+        try:
+            if self._saved_at != it + 1:
+                with hold_signals():
+                    self._save_to_log_dir(it)
+                    self._saved_at = it + 1
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            return f", which could not be saved as {path} ({why}); runner.save(PATH) writes it elsewhere"
+        return f", saved as {path}"
+
+    def _refuse_other_kind(self) -> None:
+        if not isinstance(self.cfg, self.config_class):
+            models = " and ".join(f"'{name}'" for name in models_of(type(self.cfg)))
+            other = "DistillationRunner" if isinstance(self.cfg, DistillationRunnerConfig) else "OnPolicyRunner"
+            raise ValueError(
+                f"This is a config with the models {models} (algorithm {self.cfg.algorithm.class_name}), which "
+                f"{type(self).__name__} does not train; use {other}."
+            )
 
     def _check_training(self) -> None:
         num_envs = self.env.num_envs // len(self.devices)
@@ -329,7 +413,10 @@ class OnPolicyRunner:
         if not Path(path).exists():
             # The environments are not saved: they may be what has gone wrong.
             state = dataclasses.replace(self.state, iteration=jnp.asarray(it + 1, jnp.int32))
-            self._write(path, state, None, None)
+            try:
+                self._write(path, state, None, None)
+            except Exception as error:
+                return f", which could not be saved as {path}: {type(error).__name__}: {error}"
         return f", saved as {path}"
 
     def _write(self, path: str | Path, state: TrainState, loop_state: Any, infos: dict[str, Any] | None) -> None:
@@ -355,7 +442,7 @@ class OnPolicyRunner:
         )  # a folder beside files would be in the way
         if keeps and reward > self._best_reward:
             self._best_reward = reward
-            self._best_state = jax.tree.map(jnp.copy, self.state)
+            self._best_state = self.state
 
     def _metadata(self, infos: dict[str, Any] | None, *, iteration: int | None = None) -> dict[str, Any]:
         return Metadata.of_run(

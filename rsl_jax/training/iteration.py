@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rsl_jax.env.base import Env
+from rsl_jax.env.limits import step_limit
 from rsl_jax.ops import key_of_device, mean_over_devices, reset_carry, sum_over_devices, to_rank
 from rsl_jax.ops.guards import became_non_finite, has_failed, keep_if_finite, non_finite
 from rsl_jax.training.episodes import EpisodeStatistics, episode_metrics, init_episodes, record_episodes
@@ -102,7 +103,7 @@ def randomize_episode_lengths(env: Env[Any], loop: LoopState, key: Key) -> LoopS
         ValueError: if the environment does not count the steps of its episodes, or has no time limit.
     """
     limit, counted = limit_of_counted_episodes(env, loop.env_state), loop.env_state.episode_length
-    lengths = jax.random.randint(key, counted.shape, 0, limit, counted.dtype)
+    lengths = jax.random.randint(key, counted.shape, 0, limit).astype(counted.dtype)
     return dataclasses.replace(loop, env_state=loop.env_state.replace(episode_length=lengths))
 
 
@@ -112,7 +113,7 @@ def limit_of_counted_episodes(env: Env[Any], env_state: Any) -> int:
     Raises:
         ValueError: if the environment does not count the steps of its episodes, or has no time limit.
     """
-    limit = env.max_episode_length
+    limit = step_limit(env.max_episode_length)
     if limit is None or not hasattr(env_state, "episode_length"):
         raise ValueError(
             "init_at_random_ep_len needs an environment with a max_episode_length whose state counts episode_length, "
@@ -284,7 +285,7 @@ def make_iteration(
             loop,
             rollout,
             update_key,
-            max_episode_length=env.max_episode_length,
+            max_episode_length=step_limit(env.max_episode_length),
             check_for_nan=check_for_nan,
             axis_name=axis_name,
         )

@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import jax
+import numpy as np
 import pytest
 
 from rsl_jax.cli import main
@@ -14,6 +15,8 @@ from rsl_jax.cli.interrupts import stop_on_signals
 from rsl_jax.cli.output import CommandError, explain, use_short_warnings
 from rsl_jax.cli.runs import find_checkpoint, folder_name, new_log_dir, newest_run
 from rsl_jax.env import make_env
+from rsl_jax.env.contract import CheckedEnv
+from tests.cli import own
 from tests.cli.own import said
 
 
@@ -84,6 +87,48 @@ def test_our_own_errors_need_no_traceback_but_others_do():
     assert explain(caught(lambda: int("x"))) is None
 
 
+def test_what_python_raises_in_our_code_keeps_its_traceback():
+    class Env:
+        num_envs = num_actions = 1
+
+        def get_observations(self):
+            return np.zeros((1, 1))
+
+        def step(self):
+            raise AssertionError
+
+    with pytest.raises(TypeError, match="takes 1 positional argument") as error:
+        CheckedEnv(Env()).step(np.zeros((1, 1)))
+    assert error.traceback[-1].path.name == "contract.py"
+    assert explain(error.value) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_training_ends_with_a_line(number, monkeypatch, capsys):
+    def factory(num_envs):
+        del num_envs
+        try:
+            signal.raise_signal(number)
+        except BaseException as error:  # as an import that is cut short may do
+            raise ImportError("half of a module") from error
+
+    monkeypatch.setattr(own, "point_mass", factory)
+    before = signal.getsignal(number)
+    assert main(["train", "tests.cli.own:point_mass", "--compilation-cache", "none"]) == 128 + number
+    assert f"Stopped by {signal.Signals(number).name}." in said(capsys)
+    assert signal.getsignal(number) is before
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        with stop_on_signals(lambda: None) as stopped:
+            signal.raise_signal(signal.SIGHUP)
+        assert stopped.signal is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_warnings_are_one_line(capsys):
     with use_short_warnings(), warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -91,7 +136,7 @@ def test_warnings_are_one_line(capsys):
     assert capsys.readouterr().err == "warning: look out\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_asks_and_the_second_one_works_as_ever(number):
     asked, fell_through = [], []
     before = signal.signal(number, lambda *_: fell_through.append(1))

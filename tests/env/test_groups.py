@@ -36,6 +36,14 @@ def test_groups_show_what_was_asked_for_also_at_the_end_of_an_episode(walk):
     jax.tree.map(lambda a, b: None, env.begin_iteration(state, jax.random.key(1)), state)
 
 
+def test_a_part_has_a_part_of_what_is_within(walk):
+    env = regroup(walk, {"noise_and_origin": ("policy", [2, 0])})
+    part = env.part(2)
+    assert (part.num_envs, part.env.num_envs, env.env.num_envs) == (2, 2, 4)
+    state, observations = jax.eval_shape(part.reset, jax.random.key(0))
+    assert {x.shape[0] for x in jax.tree.leaves((state, observations))} == {2}
+
+
 class Camera(Env):
     """Sees a picture, and hands over no final observations."""
 

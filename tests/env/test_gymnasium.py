@@ -132,6 +132,8 @@ def test_a_time_limit_and_lengths_are_kept_from_here():
     itself = counts(AutoresetMode.SAME_STEP)
     with pytest.raises(AttributeError, match="cannot be set in an environment that resets itself"):
         itself.episode_length_buf = np.zeros(N)
+    env.episode_length_buf = np.array([5_000_000_000, 0])
+    assert env.episode_length_buf.tolist() == [5_000_000_000, 0]
     with pytest.raises(ValueError, match="A time limit of 3 steps cannot be imposed"):
         counts(AutoresetMode.SAME_STEP, limit=3)
 

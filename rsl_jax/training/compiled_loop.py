@@ -1,0 +1,116 @@
+"""What drives iterations from Python, and the way that does it by one compiled call."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.env.base import Env
+from rsl_jax.training.iteration import LoopState, init_states, make_iteration, randomize_episode_lengths
+from rsl_jax.training.sharding import EVERYWHERE, LOOP_SPECS, STATE_SPECS, Devices
+from rsl_jax.training.train import AlgorithmFactory
+from rsl_jax.types import Key, TrainState
+
+
+class Outcome(NamedTuple):
+    """What an iteration gives to its caller.
+
+    Attributes:
+        state: what learning changed.
+        loop: what collecting changed.
+        metrics: on the host, by tag.
+        collection_time: seconds spent collecting; None where collecting and learning are one call.
+        learning_time: seconds of the rest.
+    """
+
+    state: TrainState
+    loop: LoopState
+    metrics: dict[str, float]
+    collection_time: float | None
+    learning_time: float
+
+
+class Loop(Protocol):
+    """Drives iterations.
+
+    Attributes:
+        uses_up: whether :meth:`iterate` uses up the loop's state that it is given (its buffers are donated), so that it
+            must not be interrupted before its results are kept. The training state is never used up.
+    """
+
+    uses_up: bool
+
+    def init(self, key: Key) -> tuple[TrainState, LoopState]:
+        """The states a run starts from."""
+        ...
+
+    def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
+        """Collect and learn once."""
+        ...
+
+    def counts_episodes(self, loop: LoopState) -> bool:
+        """Whether the environments can start within their episodes."""
+        ...
+
+    def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
+        """Pretend that every environment is somewhere within its episode."""
+        ...
+
+    def take_over(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
+        """Put states that come from elsewhere on the devices of the run."""
+        ...
+
+
+class CompiledLoop:
+    """An iteration on a pure environment: one compiled call, one fetch of metrics.
+
+    The loop's state is donated, because environments may be large. The training state is not: the update needs the old
+    parameters until its end anyway, to keep them where it diverges.
+    """
+
+    uses_up = True
+
+    def __init__(self, env: Env[Any], cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices):
+        self.env, self._devices = env, devices
+        axis_name, part = devices.axis_name, devices.part_of_env(env)
+        algorithm = build(axis_name)
+        iteration = make_iteration(
+            algorithm, part, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan, axis_name=axis_name
+        )
+        states = (STATE_SPECS, LOOP_SPECS)
+        self._init = jax.jit(
+            devices.run(lambda key: init_states(algorithm, part, key, axis_name=axis_name), EVERYWHERE, states)
+        )
+        self._iteration = jax.jit(devices.run(iteration, states, (*states, EVERYWHERE)), donate_argnums=1)
+
+    def init(self, key: Key) -> tuple[TrainState, LoopState]:
+        """The states a run starts from."""
+        # Leaves that start as one buffer (an observation that is also a part of the state) must not be donated twice.
+        return self.take_over(*jax.tree.map(jnp.copy, self._init(key)))
+
+    def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
+        """One compiled call."""
+        start = time.perf_counter()
+        state, loop, metrics = self._iteration(state, loop)
+        fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        return Outcome(state, loop, fetched, None, time.perf_counter() - start)
+
+    def counts_episodes(self, loop: LoopState) -> bool:
+        """Whether the environment has a time limit, and a state that counts steps."""
+        return self.env.max_episode_length is not None and hasattr(loop.env_state, "episode_length")
+
+    def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
+        """Draw the episode lengths that the environment counts.
+
+        Raises:
+            ValueError: if it counts none, or has no time limit.
+        """
+        return self._devices.shard(randomize_episode_lengths(self.env, loop, key), LOOP_SPECS)
+
+    def take_over(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
+        """Spread them over the devices."""
+        return self._devices.shard((state, loop), (STATE_SPECS, LOOP_SPECS))
