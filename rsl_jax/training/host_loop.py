@@ -171,12 +171,11 @@ def _rollout(last_carry: Carry, seen: tuple[Any, ...], answers: tuple[Any, ...])
     acted, last_observations, finals, carry = seen
     rewards, dones, time_outs = answers
     observations, step = jax.tree.map(lambda *xs: jnp.stack(xs), *acted)
-    dones = dones.astype(bool)
     timestep = TimeStep(
         observations=last_observations,
         rewards=rewards if jnp.issubdtype(rewards.dtype, jnp.floating) else rewards.astype(default_dtype()),
         dones=dones,
-        time_outs=jnp.zeros_like(dones) if time_outs is None else time_outs.astype(bool),
+        time_outs=jnp.zeros_like(dones) if time_outs is None else time_outs,  # as given: NaN is counted where learned
         final_observations=None if finals[0] is None else jax.tree.map(lambda *xs: jnp.stack(xs), *finals),
     )
     around = {"carry": carry, "last_observations": last_observations, "last_carry": last_carry}
