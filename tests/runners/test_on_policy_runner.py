@@ -1,5 +1,7 @@
 """The runner: both loops, saving, resuming, guards."""
 
+import json
+import os
 import warnings
 
 import jax
@@ -62,6 +64,7 @@ def test_writes_what_was_promised(trained):
     log_dir = trained.logger.log_dir
     names = {path.name for path in log_dir.iterdir()}
     assert {"model_0", "model_2", "model_4", "model_5", "model_best"} <= names
+    assert json.loads((log_dir / ".lock.json").read_text())["pid"] == os.getpid()  # while it trained
     assert latest_checkpoint(log_dir).name == "model_5"
     checkpoint = read_checkpoint(log_dir / "model_5")
     assert checkpoint.metadata["iteration"] == 5
