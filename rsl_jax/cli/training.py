@@ -205,7 +205,7 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
         runner.load(find_checkpoint(start))
     remaining = command.iterations - int(runner.state.iteration)
     if remaining <= 0 and command.resume_or_start:
-        _report(runner, log_dir, export=command.export)
+        _report(command, runner, log_dir)
         return 0
     if remaining <= 0:
         raise CommandError(
