@@ -97,7 +97,7 @@ def _sweep(command: Sweep, settings: RunSettings, varied: dict[str, list[Any]]) 
     settings = dataclasses.replace(settings, num_envs=settings.num_envs or NUM_ENVS)
     env = make_env(command.env, num_envs=settings.num_envs, **settings.env_kwargs)
     folder = command.log_dir or new_log_dir(command.env, "sweep")
-    print_facts(f"Sweep on {command.env}", {"folder": folder, **{path: values for path, values in varied.items()}})
+    print_facts(f"Sweep on {command.env}", {"folder": folder, **varied})
     try:
         result = sweep(
             env,

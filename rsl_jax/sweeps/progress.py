@@ -141,8 +141,8 @@ def sweep_line(progress: Progress) -> str:
     failed = int((progress.failed >= 0).sum())
     return (
         f"{progress.fraction:6.1%}  {len(progress.training)} of {len(progress.members)} runs at once, iteration "
-        f"{progress.iteration} of {progress.iterations}  best mean reward {best}  elapsed {duration(progress.elapsed)}  left "
-        f"{duration(progress.time_left)}" + (f"  {failed} failed" if failed else "")
+        f"{progress.iteration} of {progress.iterations}  best mean reward {best}  elapsed "
+        f"{duration(progress.elapsed)}  left {duration(progress.time_left)}" + (f"  {failed} failed" if failed else "")
     )
 
 
