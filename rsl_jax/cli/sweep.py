@@ -18,6 +18,7 @@ from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.runs import new_log_dir
 from rsl_jax.cli.settings import RunSettings, overlay, preset_for, read_settings, write_settings
+from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
 
 if TYPE_CHECKING:
     from rsl_jax.sweeps import SweepResult
@@ -44,6 +45,7 @@ class Sweep:
         members_at_once: most runs that are trained at once; as many as fit into memory if not given.
         env_kwargs: options of the environment, values as in YAML.
         init_at_random_ep_len: start every environment somewhere within its first episode.
+        trust: a module (with all that is in it) or a folder that files of runs may name parts of.
         compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
             not given.
     """
@@ -59,6 +61,7 @@ class Sweep:
     members_at_once: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     env_kwargs: KeyValues | None = None
     init_at_random_ep_len: bool = False
+    trust: TrustFlag = ()
     compilation_cache: CacheFlag = None
 
 
@@ -68,6 +71,7 @@ def run(args: Sequence[str]) -> int:
         parse_options(Sweep, args, prog=PROG)
         raise CommandError(f"The environment comes first: {PROG} ENV [options]. `rsl-jax envs` lists what there is.")
     command, flags = parse_options(Sweep, args, prog=PROG)
+    take_at_their_word(command.trust, env=command.env, flags=flags)
     settings = preset_for(command.env)
     if command.config is not None:
         settings = overlay(read_settings(command.config), settings)
@@ -154,8 +158,8 @@ def _report(result: SweepResult, settings: RunSettings, env: Any, folder: Path) 
             **facts,
             "best run": f"{best.member.label}, seed {best.member.seed}",
             "checkpoint": checkpoint,
-            "watch it by": f"rsl-jax play {kept}",
-            "export it by": f"rsl-jax export {kept}",
+            "watch it by": f"rsl-jax play {kept}{trust_flags(best.cfg.to_dict(), settings.env)}",
+            "export it by": f"rsl-jax export {kept}{trust_flags(best.cfg.to_dict())}",
         },
     )
 

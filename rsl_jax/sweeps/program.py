@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env
 from rsl_jax.modules import default_dtype
-from rsl_jax.ops.guards import PREFIX
+from rsl_jax.ops.guards import has_failed
 from rsl_jax.sweeps.settings import Member, apply_setting
 from rsl_jax.training.iteration import (
     LoopState,
@@ -43,7 +43,8 @@ class Population:
     Attributes:
         state: what learning changes.
         loop: what collecting changes.
-        failed: iteration in which NaN or infinity appeared, after which the state stays as it is; -1 for none.
+        failed: iteration in which NaN or infinity appeared, after which the state stays as it is; -1 for none, and where
+            the config's ``on_non_finite`` is skip.
     """
 
     state: TrainState
@@ -189,9 +190,8 @@ class Program:
             check_for_nan=self.cfg.check_for_nan,
         )
         state, loop, metrics = iteration(population.state, population.loop)
-        reports = [count for tag, count in metrics.items() if tag.startswith(PREFIX)]
-        fails = sum(reports, jnp.zeros((), jnp.int32)) > 0
-        failed = jnp.where((population.failed < 0) & fails, population.state.iteration, population.failed)
+        fails = has_failed(metrics) & (self.cfg.on_non_finite == "stop") & (population.failed < 0)
+        failed = jnp.where(fails, population.state.iteration, population.failed)
         # Where one has failed its state stays the last good one, whatever its environments do from then on.
         state = jax.tree.map(lambda new, old: jnp.where(failed < 0, new, old), state, population.state)
         return Population(state, loop, failed), metrics

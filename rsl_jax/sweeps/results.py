@@ -18,6 +18,8 @@ from rsl_jax.logging.curves import Band, draw
 from rsl_jax.sweeps.program import Population
 from rsl_jax.sweeps.settings import Member, apply_setting, label_of
 from rsl_jax.training.iteration import LoopState
+from rsl_jax.training.reports import find_failures
+from rsl_jax.trusted import reading_run
 from rsl_jax.types import TrainState
 
 if TYPE_CHECKING:
@@ -230,17 +232,10 @@ class SweepResult:
 
     def describe_failures(self) -> list[str]:
         """A line for each member in which NaN or infinity appeared: which, when, and in what."""
-        lines = []
-        for member in self.members:
-            it = int(self.failed[member.index])
-            if it >= 0:
-                names = [
-                    tag.removeprefix("NonFinite/")
-                    for tag, rows in self.metrics.items()
-                    if tag.startswith("NonFinite/") and rows[member.index, it] > 0
-                ]
-                lines.append(f"{member.label}, seed {member.seed}: {', '.join(names)} in iteration {it}")
-        return lines
+        return [
+            f"{self.members[index].label}, seed {self.members[index].seed}: {', '.join(names)} in iteration {iteration}"
+            for (index,), iteration, names, _ in find_failures(self.metrics)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """What describes it beside the arrays, of plain types."""
@@ -276,8 +271,10 @@ class SweepResult:
             content = json.loads(str(file["description"]))
             metrics = {name.removeprefix("metrics/"): file[name] for name in file.files if name.startswith("metrics/")}
             failed = file["failed"]
+        with reading_run(path):  # which may name parts as little as a checkpoint may
+            cfg = BaseRunnerConfig.from_dict(content["cfg"])
         return cls(
-            cfg=BaseRunnerConfig.from_dict(content["cfg"]),
+            cfg=cfg,
             members=[Member(**member) for member in content["members"]],
             metrics=metrics,
             failed=failed,
