@@ -43,8 +43,8 @@ class Population:
     Attributes:
         state: what learning changes.
         loop: what collecting changes.
-        failed: iteration in which NaN or infinity appeared, after which the state stays as it is; -1 for none, and where
-            the config's ``on_non_finite`` is skip.
+        failed: iteration in which NaN or infinity appeared, after which the state stays as it is; -1 for none, and
+            where the config's ``on_non_finite`` is skip.
     """
 
     state: TrainState
