@@ -14,6 +14,7 @@ _HOMES = {
     "make_train": "rsl_jax.training",
     "make_vec_env": "rsl_jax.env",
     "trust": "rsl_jax.trusted",
+    "sweep": "rsl_jax.sweeps",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -13,6 +13,7 @@ from rsl_jax.cli.output import CommandError, explain, print_error, print_overvie
 
 COMMANDS = {
     "train": "train a policy: rsl-jax train playground/CartpoleBalance",
+    "sweep": "train many seeds of many settings at once, and keep the best",
     "distill": "teach a student what a trained policy does: rsl-jax distill ENV --teacher LOGDIR",
     "play": "run a trained policy, print its returns, film it",
     "export": "write a trained policy as ONNX and as a JAX artefact",

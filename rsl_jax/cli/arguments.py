@@ -26,8 +26,8 @@ from tyro.constructors import (
 from rsl_jax.cli.output import CommandError
 from rsl_jax.config import BaseRunnerConfig, CustomConfig
 from rsl_jax.config.keys import Part, alternatives, part_of, range_text, split_annotation
+from rsl_jax.config.paths import is_section, value_at, with_value
 from rsl_jax.config.sections import (
-    Checked,
     all_arguments_of,
     arguments_of,
     convert,
@@ -121,6 +121,30 @@ def _flags(args: Sequence[str]) -> Iterator[Flag]:
         yield Flag(tuple(name.replace("-", "_").split(".")), values, tuple(args[start:end]))
 
 
+def take_lists(cfg: BaseRunnerConfig, flags: Sequence[str]) -> tuple[list[str], dict[str, list[Any]]]:
+    """Take the flags of a config that are followed by several values, of keys that hold one.
+
+    A key that holds a list of its own, such as ``hidden_dims``, is followed by several lists then:
+    ``--actor.hidden-dims "[64, 64]" "[128, 128]"``.
+
+    Returns:
+        the other flags, and the values by path.
+
+    Raises:
+        CommandError: for what is no flag.
+    """
+    rest: list[str] = []
+    lists: dict[str, list[Any]] = {}
+    for flag in _flags(flags):
+        values = [_from_yaml(value) for value in flag.values]
+        holds_a_list = isinstance(value_at(cfg, flag.path), (tuple, list, Mapping))
+        if len(values) > 1 and (not holds_a_list or all(isinstance(value, list) for value in values)):
+            lists[".".join(flag.path)] = values
+        else:
+            rest += flag.args
+    return rest, lists
+
+
 def _refuse_misspelt(cfg: BaseRunnerConfig, flags: Sequence[Flag], options: type) -> None:
     """Refuse options that the command does not have; below a section of the config tyro knows what is near."""
     keys = {f.name for f in dataclasses.fields(cfg)}
@@ -148,38 +172,30 @@ def choose_parts(cfg: Any, flags: Sequence[Flag]) -> tuple[Any, list[Flag]]:
         *section, key = flag.path
         if key == "class_name" and flag.values:
             chosen[tuple(section)] = flag.values[0]
-        elif flag.values and flag.values[0].lower() in OFF and _hint_at(cfg, flag.path) is not None:
+        elif flag.values and flag.values[0].lower() in OFF and _hintvalue_at(cfg, flag.path) is not None:
             chosen[flag.path] = None
         else:
-            part = _hint_at(cfg, section)
-            if part is not None and part.default and _at(cfg, section) is None:
+            part = _hintvalue_at(cfg, section)
+            if part is not None and part.default and value_at(cfg, section) is None:
                 chosen.setdefault(tuple(section), part.default)
             rest.append(flag)
     for path, name in sorted(chosen.items()):  # outer sections first
-        old, part = _at(cfg, path), _hint_at(cfg, path)
+        old, part = value_at(cfg, path), _hintvalue_at(cfg, path)
         new = None if name is None else _another_part(old, name, part, ".".join(path))
-        cfg = _replaced(cfg, path, new)
+        cfg = with_value(cfg, path, new)
     return cfg, rest
 
 
-def _hint_at(node: Any, path: Sequence[str]) -> Part | None:
+def _hintvalue_at(node: Any, path: Sequence[str]) -> Part | None:
     """Which kind of part may stand at a path, if one may."""
     hint: Any = None
     for key in path:
         if isinstance(node, Mapping):
             hint = typing.get_args(hint)[1] if typing.get_args(hint) else None
         else:
-            hint = hints_for(node).get(key) if _is_section(node) else None
-        node = _at(node, [key])
+            hint = hints_for(node).get(key) if is_section(node) else None
+        node = value_at(node, [key])
     return None if hint is None else part_of(hint)
-
-
-def _at(node: Any, path: Sequence[str]) -> Any:
-    """What stands at a path, or None."""
-    for key in path:
-        arguments = arguments_of(node) if _is_section(node) else node
-        node = arguments.get(key) if isinstance(arguments, Mapping) else None
-    return node
 
 
 def _another_part(old: Any, name: str, part: Part | None, where: str) -> Any:
@@ -187,19 +203,9 @@ def _another_part(old: Any, name: str, part: Part | None, where: str) -> Any:
     if part is None:
         raise ValueError(f"{where} is no section with a class_name.")
     takes = keys_for(part, name, where)
-    values = arguments_of(old) if _is_section(old) else {}
+    values = arguments_of(old) if is_section(old) else {}
     kept = {key: value for key, value in values.items() if takes is None or key in takes}
     return read_section(part, {**kept, "class_name": name}, where)
-
-
-def _replaced(node: Any, path: Sequence[str], value: Any) -> Any:
-    """The config with another value at a path."""
-    if not path:
-        return value
-    below = _replaced(_at(node, path[:1]), path[1:], value)
-    if _is_section(node):
-        return with_arguments(node, **{path[0]: below})
-    return {key: item for key, item in {**(node or {}), path[0]: below}.items() if item is not None}
 
 
 # --- how tyro reads a config ------------------------------------------------------------------------------------------
@@ -215,10 +221,10 @@ def _registry() -> ConstructorRegistry:
 def _section(info: StructTypeInfo) -> StructConstructorSpec | None:
     """A section, or a mapping of sections: what it holds become flags, as deep as it goes."""
     section = info.default
-    if isinstance(section, Mapping) and section and all(_is_section(item) for item in section.values()):
+    if isinstance(section, Mapping) and section and all(is_section(item) for item in section.values()):
         fields = [StructFieldSpec(name, type(item), item) for name, item in section.items()]
         return StructConstructorSpec(instantiate=lambda **items: items, fields=tuple(fields))
-    if not _is_section(section):
+    if not is_section(section):
         return None
     hints, meanings, values = hints_for(section), meanings_for(section), all_arguments_of(section)
     fields = [_field(key, hints.get(key, Any), value, meanings.get(key, "")) for key, value in values.items()]
@@ -232,14 +238,10 @@ def _section(info: StructTypeInfo) -> StructConstructorSpec | None:
     return StructConstructorSpec(instantiate=instantiate, fields=tuple(fields))
 
 
-def _is_section(value: Any) -> bool:
-    return isinstance(value, (Checked, CustomConfig))
-
-
 def _field(key: str, hint: Any, value: Any, meaning: str) -> StructFieldSpec:
     allowed = ", ".join(filter(None, map(range_text, alternatives(hint))))
     text = f"{meaning.rstrip('.')} ({allowed})." if allowed and meaning else meaning
-    if _is_section(value) or (isinstance(value, Mapping) and value and all(map(_is_section, value.values()))):
+    if is_section(value) or (isinstance(value, Mapping) and value and all(map(is_section, value.values()))):
         return StructFieldSpec(key, type(value), value, helptext=text)
     if hint in (Any, None) and isinstance(value, bool):
         hint = bool

@@ -247,6 +247,14 @@ class OnPolicyRunner:
             self._saved_at = int(loaded.state.iteration)
         self.state, self.loop_state = self._loop.take_over(loaded.state, self.loop_state)
 
+    def go_on_from(self, state: TrainState, loop_state: Any) -> None:
+        """Take the states of a run that was trained elsewhere, as one of a sweep; both must fit this one's."""
+        self.state, self.loop_state = self._loop.take_over(
+            restore(self.state, state, what="state"), restore(self.loop_state, loop_state, what="environments' state")
+        )
+        self.current_learning_iteration = max(0, int(self.state.iteration) - 1)
+        self._loaded |= {*self.state.params}
+
     def has_loaded(self, part: str) -> bool:
         """Whether a part (a model, ``optimizer``, ...) was loaded."""
         return part in self._loaded

@@ -1,0 +1,111 @@
+"""A sweep on disk: what it is, and the newest checkpoint of each of its parts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from rsl_jax.checkpoint import latest_checkpoint, read_checkpoint, save_checkpoint
+from rsl_jax.metadata import Metadata
+from rsl_jax.sweeps.program import Population
+from rsl_jax.trees import restore
+
+DESCRIPTION = "sweep.json"
+
+
+class SweepFolder:
+    """Where a sweep keeps what it resumes from.
+
+    A part is the members that one program trains at once. All of them are one checkpoint, ``parts/K/model_IT``, beside
+    the metrics up to it.
+    """
+
+    def __init__(self, path: str | Path, description: Mapping[str, Any], *, resume: bool) -> None:
+        """Make the folder, or see whether it is that of the same sweep.
+
+        Args:
+            path: the folder.
+            description: what the sweep is, as JSON knows it.
+            resume: whether to go on with what is there.
+
+        Raises:
+            FileExistsError: if a sweep is there already that is not to be resumed.
+            FileNotFoundError: if there is none to be resumed.
+            ValueError: if another sweep is there; says in what they differ.
+        """
+        self.path = Path(path)
+        file, description = self.path / DESCRIPTION, json.loads(json.dumps(description))
+        if file.exists():
+            if not resume:
+                raise FileExistsError(
+                    f"'{self.path}' holds a sweep. Go on with it by resume=True, or give another folder."
+                )
+            there = json.loads(file.read_text(encoding="utf-8"))
+            differing = [key for key in {**there, **description} if there.get(key) != description.get(key)]
+            if differing:
+                raise ValueError(
+                    f"'{self.path}' holds another sweep: {', '.join(sorted(differing))} differ from those given. Give "
+                    "the same environment, config, settings, seeds and iterations, or another folder."
+                )
+            return
+        if resume:
+            raise FileNotFoundError(f"'{self.path}' holds no sweep to resume ({DESCRIPTION} is missing).")
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write_whole(file, json.dumps(description, indent=1).encode())
+
+    def save(self, part: int, population: Population, metrics: Mapping[str, np.ndarray], run: Metadata) -> Path:
+        """Keep a part; its earlier checkpoints are removed once this one is complete.
+
+        Args:
+            part: which.
+            population: its members.
+            metrics: all of them so far, ``[members, iterations]``.
+            run: what a checkpoint says of itself.
+        """
+        folder = self.path / "parts" / str(part)
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {**metrics, "failed": np.asarray(population.failed)}
+        with open(folder / "metrics.tmp", "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(folder / "metrics.tmp", folder / f"metrics_{run.iteration}.npz")
+        path = save_checkpoint(folder / f"model_{run.iteration}", population.state, population.loop, run.to_dict())
+        for old in [*folder.glob("model_*"), *folder.glob("metrics_*.npz")]:
+            if old.stem.rsplit("_", 1)[-1] != str(run.iteration):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        return path
+
+    def load(self, part: int, population: Population) -> tuple[Population, dict[str, np.ndarray], int] | None:
+        """The newest complete checkpoint of a part, or None.
+
+        Args:
+            part: which.
+            population: gives structure, shapes and types.
+
+        Returns:
+            the population, metrics, and how many iterations are done.
+        """
+        folder = self.path / "parts" / str(part)
+        path = latest_checkpoint(folder) if folder.exists() else None
+        if path is None:
+            return None
+        checkpoint = read_checkpoint(path)
+        iteration = checkpoint.run.iteration
+        with np.load(folder / f"metrics_{iteration}.npz", allow_pickle=False) as file:
+            metrics = {name: file[name] for name in file.files}
+        failed = jnp.asarray(metrics.pop("failed"))
+        state = restore(population.state, checkpoint.state, what="sweep's checkpoint")
+        loop = restore(population.loop, checkpoint.loop, what="sweep's checkpoint")
+        return Population(state, loop, failed), metrics, iteration + 1
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,252 @@
+"""One compiled program that trains many members of a sweep, a stretch of iterations at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.env.base import Env
+from rsl_jax.modules import default_dtype
+from rsl_jax.ops.guards import has_failed
+from rsl_jax.sweeps.settings import Member, apply_setting
+from rsl_jax.training.iteration import (
+    LoopState,
+    init_states,
+    limit_of_counted_episodes,
+    make_iteration,
+    randomize_episode_lengths,
+    spec_of,
+)
+from rsl_jax.training.train import build_algorithm, check_training
+from rsl_jax.types import Algorithm, Array, Key, Metrics, TrainState
+
+AXIS = "members"
+"""Name of the mesh axis over which members are spread."""
+
+MEMORY_SHARE = 0.8
+"""Of a device's memory that a program may ask for."""
+
+
+@struct.dataclass
+class Population:
+    """Members in the middle of their training; all leaves have an axis of them in front.
+
+    Attributes:
+        state: what learning changes.
+        loop: what collecting changes.
+        failed: iteration in which NaN or infinity appeared, after which the state stays as it is; -1 for none, and
+            where the config's ``on_non_finite`` is skip.
+    """
+
+    state: TrainState
+    loop: LoopState
+    failed: Array
+
+
+class Program:
+    """Trains members that differ in seeds and traced numbers alone.
+
+    Attributes:
+        cfg: their config, but for the traced numbers.
+        traced: paths of these.
+        devices: which share the members.
+    """
+
+    def __init__(
+        self,
+        env: Env[Any],
+        cfg: BaseRunnerConfig,
+        traced: Sequence[str],
+        *,
+        stretch: int,
+        devices: Sequence[jax.Device],
+        init_at_random_ep_len: bool = False,
+    ) -> None:
+        """Build what is compiled when it is first called.
+
+        Args:
+            env: the environments of one member.
+            cfg: the config.
+            traced: paths of the numbers that are given as arrays.
+            stretch: most iterations of one call.
+            devices: which share the members.
+            init_at_random_ep_len: start every environment somewhere within its episode.
+
+        Raises:
+            ValueError: if config and environment do not fit together.
+        """
+        self.cfg, self.traced, self.devices = cfg, tuple(traced), tuple(devices)
+        self._env, self._stretch, self._at_random = env, stretch, init_at_random_ep_len
+        self._spec = spec_of(env)
+        self._built = build_algorithm(cfg, self._spec)
+        check_training(self._built, num_envs=env.num_envs, num_steps=cfg.num_steps_per_env)
+        if init_at_random_ep_len:
+            limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
+        self._mesh = Mesh(np.array(self.devices), (AXIS,))
+        self._init = jax.jit(self._spread(jax.vmap(self._begin), (P(AXIS), P(AXIS)), P(AXIS)))
+        self._train = jax.jit(
+            self._spread(self._many, (P(AXIS), P(AXIS), P()), (P(AXIS), P(AXIS))), donate_argnums=(0,)
+        )
+
+    def init(self, members: Sequence[Member]) -> tuple[Population, Array]:
+        """The states that members start from, each as an ``OnPolicyRunner`` of its seed would, and their numbers.
+
+        Args:
+            members: as many as divide by the devices, see :meth:`padded`.
+
+        Returns:
+            the population, and the traced numbers ``[members, len(traced)]``.
+        """
+        keys = jnp.stack([jax.random.key(member.seed) for member in members])
+        numbers = self.place(self.numbers_of(members))
+        return self._init(self.place(keys), numbers), numbers
+
+    def numbers_of(self, members: Sequence[Member]) -> np.ndarray:
+        """The traced numbers of members, ``[members, len(traced)]``."""
+        rows = [[float(member.setting[path]) for path in self.traced] for member in members]
+        return np.asarray(rows, default_dtype()).reshape(len(members), len(self.traced))
+
+    def train(
+        self, population: Population, numbers: Array, iterations: int
+    ) -> tuple[Population, dict[str, np.ndarray]]:
+        """Train all members for some iterations; the population given is used up.
+
+        Returns:
+            the population after it, and metrics by tag, each ``[members, iterations]``.
+        """
+        population, metrics = self._train(population, numbers, jnp.asarray(iterations, jnp.int32))
+        return population, {tag: rows[:, :iterations] for tag, rows in jax.device_get(metrics).items()}
+
+    def place(self, tree: Any) -> Any:
+        """Put arrays of members onto the devices."""
+        if len(self.devices) == 1:
+            return jax.device_put(tree, None if self.devices[0] == jax.devices()[0] else self.devices[0])
+        return jax.device_put(tree, NamedSharding(self._mesh, P(AXIS)))
+
+    def padded(self, members: Sequence[Member]) -> list[Member]:
+        """The members, the last one as often as it takes for all devices to have equally many."""
+        missing = -len(members) % len(self.devices)
+        return [*members, *[members[-1]] * missing]
+
+    def chunk_size(self, num_members: int, memory: int | None = None) -> int:
+        """How many members fit into memory at once, by what XLA says that one takes.
+
+        Args:
+            num_members: how many there are.
+            memory: bytes of each device that may be taken; what is there if None.
+        """
+        limit = memory_of(self.devices[0]) if memory is None else memory
+        if limit is None or num_members == 1:
+            return num_members
+        one = self._bytes_of_one()
+        each = max(1, int(limit / one)) if memory is not None else max(1, int(MEMORY_SHARE * limit / one))
+        return min(num_members, each * (1 if self.devices[0].platform == "cpu" else len(self.devices)))
+
+    def trace(self) -> None:
+        """Trace an iteration without running or compiling anything.
+
+        Raises:
+            Exception: whatever JAX raises where a traced number decides what is computed.
+        """
+        key, numbers = jax.random.key(0), jnp.zeros(len(self.traced), default_dtype())
+        population = jax.eval_shape(self._begin, key, numbers)
+        jax.eval_shape(lambda p, n: self._iterate(p, n), population, numbers)
+
+    # --- within ------------------------------------------------------------------------------------------------------
+
+    def _spread(self, function: Any, in_specs: Any, out_specs: Any) -> Any:
+        if len(self.devices) == 1:
+            return function
+        # Nothing is exchanged between members: each device runs the program on its own ones.
+        return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+    def _algorithm(self, numbers: Array) -> Algorithm:
+        if not self.traced:
+            return self._built
+        cfg = apply_setting(self.cfg, {path: numbers[index] for index, path in enumerate(self.traced)})
+        return build_algorithm(cfg, dataclasses.replace(self._spec, tried_out=True))
+
+    def _begin(self, key: Key, numbers: Array) -> Population:
+        state, loop = init_states(self._algorithm(numbers), self._env, key)
+        if self._at_random:
+            length_key, rest = jax.random.split(loop.key)
+            loop = randomize_episode_lengths(self._env, dataclasses.replace(loop, key=rest), length_key)
+        return Population(state, loop, jnp.asarray(-1, jnp.int32))
+
+    def _iterate(self, population: Population, numbers: Array) -> tuple[Population, Metrics]:
+        iteration = make_iteration(
+            self._algorithm(numbers),
+            self._env,
+            num_steps=self.cfg.num_steps_per_env,
+            check_for_nan=self.cfg.check_for_nan,
+        )
+        state, loop, metrics = iteration(population.state, population.loop)
+        fails = has_failed(metrics) & (self.cfg.on_non_finite == "stop") & (population.failed < 0)
+        failed = jnp.where(fails, population.state.iteration, population.failed)
+        # Where one has failed its state stays the last good one, whatever its environments do from then on.
+        state = jax.tree.map(lambda new, old: jnp.where(failed < 0, new, old), state, population.state)
+        return Population(state, loop, failed), metrics
+
+    def _many(self, population: Population, numbers: Array, iterations: Array) -> tuple[Population, Metrics]:
+        iterate = jax.vmap(self._iterate)
+        shapes = jax.eval_shape(iterate, population, numbers)[1]
+        rows = {tag: jnp.zeros((*x.shape, self._stretch), x.dtype) for tag, x in shapes.items()}
+
+        # The number of iterations is an argument, so that the last, shorter stretch needs no program of its own.
+        def body(i: Array, carry: tuple[Population, Metrics]) -> tuple[Population, Metrics]:
+            population, rows = carry
+            population, metrics = iterate(population, numbers)
+            return population, {tag: rows[tag].at[:, i].set(x) for tag, x in metrics.items()}
+
+        return jax.lax.fori_loop(0, iterations, body, (population, rows))
+
+    def _bytes_of_one(self) -> int:
+        """Bytes of one member's states, its rollout and what the program needs between, as XLA estimates them."""
+        shapes = jax.eval_shape(
+            jax.vmap(self._begin),
+            jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1)),
+            jax.ShapeDtypeStruct((1, len(self.traced)), default_dtype()),
+        )
+        numbers = jax.ShapeDtypeStruct((1, len(self.traced)), default_dtype())
+        compiled = jax.jit(self._many, donate_argnums=(0,)).lower(shapes, numbers, jnp.asarray(1, jnp.int32)).compile()
+        analysis = compiled.memory_analysis()
+        return int(analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes)
+
+
+def memory_of(device: jax.Device) -> int | None:
+    """Bytes that a device has, as far as it tells; a CPU the machine's free memory."""
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+
+
+def traceable_paths(env: Env[Any], cfg: BaseRunnerConfig, paths: Sequence[str]) -> list[str]:
+    """Which of the paths may be traced: those on which no shape and no choice within the program depends.
+
+    Floats of the library's algorithms may, as :func:`rsl_jax.training.make_train` promises. Others are tried: an
+    iteration is traced with the number unknown, which takes a second or two and compiles nothing.
+    """
+    known = [path for path in paths if path.count(".") == 1 and path.startswith("algorithm.")]
+    return [path for path in paths if path in known or _can_be_traced(env, cfg, path)]
+
+
+def _can_be_traced(env: Env[Any], cfg: BaseRunnerConfig, path: str) -> bool:
+    try:
+        Program(env, cfg, [path], stretch=1, devices=jax.devices()[:1]).trace()
+    except (jax.errors.JAXTypeError, TypeError, ValueError):
+        return False
+    return True

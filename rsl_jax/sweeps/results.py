@@ -1,0 +1,325 @@
+"""What a sweep has found: curves by setting and seed, and the trained members."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.env.base import Env
+from rsl_jax.logging.curves import Band, draw
+from rsl_jax.sweeps.program import Population
+from rsl_jax.sweeps.settings import Member, apply_setting, label_of
+from rsl_jax.training.iteration import LoopState
+from rsl_jax.training.reports import find_failures
+from rsl_jax.trusted import reading_run
+from rsl_jax.types import TrainState
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+    from rsl_jax.runners import OnPolicyRunner
+
+SCORE = "Train/mean_reward"
+POINTS = 100
+"""Places on the x axis of a picture at which bands are computed."""
+
+RESAMPLES = 2000
+"""Of a bootstrap."""
+
+CONFIDENCE = 0.95
+
+
+class Trained(NamedTuple):
+    """A member at the end of its training.
+
+    Attributes:
+        member: which one.
+        cfg: its whole config.
+        state: what it has learned.
+        loop: its environments, as they were left.
+        failed: iteration in which NaN or infinity appeared, or None.
+    """
+
+    member: Member
+    cfg: BaseRunnerConfig
+    state: TrainState
+    loop: LoopState
+    failed: int | None
+
+    def runner(self, env: Env[Any], log_dir: str | Path | None = None, **options: Any) -> OnPolicyRunner:
+        """A runner that goes on from here: it trains, saves, exports and plays.
+
+        Args:
+            env: as many environments of the same kind.
+            log_dir: folder for logs and checkpoints; None keeps nothing.
+            **options: any other argument of :class:`rsl_jax.runners.OnPolicyRunner`.
+        """
+        from rsl_jax.config import DistillationRunnerConfig
+        from rsl_jax.runners import DistillationRunner, OnPolicyRunner
+
+        kind = DistillationRunner if isinstance(self.cfg, DistillationRunnerConfig) else OnPolicyRunner
+        runner = kind(env, self.cfg, log_dir, seed=self.member.seed, **options)
+        runner.go_on_from(self.state, self.loop)
+        return runner
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A finished sweep, or as much of it as was trained.
+
+    Attributes:
+        cfg: the config that the settings change.
+        members: all runs, setting by setting, seed by seed.
+        metrics: by the log's tags, ``[members, iterations]``; NaN where a member has no such tag, or was not trained.
+        failed: iteration in which NaN or infinity appeared, ``[members]``; -1 for none.
+        steps_per_iteration: environment steps of one member's iteration.
+        seconds: of training, compilation included.
+        populations: the trained members, a population of numpy arrays for each program and the indices of its members.
+    """
+
+    cfg: BaseRunnerConfig
+    members: Sequence[Member]
+    metrics: Mapping[str, np.ndarray]
+    failed: np.ndarray
+    steps_per_iteration: int
+    seconds: float
+    populations: Sequence[tuple[Population, Sequence[int]]] = ()
+
+    @property
+    def settings(self) -> list[Mapping[str, Any]]:
+        """The settings, each once, in order."""
+        seen: list[Mapping[str, Any]] = []
+        for member in self.members:
+            if member.setting not in seen:
+                seen.append(member.setting)
+        return seen
+
+    def curves(self, setting: Mapping[str, Any], tag: str = SCORE) -> np.ndarray:
+        """What the seeds of a setting report, ``[seeds, iterations]``.
+
+        Raises:
+            ValueError: for an unknown tag.
+        """
+        rows = [member.index for member in self.members if member.setting == setting]
+        return self._rows(tag)[rows]
+
+    def scores(self, tag: str = SCORE, *, last: int = 10) -> np.ndarray:
+        """The mean of each member's last iterations, ``[members]``; NaN for one that failed or has no value.
+
+        Args:
+            tag: what is scored.
+            last: of how many iterations.
+        """
+        rows = self._rows(tag)[:, -last:]
+        there = ~np.isnan(rows)
+        means = np.where(there, rows, 0).sum(1) / np.maximum(there.sum(1), 1)
+        return np.where(there.any(1) & (self.failed < 0), means, np.nan)
+
+    def summary(self, tag: str = SCORE, *, last: int = 10) -> list[dict[str, Any]]:
+        """List the settings, the best first.
+
+        Returns:
+            for each its values, the interquartile mean of its seeds' scores with the bounds of the 95 % bootstrap
+            interval (``iqm``, ``low``, ``high``), the ``worst`` and the ``best`` seed's, how many ``seeds`` there are
+            and how many ``failed``.
+        """
+        scores, rows = self.scores(tag, last=last), []
+        for setting in self.settings:
+            indices = [member.index for member in self.members if member.setting == setting]
+            own = scores[indices]
+            middle, low, high = interquartile_mean(own[~np.isnan(own)][:, None])
+            rows.append(
+                {
+                    **setting,
+                    "iqm": float(middle[0]),
+                    "low": float(low[0]),
+                    "high": float(high[0]),
+                    "worst": float(np.nanmin(own)) if len(own[~np.isnan(own)]) else np.nan,
+                    "best": float(np.nanmax(own)) if len(own[~np.isnan(own)]) else np.nan,
+                    "seeds": len(own),
+                    "failed": int((self.failed[indices] >= 0).sum()),
+                }
+            )
+        return sorted(rows, key=lambda row: -np.inf if np.isnan(row["iqm"]) else row["iqm"], reverse=True)
+
+    def frame(self, tags: Sequence[str] | None = None) -> pandas.DataFrame:
+        """A tidy table: a row for each member and iteration; settings, seed, iteration, steps and tags are columns.
+
+        Args:
+            tags: which; all if None.
+
+        Raises:
+            ImportError: without pandas.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("A table needs pandas: pip install pandas. summary() and curves() do not.") from error
+        iterations = next(iter(self.metrics.values())).shape[1]
+        columns: dict[str, Any] = {
+            path: np.repeat(np.array([member.setting[path] for member in self.members], dtype=object), iterations)
+            for path in self.members[0].setting
+        }
+        columns["seed"] = np.repeat([member.seed for member in self.members], iterations)
+        columns["iteration"] = np.tile(np.arange(iterations), len(self.members))
+        columns["steps"] = (columns["iteration"] + 1) * self.steps_per_iteration
+        columns |= {tag: self._rows(tag).ravel() for tag in (tags or self.metrics)}
+        return pandas.DataFrame(columns).infer_objects()
+
+    def member(self, index: int) -> Trained:
+        """A trained member.
+
+        Raises:
+            IndexError: if there is none of this index.
+            ValueError: if it was not kept.
+        """
+        member = self.members[index]
+        for population, indices in self.populations:
+            if member.index in indices:
+                row = list(indices).index(member.index)
+                state, loop = jax.tree.map(lambda x, row=row: x[row], (population.state, population.loop))
+                failed = int(self.failed[member.index])
+                return Trained(
+                    member, apply_setting(self.cfg, member.setting), state, loop, None if failed < 0 else failed
+                )
+        raise ValueError(f"The state of member {member.index} was not kept, only its metrics.")
+
+    def best(self, tag: str = SCORE, *, last: int = 10) -> Trained:
+        """The member of the highest score.
+
+        Raises:
+            ValueError: if none has a score.
+        """
+        scores = self.scores(tag, last=last)
+        if np.isnan(scores).all():
+            raise ValueError(
+                f"No member has a value of '{tag}' in its last {last} iterations: no episode has ended, or all failed. "
+                "Train longer, or give another tag."
+            )
+        return self.member(int(np.nanargmax(scores)))
+
+    def plot(self, path: str | Path | None = None, *, tag: str = SCORE, title: str = "") -> Figure:
+        """Draw the interquartile mean of each setting's seeds over the steps, with its 95 % bootstrap band.
+
+        Args:
+            path: file to write the picture to as well.
+            tag: what to draw.
+            title: above it.
+        """
+        bands = {}
+        for setting in self.settings:
+            curves = self.curves(setting, tag)
+            x, rows = _thinned(curves, self.steps_per_iteration)
+            middle, low, high = interquartile_mean(rows)
+            one = len(curves) == 1
+            what = "1 seed" if one else f"IQM of {len(curves)} seeds, 95 % band"
+            bands[label_of(setting)] = Band(x, middle, None if one else low, None if one else high, what)
+        y_label = tag.removeprefix("Train/").replace("_", " ")
+        figure = draw(bands, x_label="environment steps", y_label=y_label, title=title)
+        if path is not None:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path)
+        return figure
+
+    def describe_failures(self) -> list[str]:
+        """A line for each member in which NaN or infinity appeared: which, when, and in what."""
+        return [
+            f"{self.members[index].label}, seed {self.members[index].seed}: {', '.join(names)} in iteration {iteration}"
+            for (index,), iteration, names, _ in find_failures(self.metrics)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """What describes it beside the arrays, of plain types."""
+        return {
+            "cfg": self.cfg.to_dict(),
+            "members": [dataclasses.asdict(member) for member in self.members],
+            "steps_per_iteration": self.steps_per_iteration,
+            "seconds": self.seconds,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write metrics and settings to one ``.npz`` file, which :meth:`load` reads; members are in the sweep's folder.
+
+        Returns:
+            the path of the file.
+        """
+        path = Path(path).with_suffix(".npz")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {f"metrics/{tag}": rows for tag, rows in self.metrics.items()}
+        np.savez_compressed(path, description=json.dumps(self.to_json()), failed=self.failed, **arrays)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> SweepResult:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ValueError: if the file is something else.
+        """
+        with np.load(path, allow_pickle=False) as file:
+            if "description" not in file:
+                raise ValueError(f"'{path}' holds no sweep.")
+            content = json.loads(str(file["description"]))
+            metrics = {name.removeprefix("metrics/"): file[name] for name in file.files if name.startswith("metrics/")}
+            failed = file["failed"]
+        with reading_run(path):  # which may name parts as little as a checkpoint may
+            cfg = BaseRunnerConfig.from_dict(content["cfg"])
+        return cls(
+            cfg=cfg,
+            members=[Member(**member) for member in content["members"]],
+            metrics=metrics,
+            failed=failed,
+            steps_per_iteration=content["steps_per_iteration"],
+            seconds=content["seconds"],
+        )
+
+    def _rows(self, tag: str) -> np.ndarray:
+        if tag not in self.metrics:
+            raise ValueError(f"There is no tag '{tag}'. There are: {', '.join(sorted(self.metrics))}.")
+        return self.metrics[tag]
+
+
+def interquartile_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean of the middle half, and the bounds of its 95 % percentile bootstrap over runs.
+
+    A sweep is on one task, so the strata of the method's stratified bootstrap are one. NaN is left out; a column
+    without a value is NaN.
+
+    Args:
+        rows: ``[runs, K]``.
+
+    Returns:
+        mean, lower and upper bound, each ``[K]``.
+
+    Source: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice" (2021).
+    """
+    from scipy.stats import trim_mean
+
+    result = np.full((3, rows.shape[1]), np.nan)
+    generator = np.random.default_rng(0)
+    for column in range(rows.shape[1]):
+        values = rows[~np.isnan(rows[:, column]), column]
+        if not len(values):
+            continue
+        result[0, column] = trim_mean(values, 0.25)
+        drawn = values[generator.integers(0, len(values), (RESAMPLES, len(values)))]
+        tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+        result[1:, column] = np.quantile(trim_mean(drawn, 0.25, axis=1), tails)
+    return result[0], result[1], result[2]
+
+
+def _thinned(curves: np.ndarray, steps_per_iteration: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most :data:`POINTS` places: steps ``[K]`` and values ``[runs, K]``; those without any value are left out."""
+    iterations = curves.shape[1]
+    chosen = np.unique(np.linspace(0, iterations - 1, min(iterations, POINTS)).round().astype(int))
+    chosen = chosen[~np.isnan(curves[:, chosen]).all(0)]
+    return (chosen + 1) * steps_per_iteration, curves[:, chosen]
