@@ -43,7 +43,7 @@ def gaussian(
     bounds = check_std(init_std, std_range, std_type)
     to_std = std_parameterization(bounds, std_type)
     # Two names, so that parameters of one kind are never taken for the other.
-    name, start = ("std", init_std) if std_type == "scalar" else ("log_std", math.log(init_std))
+    name, start = ("std", init_std) if std_type == "scalar" else ("log_std", logarithm(init_std))
 
     def params(output: Array, extra: Any) -> DistributionParams:
         std = jnp.reshape(to_std(extra[name]), (1,) * (output.ndim - 1) + (output_dim,))
@@ -69,9 +69,14 @@ def check_std(init_std: float, std_range: tuple[float, float], std_type: str) ->
         raise ValueError(f"std_type is 'scalar' or 'log'; got {std_type!r}.")
     if len(std_range) != 2 or not 0 <= std_range[0] < std_range[1]:
         raise ValueError(f"std_range is (smallest, largest) with 0 <= smallest < largest; got {std_range!r}.")
-    if not init_std > 0:
+    if isinstance(init_std, (int, float)) and not init_std > 0:  # a sweep may trace it
         raise ValueError(f"init_std must be positive; got {init_std!r}.")
     return max(std_range[0], SMALLEST_STD), std_range[1]
+
+
+def logarithm(x: float) -> Any:
+    """The logarithm of a number, which may be traced."""
+    return math.log(x) if isinstance(x, (int, float)) else jnp.log(x)
 
 
 def std_parameterization(bounds: tuple[float, float], std_type: str) -> Callable[[Array], Array]:
