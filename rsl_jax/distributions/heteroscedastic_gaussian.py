@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from rsl_jax.config.keys import NonNegative, Positive
 from rsl_jax.distributions.base import Distribution
-from rsl_jax.distributions.gaussian import check_std, normal_functions, std_parameterization
+from rsl_jax.distributions.gaussian import check_std, logarithm, normal_functions, std_parameterization
 from rsl_jax.types import Array, DistributionParams
 
 
@@ -36,7 +35,7 @@ def heteroscedastic_gaussian(
         ValueError: if an argument is not among the allowed ones.
     """
     to_std = std_parameterization(check_std(init_std, std_range, std_type), std_type)
-    start = init_std if std_type == "scalar" else math.log(init_std + 1e-7)
+    start = init_std if std_type == "scalar" else logarithm(init_std + 1e-7)
 
     def params(output: Array, extra: object) -> DistributionParams:
         del extra
