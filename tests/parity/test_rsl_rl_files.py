@@ -21,6 +21,7 @@ from .checks import assert_agreement
 from .comparison import (
     TOLERANCES,
     TRACED,
+    UNOPTIMIZED,
     Arrays,
     Replay,
     build,
@@ -218,7 +219,7 @@ def test_distillation_goes_on_from_either_file(name: str, dtype: str, tmp_path: 
         recorded["order/student"] = np.array([name for name in names if not name.startswith("distribution")])
         rollout = distillation_reference.record_iteration(again, case, generator)
         inputs = distillation_comparison.our_rollout(rollout, ours.initial_carry(NUM_ENVS))
-        options = {} if dtype == "float32" else {"xla_backend_optimization_level": 0}
+        options = {} if dtype == "float32" else UNOPTIMIZED
         iteration = jax.jit(functools.partial(distillation_comparison.replay_iteration, ours), compiler_options=options)
         replayed = jax.tree.map(np.asarray, iteration(state, inputs))
         recorded |= prefixed("rollout_0", rollout)
