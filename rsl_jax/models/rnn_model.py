@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
-from rsl_jax.config.keys import Count
+from rsl_jax.config.keys import Count, OneOf
 from rsl_jax.models.mlp_model import MLPModel
 from rsl_jax.modules import RNN, resolve_cell
 from rsl_jax.modules.rnn import initial_carry
@@ -26,7 +26,7 @@ class RNNModel(MLPModel):
         rnn_num_layers: how many recurrent layers.
     """
 
-    rnn_type: str = "lstm"
+    rnn_type: Annotated[str, OneOf(("lstm", "gru"))] = "lstm"
     rnn_hidden_dim: Count = 256
     rnn_num_layers: Count = 1
 
