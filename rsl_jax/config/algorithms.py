@@ -113,7 +113,7 @@ def warn_where_nothing_learns(section: PPOConfig | DistillationConfig) -> None:
     if rnd is not None and _is_zero(getattr(rnd, "learning_rate", None)):
         reasons.append("algorithm.rnd_cfg.learning_rate is 0, so what is new stays new to the predictor")
     if reasons:
-        warnings.warn(f"Nothing is learned here: {'; '.join(reasons)}.", stacklevel=4)
+        warnings.warn(f"This config keeps a part from learning: {'; '.join(reasons)}.", stacklevel=4)
 
 
 def _is_zero(value: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
 from rsl_jax.config.keys import Count, Part, Seed, part_of
 from rsl_jax.config.migration import describe, migrate
-from rsl_jax.config.sections import Checked, arguments_of, at, build, hints_of, section_type
+from rsl_jax.config.sections import Checked, arguments_of, at, build, hints_of, refuse_keys_without_name, section_type
 from rsl_jax.config.yaml_files import config_of, load_yaml
 from rsl_jax.plain import to_plain
 from rsl_jax.registry import BASES, library_name, resolve_part, vet
@@ -110,6 +110,7 @@ class BaseRunnerConfig(Checked):
             train_cfg = train_cfg.to_dict()  # as the ConfigDict of MuJoCo Playground
         if not isinstance(train_cfg, Mapping):
             raise TypeError(f"The training config is a dict or a RunnerConfig; got {type(train_cfg).__name__}.")
+        refuse_keys_without_name(train_cfg, "")
         train_cfg, notes = migrate(train_cfg)
         if notes:
             warnings.warn(describe(notes), stacklevel=2)

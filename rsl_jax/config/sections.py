@@ -234,7 +234,7 @@ def read_section(part: Part, section: Any, where: str) -> Any:
             f"{where} is a section with a 'class_name', one of {', '.join(PARTS[part.kind])} or an import path; got "
             f"{section!r}."
         )
-    _refuse_keys_without_name(section, where)
+    refuse_keys_without_name(section, where)
     arguments = {key: value for key, value in section.items() if key != "class_name"}
     class_name = section.get("class_name", part.default)
     with at(f"{where}.class_name"):
@@ -302,7 +302,12 @@ def _refuse_other_callables(factory: Any, kind: str, where: str) -> None:
         )
 
 
-def _refuse_keys_without_name(section: Mapping[Any, Any], where: str) -> None:
+def refuse_keys_without_name(section: Mapping[Any, Any], where: str) -> None:
+    """Refuse keys that are no strings.
+
+    Raises:
+        TypeError: names the first one.
+    """
     for key in section:
         if not isinstance(key, str):
             raise TypeError(f"{where or 'the config'} has the key {key!r}; keys are names.")
@@ -320,7 +325,7 @@ def build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Confi
         ValueError: for an unknown key, with the nearest valid one, a missing one, or a number out of range.
         TypeError: for a value of the wrong type.
     """
-    _refuse_keys_without_name(section, where)
+    refuse_keys_without_name(section, where)
     section = _without_excluded(cls, section, where)
     hints = hints_of(cls)
     _refuse_unknown(section, hints, where or "the config", "Allowed:", separator=". ")
@@ -390,7 +395,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if origin is collections.abc.Mapping:
         if not isinstance(value, Mapping):
             raise TypeError(f"{where} maps names to values; got {value!r}.")
-        _refuse_keys_without_name(value, where)
+        refuse_keys_without_name(value, where)
         return {key: convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if origin is collections.abc.Callable and not (callable(value) or isinstance(value, str)):
         raise TypeError(f"{where} is a callable or its import path; got {value!r}.")

@@ -59,26 +59,28 @@ class Kind(NamedTuple):
         share: how many of ten.
         cases: what they are drawn from.
         distills: whether they are of distillation.
+        settings: how many settings of its numbers each structure is tried with, for these share a compiled program.
     """
 
     share: int
     cases: st.SearchStrategy[Case]
     distills: bool = False
+    settings: int = 1
 
 
 KINDS = {
     "feed-forward": Kind(3, random_cases("feed-forward")),
-    "extensions": Kind(2, random_cases("feed-forward", **EXTENSIONS)),
-    "recurrent": Kind(2, random_cases("recurrent")),
+    "extensions": Kind(2, random_cases("feed-forward", **EXTENSIONS), settings=3),
+    "recurrent": Kind(2, random_cases("recurrent"), settings=3),
     "convolutional": Kind(
-        1, random_cases("convolutional", schedule=st.just("fixed"), share_cnn_encoders=st.booleans())
+        1, random_cases("convolutional", schedule=st.just("fixed"), share_cnn_encoders=st.booleans()), settings=3
     ),
     "distillation": Kind(2, DISTILLATION_CASES, distills=True),
 }
 
 
 def drawn(kind: str, number: int) -> list[Case]:
-    """That many different configurations of a kind, always the same."""
+    """At least that many different configurations of a kind, always the same for the same number."""
     found: dict[str, Case] = {}
 
     @settings(
@@ -94,7 +96,21 @@ def drawn(kind: str, number: int) -> list[Case]:
         found.setdefault(json.dumps(dataclasses.asdict(case), sort_keys=True), case)
 
     draw()
-    return list(found.values())
+    cases = list(found.values())
+    return [
+        with_numbers_of(case, cases[(index + shift) % len(cases)])
+        for index, case in enumerate(cases)
+        for shift in range(KINDS[kind].settings)
+    ]
+
+
+def with_numbers_of(case: Case, other: Case) -> Case:
+    """The same structure with another case's numbers: of the algorithm, and of the rollout."""
+    numbers = {name: other.train_cfg["algorithm"].get(name) for name in comparison.TRACED}
+    algorithm = case.train_cfg["algorithm"]
+    if case is not other:
+        algorithm = {**algorithm, **{name: value for name, value in numbers.items() if name in algorithm}}
+    return dataclasses.replace(other, name=case.name, train_cfg={**case.train_cfg, "algorithm": algorithm})
 
 
 def outcome(kind: str, case: Case) -> dict[str, Any]:
@@ -138,7 +154,6 @@ def _holds(check: Callable[[], None]) -> Callable[[float], bool]:
 
 def _agree_ppo(case: Case, recorded: Arrays) -> Callable[[], None]:
     replays = comparison.replay(case, recorded)
-    comparison.compiled_iteration.cache_clear()
     return lambda: checks.assert_agreement(case, recorded, "float64", replays)
 
 
@@ -228,7 +243,9 @@ def sweep(number: int, path: Path) -> list[dict[str, Any]]:
                 compared += row["outcome"] != CLOSE_CALL
                 rows.append(row)
                 print(json.dumps(row), file=file, flush=True)
-                jax.clear_caches()
+                if index % 20 == 19:  # programs are kept as long as they may be needed again
+                    comparison.compiled_iteration.cache_clear()
+                    jax.clear_caches()
     return rows
 
 
