@@ -40,7 +40,7 @@ class RNNModelConfig(Section):
         hidden_dims: sizes of the MLP's hidden layers; -1 means the size of its input.
         activation: name of the activation.
         obs_normalization: whether to normalise 1-D observations by their running moments.
-        rnn_type: lstm or gru.
+        rnn_type: kind of recurrent layer.
         rnn_hidden_dim: size ``H`` of each hidden state.
         rnn_num_layers: how many recurrent layers.
         distribution_cfg: distribution over the output. Without one a model is deterministic, but for PPO's actor, which

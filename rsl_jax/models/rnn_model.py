@@ -21,7 +21,7 @@ class RNNModel(MLPModel):
     Hidden states are a tuple over layers, each ``(h,)`` of a GRU or ``(h, c)`` of an LSTM, leaves ``[N, H]``.
 
     Attributes:
-        rnn_type: lstm or gru.
+        rnn_type: kind of recurrent layer.
         rnn_hidden_dim: size ``H`` of each hidden state.
         rnn_num_layers: how many recurrent layers.
     """
