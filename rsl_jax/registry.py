@@ -75,7 +75,7 @@ COMPILED = ("algorithm", "model", "distribution", "extension")
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """A hint ``" Did you mean 'x'?"`` for a misspelt name, or ``""`` where nothing is near."""
-    close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), map(str, allowed), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 

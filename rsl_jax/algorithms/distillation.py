@@ -31,6 +31,7 @@ from rsl_jax.algorithms.variables import (
     with_carry,
 )
 from rsl_jax.config import DistillationConfig, DistillationRunnerConfig
+from rsl_jax.config.algorithms import warn_where_nothing_learns
 from rsl_jax.models import build_model, resolve_obs_groups
 from rsl_jax.modules import TRAINING
 from rsl_jax.ops.guards import failures, first_failure, non_finite
@@ -149,6 +150,7 @@ class Distillation(Algorithm):
             ValueError: says which numbers to change.
         """
         del num_envs
+        warn_where_nothing_learns(self.cfg)
         check_lengths(self.cfg, num_steps)
 
     # --- state ------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from rsl_jax.algorithms.variables import (
     with_parts,
 )
 from rsl_jax.config import PPOConfig, RunnerConfig
+from rsl_jax.config.algorithms import warn_where_nothing_learns
 from rsl_jax.extensions import Extension, build_extensions
 from rsl_jax.models import ENCODERS, build_model, build_policy, resolve_obs_groups, with_encoders_of
 from rsl_jax.modules import TRAINING
@@ -145,6 +146,7 @@ class PPO(Algorithm):
         Raises:
             ValueError: says which number to change.
         """
+        warn_where_nothing_learns(self.cfg)
         sizes = {"num_envs": num_envs, "num_steps_per_env": num_steps, "num_mini_batches": self.cfg.num_mini_batches}
         check_batch_sizes(**sizes, recurrent=bool(jax.tree.leaves(self.initial_carry(1))))
         if self.axis_name is None:  # several devices have several samples, which are normalised together

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from rsl_jax.config.keys import Count, Fraction, NonNegative, Part, Positive
+from rsl_jax.config.keys import Count, Fraction, Limit, NonNegative, Part, Positive
 from rsl_jax.config.sections import Section
 
 Optimizer = Annotated[Any, Part("optimizer", bare=True)]
@@ -18,7 +19,7 @@ class PPOConfig(Section):
 
     Attributes:
         optimizer: adam, adamw, sgd or rmsprop, an import path, or a section with ``class_name`` and arguments.
-        learning_rate: initial rate of the optimiser.
+        learning_rate: initial rate of the optimiser; with 0 nothing is learned, which is warned of.
         num_learning_epochs: passes over each rollout.
         num_mini_batches: mini-batches of a pass.
         schedule: adaptive keeps the policy's steps near ``desired_kl`` by changing the learning rate; fixed does not.
@@ -29,7 +30,8 @@ class PPOConfig(Section):
         entropy_coef: weight of the entropy bonus.
         gamma: discount of a step.
         lam: lambda of generalised advantage estimation.
-        max_grad_norm: largest gradient norm, of actor and critic apart.
+        max_grad_norm: largest gradient norm, of actor and critic apart; 0 lets nothing through, as in RSL-RL, which is
+            warned of.
         normalize_advantage_per_mini_batch: normalise advantages in each mini-batch, not once a rollout.
         use_mixed_precision: run the networks of the update in bfloat16.
         share_cnn_encoders: let the critic use the actor's encoders, which then learn from both losses; its own cnn_cfg
@@ -52,13 +54,13 @@ class PPOConfig(Section):
     num_mini_batches: Count = 4
     schedule: Literal["adaptive", "fixed"] = "adaptive"
     value_loss_coef: NonNegative = 1.0
-    clip_param: NonNegative = 0.2
+    clip_param: Limit = 0.2
     use_clipped_value_loss: bool = True
     desired_kl: Positive | None = 0.01
     entropy_coef: float = 0.01
     gamma: Fraction = 0.99
     lam: Fraction = 0.95
-    max_grad_norm: NonNegative = 1.0
+    max_grad_norm: Limit = 1.0
     normalize_advantage_per_mini_batch: bool = False
     use_mixed_precision: bool = False
     share_cnn_encoders: bool = False
@@ -75,7 +77,7 @@ class DistillationConfig(Section):
 
     Attributes:
         optimizer: adam, adamw, sgd or rmsprop, an import path, or a section with ``class_name`` and arguments.
-        learning_rate: rate of the optimiser.
+        learning_rate: rate of the optimiser; with 0 nothing is learned, which is warned of.
         num_learning_epochs: passes over each rollout.
         gradient_length: steps whose losses are summed before each step of the optimiser; as far back in time do the
             gradients of a recurrent student reach.
@@ -93,7 +95,26 @@ class DistillationConfig(Section):
     learning_rate: NonNegative = 1e-3
     num_learning_epochs: Count = 1
     gradient_length: Count = 15
-    max_grad_norm: NonNegative | None = None
+    max_grad_norm: Limit | None = None
     loss_type: Literal["mse", "huber"] = "mse"
     use_mixed_precision: bool = False
     grad_reduce_bucket_mb: NonNegative = 25
+
+
+def warn_where_nothing_learns(section: PPOConfig | DistillationConfig) -> None:
+    """Say which number of an algorithm's section keeps something from learning; those that JAX traces are not known."""
+    rnd = getattr(section, "rnd_cfg", None)
+    learner = "actor and critic" if isinstance(section, PPOConfig) else "student"
+    reasons = []
+    if _is_zero(section.learning_rate):
+        reasons.append(f"algorithm.learning_rate is 0, so {learner} never change")
+    if isinstance(section, PPOConfig) and _is_zero(section.max_grad_norm):
+        reasons.append(f"algorithm.max_grad_norm is 0, so no gradient reaches {learner} (.inf would be no limit)")
+    if rnd is not None and _is_zero(getattr(rnd, "learning_rate", None)):
+        reasons.append("algorithm.rnd_cfg.learning_rate is 0, so what is new stays new to the predictor")
+    if reasons:
+        warnings.warn(f"This config keeps a part from learning: {'; '.join(reasons)}.", stacklevel=4)
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value == 0

@@ -25,12 +25,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import MinLen
-
 from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
 from rsl_jax.config.encoders import CNNConfig
 from rsl_jax.config.extensions import RndConfig, SymmetryConfig
-from rsl_jax.config.keys import Count, LayerSizes, NonNegative, Part, Positive
+from rsl_jax.config.keys import Activation, Count, LayerSizes, Limit, OneOf, Part, Positive
 from rsl_jax.config.sections import Section
 '''
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rsl_jax.config.keys import Count
+from rsl_jax.config.keys import Activation, Count
 from rsl_jax.config.sections import Checked
 
 
@@ -34,7 +34,7 @@ class CNNConfig(Checked):
     dilation: Count | tuple[Count, ...] = 1
     padding: Literal["none", "zeros", "reflect", "replicate", "circular"] = "none"
     norm: Literal["none", "batch", "layer"] | tuple[Literal["none", "batch", "layer"], ...] = "none"
-    activation: str = "elu"
+    activation: Activation = "elu"
     max_pool: bool | tuple[bool, ...] = False
     global_pool: Literal["none", "max", "avg"] = "none"
     flatten: bool = True

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rsl_jax.config.keys import Count, LayerSizes, NonNegative
+from rsl_jax.config.keys import Activation, Count, LayerSizes, NonNegative
 from rsl_jax.config.sections import Checked, Section
 
 
@@ -67,7 +67,7 @@ class RndConfig(Section):
     num_outputs: Count = 1
     predictor_hidden_dims: LayerSizes = (-1,)
     target_hidden_dims: LayerSizes = (-1,)
-    activation: str = "elu"
+    activation: Activation = "elu"
 
 
 @dataclass(frozen=True)
@@ -175,11 +175,11 @@ class SymmetryConfig(Section):
     use_data_augmentation: bool = False
     use_mirror_loss: bool = False
     data_augmentation_func: Callable[..., Any] | str | None = None
-    mirror_loss_coeff: float = 0.0
+    mirror_loss_coeff: NonNegative = 0.0
     mirror_spec: MirrorSpec | None = None
 
     def __post_init__(self) -> None:
         """Refuse a section that does not say what the mirror is, or says it twice."""
         super().__post_init__()
         if (self.data_augmentation_func is None) == (self.mirror_spec is None):
-            raise ValueError("symmetry_cfg needs either a data_augmentation_func or a mirror_spec, and not both.")
+            raise ValueError("symmetry needs either a data_augmentation_func or a mirror_spec, and not both.")

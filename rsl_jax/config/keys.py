@@ -6,6 +6,7 @@ it, ``--help`` and docs/configuration.md are written from it.
 
 from __future__ import annotations
 
+import math
 import operator
 import typing
 from collections.abc import Callable, Mapping
@@ -13,6 +14,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Interval, Le, MinLen, Predicate
+
+from rsl_jax.registry import nearest
+
+LARGEST_INT = 2**31 - 1
+"""Beyond it a whole number does not fit into the 32 bits in which devices count."""
+
+LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
+"""The largest number of float32."""
 
 Count = Annotated[int, Ge(1)]
 """How many of something that there must be."""
@@ -29,8 +38,53 @@ def _is_layer_size(size: int) -> bool:
     return size == -1 or size >= 1
 
 
-LayerSizes = tuple[Annotated[int, Predicate(_is_layer_size)], ...]
-"""Sizes of hidden layers; -1 means the size of the input."""
+LayerSizes = Annotated[tuple[Annotated[int, Predicate(_is_layer_size)], ...], MinLen(1)]
+"""Sizes of hidden layers, at least of one; -1 means the size of the input."""
+
+Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+"""What a random key of JAX takes whole, whatever the width of its integers."""
+
+
+@dataclass(frozen=True)
+class MayBeInfinite:
+    """Annotates a limit that may be infinite, as in ``Annotated[float, Ge(0), MayBeInfinite()]``."""
+
+
+Limit = Annotated[float, Ge(0), MayBeInfinite()]
+"""A limit; ``.inf`` is none."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotates a name that is one of several, in either case.
+
+    Attributes:
+        names: in lower case.
+    """
+
+    names: tuple[str, ...]
+
+
+Activation = Annotated[
+    str,
+    OneOf(
+        (
+            "elu",
+            "selu",
+            "relu",
+            "crelu",
+            "lrelu",
+            "tanh",
+            "sigmoid",
+            "softplus",
+            "gelu",
+            "swish",
+            "mish",
+            "identity",
+        )
+    ),
+]
+"""A key of :data:`rsl_jax.modules.ACTIVATIONS`, which a test holds it to."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +129,9 @@ def part_of(hint: Any) -> Part | None:
 
 
 def check_ranges(hint: Any, value: Any, name: str) -> None:
-    """Refuse numbers beyond what their annotation allows; those that JAX traces pass.
+    """Refuse numbers, names and lists beyond what their annotation allows; numbers that JAX traces pass.
+
+    Whole numbers fit into 32 bits unless their annotation has an upper bound, and floats into float32.
 
     Args:
         hint: the annotation.
@@ -85,27 +141,66 @@ def check_ranges(hint: Any, value: Any, name: str) -> None:
     Raises:
         ValueError: says what is allowed.
     """
-    if value is None:
-        return
     for choice in alternatives(hint):
         kind, metadata = split_annotation(choice)
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-        if isinstance(value, (tuple, list)):
-            if origin is tuple and not (metadata and len(value) < _fewest(metadata)):
-                for item in value:
-                    check_ranges(arguments[0], item, name)
-            elif origin is tuple:
+        if isinstance(value, (tuple, list)) and origin is tuple:
+            if len(value) < _fewest(metadata):
                 raise ValueError(f"{name} needs at least {_fewest(metadata)} entries; got {list(value)}.")
-        elif isinstance(value, Mapping):
-            if origin is not None and len(arguments) == 2:
-                for key, item in value.items():
-                    check_ranges(arguments[1], item, f"{name}.{key}")
-        elif kind in (int, float) and isinstance(value, (int, float)) and not all(_holds(m, value) for m in metadata):
-            raise ValueError(f"{name} must be {range_text(choice)}; got {value}.")
+            for item in value:
+                check_ranges(arguments[0], item, name)
+        elif isinstance(value, Mapping) and origin is not None and len(arguments) == 2:
+            for key, item in value.items():
+                check_ranges(arguments[1], item, f"{name}.{key}")
+        elif kind is str and isinstance(value, str):
+            _check_name(metadata, value, name)
+        elif kind in (int, float):
+            _check_number(choice, value, name)
+
+
+def _check_name(metadata: tuple[Any, ...], value: str, name: str) -> None:
+    for entry in metadata:
+        if isinstance(entry, OneOf) and value.lower() not in entry.names:
+            raise ValueError(
+                f"{name} is one of {', '.join(entry.names)}; got {value!r}.{nearest(value.lower(), entry.names)}"
+            )
+
+
+def _check_number(hint: Any, value: Any, name: str) -> None:
+    number = _number(value)
+    if number is None:
+        return
+    kind, metadata = split_annotation(hint)
+    if not all(_holds(entry, number) for entry in metadata):
+        raise ValueError(f"{name} must be {range_text(hint)}; got {_shown(number)}.")
+    is_bounded = any(getattr(entry, "le", None) is not None for entry in metadata)
+    if kind is int and not is_bounded and abs(number) > LARGEST_INT:
+        raise ValueError(f"{name} must fit into 32 bits, so be at most {LARGEST_INT} in size; got {_shown(number)}.")
+    may_be_infinite = any(isinstance(entry, MayBeInfinite) for entry in metadata)
+    if kind is float and not abs(number) <= LARGEST_FLOAT and not (may_be_infinite and number == math.inf):
+        raise ValueError(f"{name} must be a number that float32 can hold; got {_shown(number)}.")
+
+
+def _number(value: Any) -> int | float | None:
+    """A number that is known; None for anything else, such as one that JAX traces."""
+    if isinstance(value, (int, float)):
+        return value
+    if not hasattr(value, "dtype") or getattr(value, "ndim", 1) != 0:
+        return None
+    try:
+        return value.item()
+    except TypeError:  # JAX's, of a traced number
+        return None
+
+
+def _shown(number: int | float) -> str:
+    if isinstance(number, float) or abs(number) < 10**40:
+        return str(number)
+    return f"a number of {number.bit_length()} bits"
 
 
 def range_text(hint: Any) -> str:
-    """What the numbers of an annotation may be, as in "at least 1"; "" where all are allowed."""
+    """What values of an annotation may be, as in "at least 1"; "" where all are allowed."""
     texts = []
     for entry in split_annotation(hint)[1]:
         if isinstance(entry, Interval) and entry.ge is not None and entry.le is not None:
@@ -118,6 +213,10 @@ def range_text(hint: Any) -> str:
             texts.append(f"at most {entry.le}")
         elif isinstance(entry, Predicate):
             texts.append((entry.func.__doc__ or "").strip())
+        elif isinstance(entry, MayBeInfinite):
+            texts.append("`.inf` for no limit")
+        elif isinstance(entry, OneOf):
+            texts.append(f"one of {', '.join(entry.names)}")
     return ", ".join(texts)
 
 
@@ -134,6 +233,8 @@ def _holds(entry: Any, value: float) -> bool:
         return all(_holds(part, value) for part in entry)
     if isinstance(entry, Predicate):
         return bool(entry.func(value))
+    if not isinstance(entry, (Ge, Gt, Le)):
+        return True
     tests: dict[str, Callable[[Any, Any], bool]] = {"ge": operator.ge, "gt": operator.gt, "le": operator.le}
     bounds = {name: getattr(entry, name, None) for name in tests}
     return all(tests[name](value, bound) for name, bound in bounds.items() if bound is not None)

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import MinLen
-
 from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
 from rsl_jax.config.encoders import CNNConfig
 from rsl_jax.config.extensions import RndConfig, SymmetryConfig
-from rsl_jax.config.keys import Count, LayerSizes, NonNegative, Part, Positive
+from rsl_jax.config.keys import Activation, Count, LayerSizes, Limit, OneOf, Part, Positive
 from rsl_jax.config.sections import Section
 
 
@@ -28,8 +26,8 @@ class MLPModelConfig(Section):
     """
 
     class_name: str = "MLPModel"
-    hidden_dims: Annotated[LayerSizes, MinLen(1)] = (256, 256, 256)
-    activation: str = "elu"
+    hidden_dims: LayerSizes = (256, 256, 256)
+    activation: Activation = "elu"
     obs_normalization: bool = False
     distribution_cfg: Annotated[Any, Part("distribution", default="GaussianDistribution")] | None = None
 
@@ -42,7 +40,7 @@ class RNNModelConfig(Section):
         hidden_dims: sizes of the MLP's hidden layers; -1 means the size of its input.
         activation: name of the activation.
         obs_normalization: whether to normalise 1-D observations by their running moments.
-        rnn_type: lstm or gru.
+        rnn_type: kind of recurrent layer.
         rnn_hidden_dim: size ``H`` of each hidden state.
         rnn_num_layers: how many recurrent layers.
         distribution_cfg: distribution over the output. Without one a model is deterministic, but for PPO's actor, which
@@ -50,10 +48,10 @@ class RNNModelConfig(Section):
     """
 
     class_name: str = "RNNModel"
-    hidden_dims: Annotated[LayerSizes, MinLen(1)] = (256, 256, 256)
-    activation: str = "elu"
+    hidden_dims: LayerSizes = (256, 256, 256)
+    activation: Activation = "elu"
     obs_normalization: bool = False
-    rnn_type: str = "lstm"
+    rnn_type: Annotated[str, OneOf(("lstm", "gru"))] = "lstm"
     rnn_hidden_dim: Count = 256
     rnn_num_layers: Count = 1
     distribution_cfg: Annotated[Any, Part("distribution", default="GaussianDistribution")] | None = None
@@ -73,8 +71,8 @@ class CNNModelConfig(Section):
     """
 
     class_name: str = "CNNModel"
-    hidden_dims: Annotated[LayerSizes, MinLen(1)] = (256, 256, 256)
-    activation: str = "elu"
+    hidden_dims: LayerSizes = (256, 256, 256)
+    activation: Activation = "elu"
     obs_normalization: bool = False
     cnn_cfg: CNNConfig | Mapping[str, CNNConfig] | None = None
     distribution_cfg: Annotated[Any, Part("distribution", default="GaussianDistribution")] | None = None
@@ -93,7 +91,7 @@ class GaussianDistributionConfig(Section):
 
     class_name: str = "GaussianDistribution"
     init_std: Positive = 1.0
-    std_range: tuple[NonNegative, NonNegative] = (1e-06, 1000000.0)
+    std_range: tuple[Limit, Limit] = (1e-06, 1000000.0)
     std_type: Literal["scalar", "log"] = "scalar"
     learn_std: bool = True
 
@@ -110,7 +108,7 @@ class HeteroscedasticGaussianDistributionConfig(Section):
 
     class_name: str = "HeteroscedasticGaussianDistribution"
     init_std: Positive = 1.0
-    std_range: tuple[NonNegative, NonNegative] = (1e-06, 1000000.0)
+    std_range: tuple[Limit, Limit] = (1e-06, 1000000.0)
     std_type: Literal["scalar", "log"] = "scalar"
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
-from rsl_jax.config.keys import Count, Part, part_of
+from rsl_jax.config.keys import Count, Part, Seed, part_of
 from rsl_jax.config.migration import describe, migrate
-from rsl_jax.config.sections import Checked, build, hints_of, section_type
+from rsl_jax.config.sections import Checked, arguments_of, at, build, hints_of, refuse_keys_without_name, section_type
 from rsl_jax.config.yaml_files import config_of, load_yaml
 from rsl_jax.plain import to_plain
 from rsl_jax.registry import BASES, library_name, resolve_part, vet
@@ -82,7 +82,7 @@ class BaseRunnerConfig(Checked):
     num_steps_per_env: Count = 24
     save_interval: Count = 50
     obs_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    seed: int | None = None
+    seed: Seed | None = None
     run_name: str | None = None
     check_for_nan: bool = True
     on_non_finite: Literal["stop", "skip"] = "stop"
@@ -110,6 +110,7 @@ class BaseRunnerConfig(Checked):
             train_cfg = train_cfg.to_dict()  # as the ConfigDict of MuJoCo Playground
         if not isinstance(train_cfg, Mapping):
             raise TypeError(f"The training config is a dict or a RunnerConfig; got {type(train_cfg).__name__}.")
+        refuse_keys_without_name(train_cfg, "")
         train_cfg, notes = migrate(train_cfg)
         if notes:
             warnings.warn(describe(notes), stacklevel=2)
@@ -156,6 +157,16 @@ class RunnerConfig(BaseRunnerConfig):
     actor: ModelSection = field(default_factory=mlp)
     critic: ModelSection = field(default_factory=mlp)
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot mean anything, and a critic that would give a distribution for a value."""
+        super().__post_init__()
+        distribution = arguments_of(self.critic).get("distribution_cfg")
+        if distribution is not None:
+            raise ValueError(
+                f"critic.distribution_cfg is {distribution!r}, but a value is one number, without a distribution. "
+                "Remove the key, or set it to null."
+            )
+
 
 @dataclass(frozen=True)
 class DistillationRunnerConfig(BaseRunnerConfig):
@@ -189,10 +200,11 @@ def _algorithm_section(algorithm: Any) -> Any:
     class_name = algorithm.get("class_name")
     if not class_name:
         return None
-    name = library_name(class_name, "algorithm")
-    if name is not None:
-        return section_type("algorithm", name)
-    return getattr(resolve_part(class_name, "algorithm"), "section", None)
+    with at("algorithm.class_name"):
+        name = library_name(class_name, "algorithm")
+        if name is None:
+            return getattr(resolve_part(class_name, "algorithm"), "section", None)
+    return section_type("algorithm", name)
 
 
 def models_of(kind: type[BaseRunnerConfig]) -> tuple[str, ...]:

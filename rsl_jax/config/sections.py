@@ -8,17 +8,26 @@ dataclass that it names as its ``section``.
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import dataclasses
 import functools
 import inspect
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from rsl_jax.config.keys import Part, alternatives, check_ranges, may_be_none, part_of, split_annotation
+from rsl_jax.config.keys import (
+    LARGEST_FLOAT,
+    Part,
+    alternatives,
+    check_ranges,
+    may_be_none,
+    part_of,
+    split_annotation,
+)
 from rsl_jax.config.reading import ReadsLikeADict
 from rsl_jax.registry import PARTS, library_name, load, nearest, resolve_part, vet
 
@@ -38,6 +47,12 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "model": {"distribution_cfg": Annotated[Any, Part("distribution", default="GaussianDistribution")] | None}
 }
 """Keys that a section has beside its factory's parameters, by kind: what the library makes one of those out of."""
+
+TAKES: Mapping[str, tuple[str, ...]] = {
+    "algorithm": ("cfg", "spec"),
+    "model": ("obs_shapes", "obs_groups", "output_dim", "distribution"),
+}
+"""Parameters without which a callable of the user's is no part of a kind."""
 
 DISTRIBUTION_MEANING = (
     "distribution over the output. Without one a model is deterministic, but for PPO's actor, which then takes what "
@@ -208,24 +223,41 @@ def read_section(part: Part, section: Any, where: str) -> Any:
     """
     called = where.rsplit(".", 1)[-1].removesuffix("_cfg")
     if isinstance(section, (Section, CustomConfig)):
+        with at(f"{where}.class_name"):
+            library_name(section.class_name, part.kind, called=called)
         return section
     if part.bare and not isinstance(section, Mapping):
-        return _checked_name(section, part.kind, called)
+        with at(where):
+            return _checked_name(section, part.kind, called)
     if not isinstance(section, Mapping) or not ("class_name" in section or part.default):
         raise ValueError(
             f"{where} is a section with a 'class_name', one of {', '.join(PARTS[part.kind])} or an import path; got "
             f"{section!r}."
         )
+    refuse_keys_without_name(section, where)
     arguments = {key: value for key, value in section.items() if key != "class_name"}
     class_name = section.get("class_name", part.default)
-    name = library_name(class_name, part.kind, called=called)
+    with at(f"{where}.class_name"):
+        name = library_name(class_name, part.kind, called=called)
+        factory = resolve_part(class_name, part.kind, called=called) if name is None else None
     if name is not None:
         return build(section_type(part.kind, name), {"class_name": name, **arguments}, where=where)
-    factory = resolve_part(class_name, part.kind, called=called)
     declared = getattr(factory, "section", None)
-    if declared is not None:
-        return build(declared, {**arguments, "class_name": path_of(class_name)}, where=where)
+    if dataclasses.is_dataclass(declared):
+        return build(typing.cast(type, declared), {**arguments, "class_name": path_of(class_name)}, where=where)
     return CustomConfig(class_name, _custom_arguments(factory, part.kind, arguments, where), part.kind)
+
+
+@contextlib.contextmanager
+def at(where: str) -> Iterator[None]:
+    """Let errors of what is read within begin with where it stands in the config, unless they say so themselves."""
+    try:
+        yield
+    except (ValueError, TypeError, ImportError) as error:
+        plain = (ValueError, TypeError, ImportError, ModuleNotFoundError)
+        if not where or where in str(error) or type(error) not in plain:
+            raise
+        raise type(error)(f"{where}: {error}") from error
 
 
 def _checked_name(name: Any, kind: str, called: str) -> Any:
@@ -238,12 +270,47 @@ def _checked_name(name: Any, kind: str, called: str) -> Any:
 
 def _custom_arguments(factory: Any, kind: str, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
     keys = keys_of(factory, kind)
+    _refuse_other_callables(factory, kind, where)
     if not keys.is_open:
         _refuse_unknown(arguments, keys.hints, where, f"{factory} takes")
     missing = [key for key in keys.hints if key not in keys.defaults and key not in arguments]
     if missing and not keys.is_open:
         raise ValueError(f"{where} needs the key '{missing[0]}'.")
     return {key: _checked(keys.hints.get(key, Any), value, f"{where}.{key}") for key, value in arguments.items()}
+
+
+def _refuse_other_callables(factory: Any, kind: str, where: str) -> None:
+    """Refuse a callable that is none of a kind: it lacks parameters that the library fills.
+
+    Raises:
+        TypeError: says which.
+    """
+    article = "an" if kind[0] in "aeiou" else "a"
+    if not callable(factory):
+        raise TypeError(f"{where}.class_name names {factory!r}, which is not callable, so it is not {article} {kind}.")
+    parameters: Mapping[str, inspect.Parameter] = {}
+    with contextlib.suppress(TypeError, ValueError):  # something built in may not tell
+        parameters = inspect.signature(getattr(factory, "build", factory)).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()) and kind != "algorithm":
+        return
+    missing = [name for name in TAKES.get(kind, ()) if name not in parameters]
+    if missing:
+        raise TypeError(
+            f"{where}.class_name names {factory!r}, which is not {article} {kind}: it has no parameter "
+            f"{' and no '.join(repr(name) for name in missing)}. docs/custom_parts.md says what {article} {kind} is "
+            "made of."
+        )
+
+
+def refuse_keys_without_name(section: Mapping[Any, Any], where: str) -> None:
+    """Refuse keys that are no strings.
+
+    Raises:
+        TypeError: names the first one.
+    """
+    for key in section:
+        if not isinstance(key, str):
+            raise TypeError(f"{where or 'the config'} has the key {key!r}; keys are names.")
 
 
 def build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Config:
@@ -258,6 +325,7 @@ def build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Confi
         ValueError: for an unknown key, with the nearest valid one, a missing one, or a number out of range.
         TypeError: for a value of the wrong type.
     """
+    refuse_keys_without_name(section, where)
     section = _without_excluded(cls, section, where)
     hints = hints_of(cls)
     _refuse_unknown(section, hints, where or "the config", "Allowed:", separator=". ")
@@ -268,7 +336,9 @@ def build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Confi
     ]
     if missing:
         raise ValueError(f"{where} needs the key '{missing[0]}'.")
-    return cls(**{key: _checked(hints[key], value, f"{where}.{key}".lstrip(".")) for key, value in section.items()})
+    values = {key: _checked(hints[key], value, f"{where}.{key}".lstrip(".")) for key, value in section.items()}
+    with at(where):
+        return cls(**values)
 
 
 def _refuse_unknown(
@@ -317,14 +387,19 @@ def convert(hint: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where} is one of {', '.join(map(repr, arguments))}; got {value!r}.{hint_text}")
         return value
     if origin is tuple:
-        if isinstance(value, str) or not hasattr(value, "__iter__"):
+        if isinstance(value, (str, bytes, Mapping, set, frozenset)) or not hasattr(value, "__iter__"):
             raise TypeError(f"{where} is a list; got {value!r}.")
         if arguments[-1] is not Ellipsis and len(value) != len(arguments):
             raise ValueError(f"{where} has {len(arguments)} entries; got {value!r}.")
-        return tuple(convert(arguments[0], item, where) for item in value)
-    if origin is collections.abc.Mapping and isinstance(value, Mapping):
+        return tuple(convert(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value))
+    if origin is collections.abc.Mapping:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{where} maps names to values; got {value!r}.")
+        refuse_keys_without_name(value, where)
         return {key: convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if dataclasses.is_dataclass(hint) and not dataclasses.is_dataclass(value):
+    if origin is collections.abc.Callable and not (callable(value) or isinstance(value, str)):
+        raise TypeError(f"{where} is a callable or its import path; got {value!r}.")
+    if dataclasses.is_dataclass(hint) and not isinstance(value, typing.cast(type, hint)):
         if not isinstance(value, Mapping):
             raise TypeError(f"{where} is a section of keys and values; got {value!r}.")
         return build(typing.cast(type, hint), value, where=where)
@@ -346,14 +421,14 @@ def _alternative(hints: tuple[Any, ...], value: Any) -> Any:
 
 def _scalar(hint: type, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
-        try:
-            return float(value)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()
     allowed = {float: (int, float), int: (int,), bool: (bool,), str: (str,)}[hint]
     is_bool_for_number = isinstance(value, bool) and hint is not bool
     if isinstance(value, allowed) and not is_bool_for_number:
-        return float(value) if hint is float else value
+        return float(value) if isinstance(value, int) and hint is float and abs(value) <= LARGEST_FLOAT else value
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if hint is float and hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:

@@ -10,7 +10,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.config.keys import NonNegative, Positive
+from rsl_jax.config.keys import Limit, Positive
 from rsl_jax.distributions.base import Distribution
 from rsl_jax.types import Array, DistributionParams, Key, default_dtype
 
@@ -21,7 +21,7 @@ def gaussian(
     output_dim: int,
     *,
     init_std: Positive = 1.0,
-    std_range: tuple[NonNegative, NonNegative] = (1e-6, 1e6),
+    std_range: tuple[Limit, Limit] = (1e-6, 1e6),
     std_type: Literal["scalar", "log"] = "scalar",
     learn_std: bool = True,
 ) -> Distribution:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rsl_jax.config.keys import NonNegative, Positive
+from rsl_jax.config.keys import Limit, Positive
 from rsl_jax.distributions.base import Distribution
 from rsl_jax.distributions.gaussian import check_std, logarithm, normal_functions, std_parameterization
 from rsl_jax.types import Array, DistributionParams
@@ -14,7 +14,7 @@ def heteroscedastic_gaussian(
     output_dim: int,
     *,
     init_std: Positive = 1.0,
-    std_range: tuple[NonNegative, NonNegative] = (1e-6, 1e6),
+    std_range: tuple[Limit, Limit] = (1e-6, 1e6),
     std_type: Literal["scalar", "log"] = "scalar",
 ) -> Distribution:
     """A Gaussian whose means and standard deviations are both outputs of the network.

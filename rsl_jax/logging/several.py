@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rsl_jax.config.sections import at
 from rsl_jax.logging.background import BackgroundWriter, GuardedWriter
 from rsl_jax.logging.tensorboard_writer import TensorboardLogWriter
 from rsl_jax.logging.tracker import TrackerWriter
@@ -110,7 +111,8 @@ def choose_writers(train_cfg: Mapping[str, Any], *, will_open: bool) -> list[Wri
     sections = [] if logger_cfg is None else logger_cfg if isinstance(logger_cfg, (list, tuple)) else [logger_cfg]
     choices: list[WriterChoice] = []
     for section in sections:
-        choice = _choose(section, train_cfg)
+        with at("logger"):
+            choice = _choose(section, train_cfg)
         if any(choice.target is other.target and choice.arguments == other.arguments for other in choices):
             raise ValueError(f"The logger '{choice.name}' stands twice in the list {logger_cfg!r}; take one out.")
         choices.append(choice)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rsl_jax.config import arguments_of, section_type
+from rsl_jax.config.sections import at
 from rsl_jax.distributions import Distribution
 from rsl_jax.registry import resolve_part
 from rsl_jax.types import Spec
@@ -36,7 +37,8 @@ def build_model(
     groups = obs_groups[obs_set]
     if hasattr(model_class, "check"):
         model_class.check(obs_set, spec.observations, groups, **kwargs)
-    distribution = build_distribution(distribution_cfg, output_dim) if distribution_cfg is not None else None
+    with at(f"{obs_set}.distribution_cfg"):
+        distribution = build_distribution(distribution_cfg, output_dim) if distribution_cfg is not None else None
     if distribution is not None and distribution.discrete != spec.discrete:
         wanted = f"one choice out of {spec.num_actions}" if spec.discrete else f"a vector of {spec.num_actions} numbers"
         raise ValueError(
@@ -75,8 +77,17 @@ def build_policy(cfg: Any, spec: Spec, *, obs_set: str, obs_groups: Mapping[str,
 
 
 def build_distribution(cfg: Any, output_dim: int) -> Distribution:
-    """Build a distribution over ``output_dim`` actions from its section of the config."""
-    return resolve_part(cfg.class_name, "distribution")(output_dim, **arguments_of(cfg))
+    """Build a distribution over ``output_dim`` actions from its section of the config.
+
+    Raises:
+        TypeError: if what was built is no distribution.
+    """
+    built = resolve_part(cfg.class_name, "distribution")(output_dim, **arguments_of(cfg))
+    if not isinstance(built, Distribution):
+        raise TypeError(
+            f"{cfg.class_name!r} gave a {type(built).__name__}; it must give a rsl_jax.distributions.Distribution."
+        )
+    return built
 
 
 def _fitting_distribution(spec: Spec) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from annotated_types import MinLen
 
-from rsl_jax.config.keys import LayerSizes
+from rsl_jax.config.keys import Activation, LayerSizes
 from rsl_jax.distributions import Distribution
 from rsl_jax.modules import MLP, init_normalizer, normalize, update_normalizer
 from rsl_jax.types import Array, Carry, Observations, default_dtype
@@ -42,8 +41,8 @@ class MLPModel(nn.Module):
     distribution: Distribution | None = None
     dtype: Any = None
 
-    hidden_dims: Annotated[LayerSizes, MinLen(1)] = (256, 256, 256)
-    activation: str = "elu"
+    hidden_dims: LayerSizes = (256, 256, 256)
+    activation: Activation = "elu"
     obs_normalization: bool = False
 
     def setup(self) -> None:

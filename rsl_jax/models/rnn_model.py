@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
-from rsl_jax.config.keys import Count
+from rsl_jax.config.keys import Count, OneOf
 from rsl_jax.models.mlp_model import MLPModel
 from rsl_jax.modules import RNN, resolve_cell
 from rsl_jax.modules.rnn import initial_carry
@@ -21,12 +21,12 @@ class RNNModel(MLPModel):
     Hidden states are a tuple over layers, each ``(h,)`` of a GRU or ``(h, c)`` of an LSTM, leaves ``[N, H]``.
 
     Attributes:
-        rnn_type: lstm or gru.
+        rnn_type: kind of recurrent layer.
         rnn_hidden_dim: size ``H`` of each hidden state.
         rnn_num_layers: how many recurrent layers.
     """
 
-    rnn_type: str = "lstm"
+    rnn_type: Annotated[str, OneOf(("lstm", "gru"))] = "lstm"
     rnn_hidden_dim: Count = 256
     rnn_num_layers: Count = 1
 

@@ -16,6 +16,7 @@ import numpy as np
 from rsl_jax.algorithms.loading import load_parts
 from rsl_jax.checkpoint import Checkpoint, lock_log_dir, read_checkpoint, save_checkpoint
 from rsl_jax.config import BaseRunnerConfig, DistillationRunnerConfig, RunnerConfig
+from rsl_jax.config.keys import Seed, check_ranges
 from rsl_jax.config.runner import models_of
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.interop import Loaded, is_rsl_rl_file, read_rsl_rl_checkpoint, write_rsl_rl_checkpoint
@@ -120,6 +121,7 @@ class OnPolicyRunner:
             console=console,
         )
         self.seed = next((s for s in (seed, self.cfg.seed) if s is not None), 0)
+        check_ranges(Seed, self.seed, "seed")
         self.state, self.loop_state = self._loop.init(jax.random.key(self.seed))
         self._best_reward = -np.inf
         self._best_state: TrainState | None = None

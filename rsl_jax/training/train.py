@@ -11,6 +11,7 @@ import jax
 
 from rsl_jax.algorithms.loading import with_variables
 from rsl_jax.config import BaseRunnerConfig, all_arguments_of, build_part, structural_fields, with_arguments
+from rsl_jax.config.keys import LARGEST_INT
 from rsl_jax.env.base import Env
 from rsl_jax.ops import key_of_device
 from rsl_jax.registry import nearest
@@ -113,9 +114,20 @@ def make_train(
 
 
 def build_algorithm(cfg: BaseRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Algorithm:
-    """The algorithm that a config names; for environments spread over devices, what each of them runs."""
+    """The algorithm that a config names; for environments spread over devices, what each of them runs.
+
+    Raises:
+        TypeError: if what was built is no algorithm.
+    """
     built = build_part(cfg.algorithm, "algorithm", cfg=cfg, spec=spec, axis_name=axis_name)
-    return built.algorithm() if hasattr(built, "algorithm") else built
+    built = built.algorithm() if hasattr(built, "algorithm") else built
+    missing = [name for name in ("init", "initial_carry", "act", "prepare", "update") if not hasattr(built, name)]
+    if missing:
+        raise TypeError(
+            f"algorithm.class_name {cfg.algorithm.class_name!r} gave a {type(built).__name__} without "
+            f"{', '.join(missing)}; it must give a rsl_jax.types.Algorithm."
+        )
+    return built
 
 
 def algorithm_factory(cfg: BaseRunnerConfig, spec: Spec, devices: Devices) -> AlgorithmFactory:
@@ -148,6 +160,11 @@ def check_training(algorithm: Algorithm, *, num_envs: int, num_steps: int) -> No
     Raises:
         ValueError: says which number to change.
     """
+    if num_envs * num_steps > LARGEST_INT:
+        raise ValueError(
+            f"num_steps_per_env ({num_steps}) x {num_envs} environments are more samples than fit into 32 bits. Choose "
+            "shorter rollouts."
+        )
     if hasattr(algorithm, "check_training"):
         algorithm.check_training(num_envs=num_envs, num_steps=num_steps)
 

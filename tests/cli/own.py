@@ -9,7 +9,7 @@ def said(capsys):
 class Model:
     """Stands for a model; is never built."""
 
-    def __init__(self, width=4, scale=(1.0, 1.0)):
+    def __init__(self, obs_shapes, obs_groups, output_dim, distribution, width=4, scale=(1.0, 1.0)):
         self.width, self.scale = width, scale
 
 

@@ -79,9 +79,9 @@ def test_reads_rsl_rl_dict_of_distillation():
         ({"student": {"class_name": "MLPModel"}}, RunnerConfig, DistillationRunnerConfig),
         ({"algorithm": {"class_name": "Distillation"}}, RunnerConfig, DistillationRunnerConfig),
         ({"algorithm": {"class_name": "PPO"}, "student": {"class_name": "MLPModel"}}, RunnerConfig, RunnerConfig),
-        ({"algorithm": {"class_name": "fractions:Fraction"}}, RunnerConfig, RunnerConfig),
+        ({"algorithm": {"class_name": "tests.own_parts:slow_ppo"}}, RunnerConfig, RunnerConfig),
         (
-            {"algorithm": {"class_name": "fractions:Fraction"}, "student": {"class_name": "MLPModel"}},
+            {"algorithm": {"class_name": "tests.own_parts:slow_ppo"}, "student": {"class_name": "MLPModel"}},
             RunnerConfig,
             DistillationRunnerConfig,
         ),
@@ -116,8 +116,8 @@ def test_names_of_rsl_rl_mean_ours(name):
 
 
 def test_a_part_of_the_users_own_keeps_its_arguments():
-    cfg = RunnerConfig.from_dict({"actor": {"class_name": "fractions:Fraction", "numerator": 3}})
-    assert cfg.actor == CustomConfig("fractions:Fraction", {"numerator": 3})
+    cfg = RunnerConfig.from_dict({"actor": {"class_name": "tests.own_parts:GatedModel", "num_gates": 2}})
+    assert cfg.actor == CustomConfig("tests.own_parts:GatedModel", {"num_gates": 2})
     assert RunnerConfig.from_dict(cfg.to_dict()) == cfg
 
 
@@ -134,7 +134,7 @@ def test_a_part_of_the_users_own_keeps_its_arguments():
         ({"algorithm": {"class_name": "PPO", "schedule": "adaptiv"}}, "algorithm.schedule.*'adaptive'"),
         ({"algorithm": {"learning_rate": 1e-3}}, "algorithm is a section with a 'class_name'"),
         ({"algorithm": {"class_name": "PPO", "num_mini_batches": 0}}, "num_mini_batches must be at least 1; got 0"),
-        ({"actor": {"class_name": "fractions:Fraction", "numerater": 3}}, "numerater.*'numerator'"),
+        ({"actor": {"class_name": "tests.own_parts:GatedModel", "num_gate": 3}}, "num_gate.*'num_gates'"),
         ({"policy": {"class_name": "ActorCriticMoE"}}, "PyTorch module.*'actor' and 'critic'"),
         (
             {"policy": {"class_name": "StudentTeacherVisual"}, "algorithm": {"class_name": "Distillation"}},

@@ -19,7 +19,7 @@ import yaml
 
 from rsl_jax import config
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
-from rsl_jax.config.keys import may_be_none, part_of, range_text, split_annotation
+from rsl_jax.config.keys import OneOf, may_be_none, part_of, range_text, split_annotation
 from rsl_jax.config.sections import hints_of, meanings_of
 from tests.core.test_architecture import LAYERS
 
@@ -45,7 +45,10 @@ def type_text(hint: typing.Any) -> str:
     if part is not None and typing.get_origin(hint) is not collections.abc.Mapping:
         return ("name or section" if part.bare else "section") + " or null" * may_be_none(hint)
     if typing.get_origin(hint) is typing.Annotated:
-        kind, _ = split_annotation(hint)
+        kind, metadata = split_annotation(hint)
+        names = next((entry.names for entry in metadata if isinstance(entry, OneOf)), ())
+        if names:
+            return ", ".join(f"`{name}`" for name in names)
         return ", ".join(filter(None, (type_text(kind), range_text(hint))))
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:

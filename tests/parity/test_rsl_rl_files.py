@@ -19,12 +19,15 @@ from rsl_jax.types import TrainState
 from .cases import CASES, NUM_ACTIONS, NUM_ENVS, Case
 from .checks import assert_agreement
 from .comparison import (
+    AS_USERS,
     TOLERANCES,
     TRACED,
+    UNOPTIMIZED,
     Arrays,
     Replay,
     build,
     compiled_iteration,
+    is_optimized,
     our_rollout,
     section,
     structure_of,
@@ -186,7 +189,7 @@ def all_parameters(algorithm: Any) -> list[torch.nn.Parameter]:
 def next_iteration(case: Case, state: TrainState, rollout: Arrays) -> Replay:
     """Our update from a state that was loaded, on a rollout of the reference."""
     numbers = {name: jnp.asarray(case.train_cfg["algorithm"][name]) for name in TRACED}
-    iteration = compiled_iteration(structure_of(case), jnp.zeros(()).dtype == jnp.float32)
+    iteration = compiled_iteration(structure_of(case), is_optimized(case))
     permutation = jnp.asarray(rollout.get("permutation", np.arange(0)))
     state = with_moments(state, section(rollout, "moments_before"))
     carry = build(case).initial_carry(NUM_ENVS)
@@ -218,7 +221,7 @@ def test_distillation_goes_on_from_either_file(name: str, dtype: str, tmp_path: 
         recorded["order/student"] = np.array([name for name in names if not name.startswith("distribution")])
         rollout = distillation_reference.record_iteration(again, case, generator)
         inputs = distillation_comparison.our_rollout(rollout, ours.initial_carry(NUM_ENVS))
-        options = {} if dtype == "float32" else {"xla_backend_optimization_level": 0}
+        options = AS_USERS if dtype == "float32" else UNOPTIMIZED
         iteration = jax.jit(functools.partial(distillation_comparison.replay_iteration, ours), compiler_options=options)
         replayed = jax.tree.map(np.asarray, iteration(state, inputs))
         recorded |= prefixed("rollout_0", rollout)

@@ -18,7 +18,10 @@ from rsl_jax.interop import params_from_state_dict
 from rsl_jax.ops import reset_carry
 from rsl_jax.types import Array, Carry, Metrics, Rollout, Spec, TrainState
 from tests.parity.cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, Case
-from tests.parity.comparison import Arrays, assert_close, assert_trees_close, section, unpack
+from tests.parity.comparison import AS_USERS, UNOPTIMIZED, Arrays, assert_close, assert_trees_close, section, unpack
+
+OPTIMIZED = ("mlp_two_epochs", "gru_across_epochs", "cnn")
+"""Cases that are compiled as users run them in float32."""
 
 
 class Watched(NamedTuple):
@@ -97,8 +100,7 @@ def replay(case: Case, recorded: Arrays) -> list[Replay]:
     """All recorded iterations of a case, each from the state that our previous one left; arrays of numpy."""
     ours = build(case)
     state, carry = initial_state(ours, recorded), ours.initial_carry(NUM_ENVS)
-    # Float32 is compiled as users run it; float64, which is there for the formulas, unoptimised in half the time.
-    options = {} if state.learning_rate.dtype == jnp.float32 else {"xla_backend_optimization_level": 0}
+    options = AS_USERS if case.name in OPTIMIZED and state.learning_rate.dtype == jnp.float32 else UNOPTIMIZED
     iteration = jax.jit(functools.partial(replay_iteration, ours), compiler_options=options)
     replays = []
     for index in range(NUM_ROLLOUTS):
