@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import tyro
 
-from rsl_jax.cli.arguments import CheckpointFlag, KeyValues, parse, parse_config, parse_options
+from rsl_jax.cli.arguments import (
+    CheckpointFlag,
+    KeyValues,
+    RandomizeFlag,
+    parse,
+    parse_config,
+    parse_options,
+    with_randomization,
+)
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
@@ -47,6 +55,8 @@ class Run:
         device: where to compute, cpu or cuda:0 for example; JAX's choice if not given.
         devices: how many devices share the environments; takes the place of --device.
         env_kwargs: options of the environment, values as in YAML.
+        randomize: give each robot physics of its own: by the environment's own randomizer, or by module:function.
+        randomize_every: iterations after which physics are drawn anew; once for all if not given.
         init_at_random_ep_len: whether environments start somewhere within their first episode, so that not all end
             together; where they can, if not given.
         export: whether to write the policy as ONNX at the end.
@@ -68,6 +78,8 @@ class Run:
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     env_kwargs: KeyValues | None = None
+    randomize: RandomizeFlag = None
+    randomize_every: int | None = None
     init_at_random_ep_len: bool | None = None
     export: bool = True
     trust: TrustFlag = ()
@@ -141,6 +153,8 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
     }
     missing: dict[str, Any] = {name: value for name, value in below.items() if getattr(command, name, "") is None}
     command = dataclasses.replace(command, **missing)
+    options = with_randomization(command.env_kwargs or {}, command.randomize, command.randomize_every)
+    command = dataclasses.replace(command, env_kwargs=options)
     cfg = of_kind(kind, settings.runner)
     if asks_for_help:
         show_help(kind, ["--help"], cfg, vars(command))
