@@ -18,6 +18,7 @@ import numpy as np
 from rsl_jax.env.base import Transition
 from rsl_jax.env.extras import import_extra, simulators_promotion, without_notices
 from rsl_jax.env.limits import step_limit
+from rsl_jax.env.menagerie import load_playground
 from rsl_jax.env.mujoco_camera import MujocoCamera
 from rsl_jax.env.randomization import Randomize, Randomizer
 from rsl_jax.env.sensor_options import Sensors
@@ -234,7 +235,7 @@ def make_playground(
         lookup(option, dict.fromkeys(_dotted(config.to_dict())), f"config key of playground/{name}")
     with without_notices(), simulators_promotion():
         config.update_from_flattened_dict(overrides)
-        env = registry.load(name, config=config)
+        env = load_playground(name, config)
     single_env = BraxSingleEnv(
         env,
         episode_length=config.get("episode_length", None),
