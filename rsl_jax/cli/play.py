@@ -14,7 +14,7 @@ from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint, settings_of
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word
-from rsl_jax.trusted import reading_run
+from rsl_jax.trusted import names_in, reading_run
 
 STEPS_WITHOUT_LIMIT = 1000
 """How long to play where neither the environment nor the user sets a limit."""
@@ -61,7 +61,7 @@ def run(args: Sequence[str]) -> int:
         value = getattr(command, name)
         if value is not None and value < 1:
             raise CommandError(f"--{name.replace('_', '-')} must be at least 1; got {value}.")
-    take_at_their_word(command.trust, env=command.env)
+    take_at_their_word(command.trust, env=command.env, flags=names_in([command.randomize, command.env_kwargs]))
     use_compilation_cache(command.compilation_cache)
     play(command)
     return 0

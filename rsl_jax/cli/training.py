@@ -28,6 +28,7 @@ from rsl_jax.cli.runs import find_checkpoint, new_log_dir, settings_of
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
+from rsl_jax.trusted import names_in
 
 if TYPE_CHECKING:
     from rsl_jax.runners import OnPolicyRunner
@@ -129,7 +130,8 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         )
     asks_for_help = any(arg in ("-h", "--help") for arg in args)
     command, flags = parse_options(kind.options, [arg for arg in args if arg not in ("-h", "--help")], prog=kind.prog)
-    take_at_their_word(command.trust, env=command.env, flags=flags)
+    written = [*flags, *names_in([command.randomize, command.env_kwargs])]
+    take_at_their_word(command.trust, env=command.env, flags=written)
     checkpoint = resumed_checkpoint(
         command.env,
         command.log_dir,
@@ -294,9 +296,10 @@ def _report_stop(kind: Kind, command: Run, runner: OnPolicyRunner, log_dir: Path
     from rsl_jax.checkpoint import latest_checkpoint
 
     done = int(runner.state.iteration)
+    all_names = {"runner": runner.cfg.to_dict(), "env_kwargs": command.env_kwargs}
     facts = {
         "checkpoint": latest_checkpoint(log_dir),
-        "go on by": f"{kind.prog} {command.env} --resume {log_dir}{trust_flags(runner.cfg.to_dict())}",
+        "go on by": f"{kind.prog} {command.env} --resume {log_dir}{trust_flags(all_names)}",
         "export by": f"rsl-jax export {log_dir}{trust_flags(runner.cfg.to_dict())}",
     }
     print_facts(f"Stopped after {done:,} of {command.iterations:,} iterations", facts)
@@ -309,9 +312,10 @@ def _report(command: Run, runner: OnPolicyRunner, log_dir: Path) -> None:
         "mean reward": _mean_reward(runner),
         "checkpoint": latest_checkpoint(log_dir),
     }
+    all_names = {"runner": runner.cfg.to_dict(), "env_kwargs": command.env_kwargs}
     if command.export:
         facts["ONNX policy"] = runner.export_policy_to_onnx(log_dir / "exported")
-    facts["watch it by"] = f"rsl-jax play {log_dir}{trust_flags(runner.cfg.to_dict(), command.env)}"
+    facts["watch it by"] = f"rsl-jax play {log_dir}{trust_flags(all_names, command.env)}"
     print_facts("Done", facts)
 
 

@@ -77,7 +77,7 @@ def test_play_is_without_noise_and_randomized_physics_unless_asked(monkeypatch):
     sensors = {"noise": {"state": 0.1}, "history": {"state": 2}}
     kwargs = {"randomize": "robot:bodies", "randomize_every": 2, "backend": "mjx", "sensors": sensors}
     settings = RunSettings(RunnerConfig(), env=ENV, env_kwargs=kwargs)
-    monkeypatch.setattr("rsl_jax.cli.play.settings_of", lambda checkpoint: settings)
+    monkeypatch.setattr("rsl_jax.cli.play.settings_of", lambda checkpoint, **_: settings)
     monkeypatch.setattr("rsl_jax.env.make_vec_env", lambda name, **options: made.append(options))
     for given in ({}, {"randomize": True}, {"env_kwargs": {"sensors": sensors}}):
         build_env(Play(Path("model_1"), **given), Path("model_1"))
