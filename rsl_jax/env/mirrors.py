@@ -16,6 +16,7 @@ import numpy as np
 from rsl_jax.config import Mirror, MirrorSpec
 from rsl_jax.env.extras import import_extra
 from rsl_jax.env.randomization import Robot
+from rsl_jax.env.wrappers import Wrapped, Wrapper
 from rsl_jax.extensions.mirror import mirror_function
 from rsl_jax.registry import nearest
 from rsl_jax.types import Array, Observations
@@ -193,10 +194,14 @@ def mirror_for(env: Any) -> MirrorSpec:
 def mirror_state_for(env: Any) -> Callable[[Any], Any]:
     """Give ``mirror_state`` of :func:`rsl_jax.env.check_symmetry` for an environment of :data:`TASKS`.
 
+    A randomized robot keeps its model, which the check then takes for even.
+
     Raises:
-        ValueError: if nothing is known of its mirror.
+        ValueError: if nothing is known of its mirror; from what is returned, for an environment with sensors.
     """
     robot, task = _robot_of(env)
+    while isinstance(robot, Wrapper):
+        robot = robot.inner
     model = robot.env.mj_model
     terms = {**_terms(model, task.feet), "push": Mirror(2, flip=(1,))}
     base = Mirror(7, flip=(1, 4, 6))  # position, and the quaternion (w, x, y, z)
@@ -205,6 +210,8 @@ def mirror_state_for(env: Any) -> Callable[[Any], Any]:
     def mirror_state(state: Any) -> Any:
         if isinstance(state, Robot):
             return state._replace(env=mirror_state(state.env))
+        if isinstance(state, Wrapped):
+            raise ValueError("What sensors remember has no mirror image here; check the mirror without sensors.")
         qpos, qvel = robot.coordinates(state)
         state = robot.at(state, (_apply(positions, qpos), _apply(speeds, qvel)))
         info = {name: _apply(terms[term], state.info[name]) for name, term in task.info.items()}
