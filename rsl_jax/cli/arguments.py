@@ -287,6 +287,15 @@ def _groups(args: list[str]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(str(groups).split(",")) for name, groups in _key_value_pairs(args).items()}
 
 
+def _whether_to_randomize(args: list[str]) -> bool | str:
+    if len(args) > 1:
+        raise ValueError(f"one randomizer or none, not {len(args)}")
+    value = _from_yaml(args[0]) if args else True
+    if not isinstance(value, bool) and ":" not in str(value):
+        raise ValueError(f"'{args[0]}' is neither module:function nor true or false")
+    return value if isinstance(value, bool) else args[0]
+
+
 def _at_most_one(args: list[str]) -> str:
     if len(args) > 1:
         raise ValueError(f"one checkpoint or none, not {len(args)}")
@@ -325,11 +334,42 @@ _CHECKPOINT = PrimitiveConstructorSpec(
     str_from_instance=lambda value: [] if value is None else [value],
 )
 
+_RANDOMIZE = PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="[MODULE:FUNCTION]",
+    instance_from_str=_whether_to_randomize,
+    is_instance=lambda value: value is None or isinstance(value, (bool, str)),
+    str_from_instance=lambda value: [] if value is True else [str(value).lower() if value is False else value],
+)
+
 KeyValues = Annotated[Mapping[str, Any], _KEY_VALUES]
 """``--flag key=value other=1.5``; values are YAML."""
 
 CheckpointFlag = Annotated[str | None, _CHECKPOINT]
 """``--flag`` for :data:`LATEST`, ``--flag PATH`` for a path."""
+
+RandomizeFlag = Annotated[bool | str | None, _RANDOMIZE]
+"""``--flag`` for the environment's own randomizer, ``--flag module:function`` for another, ``--flag false``."""
+
+
+def with_randomization(
+    env_kwargs: Mapping[str, Any], randomize: bool | str | None, every: int | None
+) -> dict[str, Any]:
+    """Options of an environment with what the flags ``--randomize`` and ``--randomize-every`` say.
+
+    Raises:
+        CommandError: for an interval of nothing.
+    """
+    options = dict(env_kwargs)
+    if randomize is not None:
+        options = {**options, "randomize": randomize}
+        if not randomize:
+            options.pop("randomize_every", None)
+    if every is not None:
+        if not options.get("randomize"):
+            raise CommandError("--randomize-every needs --randomize: nothing is randomized.")
+        options["randomize_every"] = every
+    return options
 
 
 def _config_values(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from rsl_jax.cli.arguments import KeyValues, parse
+from rsl_jax.cli.arguments import KeyValues, RandomizeFlag, parse, with_randomization
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint, settings_of
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word
-from rsl_jax.trusted import reading_run
+from rsl_jax.trusted import names_in, reading_run
 
 STEPS_WITHOUT_LIMIT = 1000
 """How long to play where neither the environment nor the user sets a limit."""
@@ -27,7 +27,9 @@ class Play:
     Attributes:
         checkpoint: a checkpoint, or the log folder of a run for its newest one.
         env: environment to play in; that of the training if not given.
-        env_kwargs: options of the environment, values as in YAML, on top of those of the training.
+        env_kwargs: options of the environment, values as in YAML, on top of those of the training, of which noise,
+            pushes and randomized physics are left out.
+        randomize: give each robot physics of its own: by the environment's own randomizer, or by module:function.
         num_envs: how many environments are played at once.
         episodes: how many episodes to play; one in each environment if not given.
         steps: most steps to play; enough for all episodes if not given, 1000 where nothing limits them.
@@ -42,6 +44,7 @@ class Play:
     checkpoint: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="CHECKPOINT|LOGDIR")]]
     env: Annotated[str | None, tyro.conf.arg(metavar="ENV")] = None
     env_kwargs: KeyValues = field(default_factory=dict)
+    randomize: RandomizeFlag = None
     num_envs: int = 16
     episodes: int | None = None
     steps: int | None = None
@@ -58,7 +61,7 @@ def run(args: Sequence[str]) -> int:
         value = getattr(command, name)
         if value is not None and value < 1:
             raise CommandError(f"--{name.replace('_', '-')} must be at least 1; got {value}.")
-    take_at_their_word(command.trust, env=command.env)
+    take_at_their_word(command.trust, env=command.env, flags=names_in([command.randomize, command.env_kwargs]))
     use_compilation_cache(command.compilation_cache)
     play(command)
     return 0
@@ -90,7 +93,7 @@ def play(command: Play) -> None:
 
 def build_env(command: Play, checkpoint: Path) -> tuple[str, Any]:
     """Make the environment of the run, or the one asked for; gives its name too."""
-    from rsl_jax.env import make_vec_env
+    from rsl_jax.env import evaluation_options, make_vec_env
     from rsl_jax.env.registry import permit_env
 
     settings = settings_of(checkpoint, with_runner=False)
@@ -102,8 +105,9 @@ def build_env(command: Play, checkpoint: Path) -> tuple[str, Any]:
     if command.env is None:
         with reading_run(settings.source):
             permit_env(name)
-    kept = settings.env_kwargs if name == settings.env else {}
-    return name, make_vec_env(name, num_envs=command.num_envs, seed=command.seed, **{**kept, **command.env_kwargs})
+    kept = evaluation_options(settings.env_kwargs) if name == settings.env else {}
+    options = with_randomization({**kept, **command.env_kwargs}, command.randomize, None)
+    return name, make_vec_env(name, num_envs=command.num_envs, seed=command.seed, **options)
 
 
 def _limit(env: Any) -> int | None:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import tyro
 
-from rsl_jax.cli.arguments import CheckpointFlag, KeyValues, parse, parse_config, parse_options
+from rsl_jax.cli.arguments import (
+    CheckpointFlag,
+    KeyValues,
+    RandomizeFlag,
+    parse,
+    parse_config,
+    parse_options,
+    with_randomization,
+)
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
@@ -20,6 +28,7 @@ from rsl_jax.cli.runs import find_checkpoint, new_log_dir, settings_of
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
+from rsl_jax.trusted import names_in
 
 if TYPE_CHECKING:
     from rsl_jax.runners import OnPolicyRunner
@@ -47,6 +56,8 @@ class Run:
         device: where to compute, cpu or cuda:0 for example; JAX's choice if not given.
         devices: how many devices share the environments; takes the place of --device.
         env_kwargs: options of the environment, values as in YAML.
+        randomize: give each robot physics of its own: by the environment's own randomizer, or by module:function.
+        randomize_every: iterations after which physics are drawn anew; once for all if not given.
         init_at_random_ep_len: whether environments start somewhere within their first episode, so that not all end
             together; where they can, if not given.
         export: whether to write the policy as ONNX at the end.
@@ -68,6 +79,8 @@ class Run:
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     env_kwargs: KeyValues | None = None
+    randomize: RandomizeFlag = None
+    randomize_every: int | None = None
     init_at_random_ep_len: bool | None = None
     export: bool = True
     trust: TrustFlag = ()
@@ -117,7 +130,8 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         )
     asks_for_help = any(arg in ("-h", "--help") for arg in args)
     command, flags = parse_options(kind.options, [arg for arg in args if arg not in ("-h", "--help")], prog=kind.prog)
-    take_at_their_word(command.trust, env=command.env, flags=flags)
+    written = [*flags, *names_in([command.randomize, command.env_kwargs])]
+    take_at_their_word(command.trust, env=command.env, flags=written)
     checkpoint = resumed_checkpoint(
         command.env,
         command.log_dir,
@@ -141,6 +155,8 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
     }
     missing: dict[str, Any] = {name: value for name, value in below.items() if getattr(command, name, "") is None}
     command = dataclasses.replace(command, **missing)
+    options = with_randomization(command.env_kwargs or {}, command.randomize, command.randomize_every)
+    command = dataclasses.replace(command, env_kwargs=options)
     cfg = of_kind(kind, settings.runner)
     if asks_for_help:
         show_help(kind, ["--help"], cfg, vars(command))
@@ -280,9 +296,10 @@ def _report_stop(kind: Kind, command: Run, runner: OnPolicyRunner, log_dir: Path
     from rsl_jax.checkpoint import latest_checkpoint
 
     done = int(runner.state.iteration)
+    all_names = {"runner": runner.cfg.to_dict(), "env_kwargs": command.env_kwargs}
     facts = {
         "checkpoint": latest_checkpoint(log_dir),
-        "go on by": f"{kind.prog} {command.env} --resume {log_dir}{trust_flags(runner.cfg.to_dict())}",
+        "go on by": f"{kind.prog} {command.env} --resume {log_dir}{trust_flags(all_names)}",
         "export by": f"rsl-jax export {log_dir}{trust_flags(runner.cfg.to_dict())}",
     }
     print_facts(f"Stopped after {done:,} of {command.iterations:,} iterations", facts)
@@ -295,9 +312,10 @@ def _report(command: Run, runner: OnPolicyRunner, log_dir: Path) -> None:
         "mean reward": _mean_reward(runner),
         "checkpoint": latest_checkpoint(log_dir),
     }
+    all_names = {"runner": runner.cfg.to_dict(), "env_kwargs": command.env_kwargs}
     if command.export:
         facts["ONNX policy"] = runner.export_policy_to_onnx(log_dir / "exported")
-    facts["watch it by"] = f"rsl-jax play {log_dir}{trust_flags(runner.cfg.to_dict(), command.env)}"
+    facts["watch it by"] = f"rsl-jax play {log_dir}{trust_flags(all_names, command.env)}"
     print_facts("Done", facts)
 
 

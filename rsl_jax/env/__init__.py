@@ -9,10 +9,14 @@ from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.env.base import Env, SingleEnv, Transition, VecEnv
 from rsl_jax.env.camera import WithCamera, draw_segments
 from rsl_jax.env.groups import RegroupedEnv, regroup
+from rsl_jax.env.randomization import Randomize, Randomizer
 from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
+from rsl_jax.env.sensor_options import Sensors, evaluation_options
+from rsl_jax.env.sensors import WithActionDelay, WithHistory, WithNoise, WithObservationDelay, WithPushes
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vec_env import JaxVecEnv
 from rsl_jax.env.vectorized import VectorizedEnv, VectorState, vectorize
+from rsl_jax.env.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from rsl_jax.env.symmetry import SymmetryReport, check_symmetry
@@ -20,7 +24,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Env",
     "JaxVecEnv",
+    "Randomize",
+    "Randomizer",
     "RegroupedEnv",
+    "Sensors",
     "SingleEnv",
     "Suite",
     "SymmetryReport",
@@ -28,9 +35,16 @@ __all__ = [
     "VecEnv",
     "VectorState",
     "VectorizedEnv",
+    "WithActionDelay",
     "WithCamera",
+    "WithHistory",
+    "WithNoise",
+    "WithObservationDelay",
+    "WithPushes",
+    "Wrapper",
     "check_symmetry",
     "draw_segments",
+    "evaluation_options",
     "like",
     "list_envs",
     "make_env",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
+import io
 import types
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +18,10 @@ import numpy as np
 from rsl_jax.env.base import Transition
 from rsl_jax.env.extras import import_extra, simulators_promotion, without_notices
 from rsl_jax.env.limits import step_limit
+from rsl_jax.env.menagerie import load_playground
 from rsl_jax.env.mujoco_camera import MujocoCamera
+from rsl_jax.env.randomization import Randomize, Randomizer
+from rsl_jax.env.sensor_options import Sensors
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vectorized import AutoReset, VectorizedEnv, vectorize
 from rsl_jax.registry import lookup
@@ -42,6 +47,7 @@ class BraxSingleEnv:
         step_dt: seconds between two actions.
         max_episode_length: time limit in actions.
         cfg: what describes the environment.
+        domain_randomizer: the randomizer that its library made for it, or None.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class BraxSingleEnv:
         clip_actions: float | None = 1.0,
         truncation_key: str | None = None,
         cfg: Mapping[str, Any] | None = None,
+        domain_randomizer: Randomizer | None = None,
     ):
         """Adapt an environment.
 
@@ -65,6 +72,7 @@ class BraxSingleEnv:
             truncation_key: entry of ``info`` that is 1 where ``done`` is no termination. The registries' own
                 environments have none to be believed: ``time_out``, where it is set, is 1 when Brax's pendulum falls.
             cfg: what describes the environment.
+            domain_randomizer: what ``randomize=True`` means for it.
         """
         if action_repeat < 1:
             raise ValueError(f"action_repeat is {action_repeat}, but must be at least 1.")
@@ -74,6 +82,7 @@ class BraxSingleEnv:
         self.step_dt = float(env.dt) * action_repeat
         self.max_episode_length = step_limit(None if episode_length is None else episode_length / action_repeat)
         self.cfg = dict(cfg or {})
+        self.domain_randomizer = domain_randomizer
         self._clip_actions = clip_actions
         self._truncation_key = truncation_key
         self._camera: MujocoCamera | None = None
@@ -127,6 +136,31 @@ class BraxSingleEnv:
         forgotten = jnp.zeros_like(state.data.qacc_warmstart)
         return state.replace(data=state.data.replace(qpos=positions, qvel=speeds, qacc_warmstart=forgotten))
 
+    @property
+    def model(self) -> Any:
+        """The simulator's model: Playground's ``mjx_model``, Brax's ``sys``."""
+        return self.env.mjx_model if hasattr(self.env, "mjx_model") else getattr(self.env, "sys", None)
+
+    def with_model(self, model: Any) -> BraxSingleEnv:
+        """The same robot with another model."""
+        other = copy.copy(self)
+        other.env = _with_model(self.env, model)
+        return other
+
+    def push(self, state: Any, velocity: Array) -> Any:
+        """Add a horizontal velocity ``[2]`` in m/s to the robot's base, in the world's frame.
+
+        Raises:
+            ValueError: for Brax's robots, and those whose base is not free.
+        """
+        if not hasattr(state, "data") or self.env.mj_model.njnt == 0 or self.env.mj_model.jnt_type[0] != 0:
+            raise ValueError(
+                f"{self.cfg.get('name', 'This robot')} cannot be pushed: that needs a robot of MuJoCo Playground whose "
+                "first joint is a free joint."
+            )
+        qvel = state.data.qvel
+        return state.replace(data=state.data.replace(qvel=qvel.at[:2].add(velocity.astype(qvel.dtype))))
+
     def _repeat(self, state: Any, action: Array) -> Any:
         """Hold an action; an episode that ends meanwhile stays at its end and earns no more."""
 
@@ -138,6 +172,18 @@ class BraxSingleEnv:
 
         # The first step fixes the dtypes that the others go on with.
         return jax.lax.scan(again, self.env.step(state, action), None, length=self.action_repeat - 1)[0]
+
+
+def _with_model(env: Any, model: Any) -> Any:
+    """A copy of an environment of either library, within its wrappers, that has another model."""
+    env = copy.copy(env)
+    if "env" in vars(env):
+        env.env = _with_model(env.env, model)
+    elif hasattr(env, "_mjx_model"):
+        env._mjx_model = model
+    else:
+        env.sys = model
+    return env
 
 
 def _bool(flag: Any) -> Array:
@@ -162,6 +208,9 @@ def make_playground(
     clip_actions: float | None = 1.0,
     auto_reset: AutoReset = "pool",
     reset_pool_size: int | None = None,
+    randomize: Randomize = False,
+    randomize_every: int | None = None,
+    sensors: Sensors | Mapping[str, Any] | None = None,
 ) -> VectorizedEnv:
     """An environment of MuJoCo Playground's registry. Its config gives ``episode_length`` and ``action_repeat``.
 
@@ -174,6 +223,9 @@ def make_playground(
         clip_actions: see :class:`BraxSingleEnv`.
         auto_reset: see :func:`rsl_jax.env.vectorize`.
         reset_pool_size: see :func:`rsl_jax.env.vectorize`.
+        randomize: see :func:`rsl_jax.env.vectorize`; True takes Playground's own randomizer of this environment.
+        randomize_every: see :func:`rsl_jax.env.vectorize`.
+        sensors: see :func:`rsl_jax.env.vectorize`.
     """
     registry = import_extra("mujoco_playground", "playground").registry
     lookup(name, dict.fromkeys(registry.ALL_ENVS), "Playground environment")
@@ -183,13 +235,14 @@ def make_playground(
         lookup(option, dict.fromkeys(_dotted(config.to_dict())), f"config key of playground/{name}")
     with without_notices(), simulators_promotion():
         config.update_from_flattened_dict(overrides)
-        env = registry.load(name, config=config)
+        env = load_playground(name, config)
     single_env = BraxSingleEnv(
         env,
         episode_length=config.get("episode_length", None),
         action_repeat=config.get("action_repeat", 1),
         clip_actions=clip_actions,
         cfg={"name": f"playground/{name}", **config.to_dict()},
+        domain_randomizer=_randomizer_of(registry, name),
     )
     return vectorize(
         single_env,
@@ -197,7 +250,16 @@ def make_playground(
         max_episode_length=max_episode_length,
         auto_reset=auto_reset,
         reset_pool_size=reset_pool_size,
+        randomize=randomize,
+        randomize_every=randomize_every,
+        sensors=sensors,
     )
+
+
+def _randomizer_of(registry: Any, name: str) -> Randomizer | None:
+    """Playground's own randomizer of an environment; it prints where there is none."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return registry.get_domain_randomizer(name)
 
 
 def _dotted(config: Mapping[str, Any]) -> list[str]:
@@ -222,6 +284,9 @@ def make_brax(
     clip_actions: float | None = 1.0,
     auto_reset: AutoReset = "pool",
     reset_pool_size: int | None = None,
+    randomize: Randomize = False,
+    randomize_every: int | None = None,
+    sensors: Sensors | Mapping[str, Any] | None = None,
     **env_kwargs: Any,
 ) -> VectorizedEnv:
     """An environment of Brax's registry, with episodes of 1000 simulation steps as in Brax's own training.
@@ -236,6 +301,10 @@ def make_brax(
         clip_actions: see :class:`BraxSingleEnv`.
         auto_reset: see :func:`rsl_jax.env.vectorize`.
         reset_pool_size: see :func:`rsl_jax.env.vectorize`.
+        randomize: see :func:`rsl_jax.env.vectorize`; a function ``(sys, keys) -> (sys, in_axes)``, as Brax's
+            ``randomization_fn``.
+        randomize_every: see :func:`rsl_jax.env.vectorize`.
+        sensors: see :func:`rsl_jax.env.vectorize`.
         **env_kwargs: go to the environment itself.
     """
     envs = import_extra("brax.envs", "brax")
@@ -256,6 +325,9 @@ def make_brax(
         max_episode_length=max_episode_length,
         auto_reset=auto_reset,
         reset_pool_size=reset_pool_size,
+        randomize=randomize,
+        randomize_every=randomize_every,
+        sensors=sensors,
     )
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.env.base import SingleEnv, State, Transition
+from rsl_jax.env.wrappers import Wrapper
 from rsl_jax.types import Array, Key, Observations
 
 
@@ -24,14 +25,12 @@ class Filmed(NamedTuple, Generic[State]):
     frames: Array
 
 
-class WithCamera(Generic[State]):
+class WithCamera(Wrapper, Generic[State]):
     """A single environment whose observations also hold what a camera sees of it.
 
     What the environment itself observes stays, so that a critic (or a teacher) may look at the state while the actor
     (or the student) sees only the images.
 
-    Attributes:
-        env: the environment itself.
     """
 
     def __init__(self, env: SingleEnv[Any], draw: Callable[[Any], Array], *, frames: int = 1, group: str = "camera"):
@@ -46,23 +45,23 @@ class WithCamera(Generic[State]):
         """
         if frames < 1:
             raise ValueError(f"frames is {frames}, but must be at least 1.")
-        self.env, self._draw, self._frames, self._group = env, draw, frames, group
+        super().__init__(env)
+        self._draw, self._frames, self._group = draw, frames, group
 
-    def __getattr__(self, name: str) -> Any:
-        """Sizes and limits are those of the environment itself."""
-        if name.startswith("__") or name == "env":
-            raise AttributeError(name)
-        return getattr(self.env, name)
+    @property
+    def env(self) -> Any:
+        """The environment itself."""
+        return self.inner
 
     def reset(self, key: Key) -> tuple[Filmed[Any], Observations]:
         """Start an episode; gives the state and the first observations."""
-        env, observations = self.env.reset(key)
+        env, observations = self.inner.reset(key)
         state = Filmed(env, jnp.concatenate([self._draw(env)] * self._frames))
         return state, self._observe(observations, state)
 
     def step(self, state: Filmed[Any], action: Array) -> tuple[Filmed[Any], Transition]:
         """Apply an action ``[A]``."""
-        env, transition = self.env.step(state.env, action)
+        env, transition = self.inner.step(state.env, action)
         image = self._draw(env)
         state = Filmed(env, jnp.concatenate([state.frames[image.shape[0] :], image]))
         return state, transition._replace(observations=self._observe(transition.observations, state))

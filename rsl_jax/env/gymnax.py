@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from flax import struct
 
 from rsl_jax.env.base import Transition
 from rsl_jax.env.extras import PYGAME, import_extra, simulators_promotion, without_screen_and_sound
+from rsl_jax.env.randomization import Randomize
+from rsl_jax.env.sensor_options import Sensors
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vectorized import AutoReset, VectorizedEnv, vectorize
 from rsl_jax.registry import lookup
@@ -118,6 +121,17 @@ class GymnaxSingleEnv:
         canvas.draw()
         return np.array(canvas.buffer_rgba())[..., :3]
 
+    @property
+    def model(self) -> Any:
+        """What can be randomized: the parameters."""
+        return self.params
+
+    def with_model(self, model: Any) -> GymnaxSingleEnv:
+        """The same environment with other parameters."""
+        other = copy.copy(self)
+        other.params = model
+        return other
+
     def _start_visualizer(self, state: GymnaxState) -> Any:
         without_screen_and_sound()
         with simulators_promotion():
@@ -156,6 +170,9 @@ def make_gymnax(
     auto_reset: AutoReset = "pool",
     reset_pool_size: int | None = None,
     step_dt: float | None = None,
+    randomize: Randomize = False,
+    randomize_every: int | None = None,
+    sensors: Sensors | Mapping[str, Any] | None = None,
     **env_kwargs: Any,
 ) -> VectorizedEnv:
     """An environment of gymnax's registry.
@@ -169,6 +186,9 @@ def make_gymnax(
         auto_reset: see :func:`rsl_jax.env.vectorize`.
         reset_pool_size: see :func:`rsl_jax.env.vectorize`.
         step_dt: seconds between two actions, where the parameters do not say so.
+        randomize: see :func:`rsl_jax.env.vectorize`; the model are the parameters.
+        randomize_every: see :func:`rsl_jax.env.vectorize`.
+        sensors: see :func:`rsl_jax.env.vectorize`.
         **env_kwargs: go to ``gymnax.make``.
     """
     gymnax = import_extra("gymnax", "gymnax")
@@ -186,6 +206,9 @@ def make_gymnax(
         auto_reset=auto_reset,
         reset_pool_size=reset_pool_size,
         step_dt=step_dt,
+        randomize=randomize,
+        randomize_every=randomize_every,
+        sensors=sensors,
     )
 
 

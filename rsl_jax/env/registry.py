@@ -13,6 +13,9 @@ from rsl_jax.env.vectorized import vectorize
 from rsl_jax.registry import BASES, PARTS, load, nearest, resolve_part
 from rsl_jax.trusted import permit
 
+ROBOT_OPTIONS = ("randomize", "randomize_every", "sensors")
+"""Options of :func:`rsl_jax.env.vectorize` that :func:`make_env` applies to a factory's robot, too."""
+
 
 def make_env(name: str, *, num_envs: int, **options: Any) -> Env[Any] | VecEnv:
     """Make an environment.
@@ -26,7 +29,8 @@ def make_env(name: str, *, num_envs: int, **options: Any) -> Env[Any] | VecEnv:
         num_envs: size of the batch, ``N``.
         **options: go to the suite's adapter (:mod:`rsl_jax.env.brax`, :mod:`rsl_jax.env.gymnax`,
             :mod:`rsl_jax.env.gymnasium`) or to the factory; for all but gymnasium's: ``max_episode_length``,
-            ``auto_reset``, ``reset_pool_size``.
+            ``auto_reset``, ``reset_pool_size``, and ``randomize``, ``randomize_every`` and ``sensors``, which also go
+            for a factory's ``SingleEnv`` (:func:`rsl_jax.env.vectorize` says what they mean).
 
     Raises:
         ValueError: for an unknown name or option; tells the nearest one.
@@ -117,13 +121,21 @@ def _from_factory(name: str, num_envs: int, options: dict[str, Any]) -> Env[Any]
     factory: Callable[..., Any] = load(name, "environment")
     parameters = inspect.signature(factory).parameters.values()
     wants_size = any(p.name == "num_envs" or p.kind is p.VAR_KEYWORD for p in parameters)
+    takes = {p.name for p in parameters} | (
+        {*ROBOT_OPTIONS} if any(p.kind is p.VAR_KEYWORD for p in parameters) else set()
+    )
+    ours = {key: options[key] for key in ROBOT_OPTIONS if key in options and key not in takes}
+    options = {key: value for key, value in options.items() if key not in ours}
     env = _call(factory, name, **({"num_envs": num_envs} if wants_size else {}), **options)
-    if isinstance(env, Env):
-        return env
-    if isinstance(env, VecEnv):
+    if isinstance(env, Env | VecEnv):
+        if any(ours.values()):
+            raise ValueError(
+                f"{' and '.join(ours)} are for single robots, but '{name}' returns a batch ({type(env).__name__}). "
+                "Return the SingleEnv, or give them to rsl_jax.env.vectorize yourself."
+            )
         return env
     if callable(getattr(env, "reset", None)) and callable(getattr(env, "step", None)) and hasattr(env, "num_actions"):
-        return vectorize(env, num_envs)
+        return vectorize(env, num_envs, **ours)
     raise TypeError(
         f"'{name}' must return a rsl_jax.env.Env, VecEnv or SingleEnv, but returned a {type(env).__name__}. "
         "A SingleEnv has num_actions, reset(key) and step(state, action)."

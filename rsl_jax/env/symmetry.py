@@ -128,16 +128,23 @@ def check_symmetry(
         states = jax.vmap(lambda state: at(state, coordinates(state)))(states)
         actions = jax.random.uniform(actions_key, (num_steps, env.num_envs, env.num_actions), minval=-1, maxval=1)
         mirrored_actions = jax.vmap(lambda x: _image(call(function, env, None, x)[1], env.num_envs))(actions)
-        expected, rewards, endings = _follow(step, states, actions)
-        expected = jax.vmap(lambda x: _image(call(function, env, x, None)[0], env.num_envs))(expected)
-        if mirror_state is None:
-            mirrored_states = _search(_step_of(env), coordinates, at, states, mirrored_actions, expected)
-        else:
-            mirrored_states = jax.vmap(mirror_state)(states)
-        seen = _follow(step, mirrored_states, mirrored_actions)
-        return expected, rewards, endings, seen
 
-    expected, rewards, endings, (seen, seen_rewards, seen_endings) = jax.device_get(jax.jit(compare)())
+        def image(observations: Observations) -> Observations:
+            return jax.vmap(lambda x: _image(call(function, env, x, None)[0], env.num_envs))(observations)
+
+        if mirror_state is not None:
+            # Both in one batch: a simulator's step takes long to compile.
+            both = _joined(states, jax.vmap(mirror_state)(states), axis=0)
+            went = _follow(step, both, _joined(actions, mirrored_actions, axis=1))
+            originals = jax.tree.map(lambda x: x[:, : env.num_envs], went)
+            mirrored = jax.tree.map(lambda x: x[:, env.num_envs :], went)
+            return (image(originals[0]), *originals[1:]), mirrored
+        originals = _follow(step, states, actions)
+        expected = image(originals[0])
+        mirrored_states = _search(_step_of(env), coordinates, at, states, mirrored_actions, expected)
+        return (expected, *originals[1:]), _follow(step, mirrored_states, mirrored_actions)
+
+    (expected, rewards, endings), (seen, seen_rewards, seen_endings) = jax.device_get(jax.jit(compare)())
     return SymmetryReport(
         observation_errors={group: _error(seen[group], x, axis=(0, 1)) for group, x in expected.items()},
         reward_error=float(_error(seen_rewards, rewards)),
@@ -245,6 +252,10 @@ def _check_size(size: int) -> None:
             f"A state of this environment has {size} numbers to search among (1 to {LARGEST_SEARCH} can be). Pass "
             "mirror_state, which gives the mirror image of one robot's state."
         )
+
+
+def _joined(first: Any, second: Any, *, axis: int) -> Any:
+    return jax.tree.map(lambda x, y: jnp.concatenate([x, y], axis), first, second)
 
 
 def _image(both: Any, size: int) -> Any:

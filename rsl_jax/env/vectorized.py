@@ -13,6 +13,8 @@ from flax import struct
 
 from rsl_jax.env.base import Env, SingleEnv, State, equal_part
 from rsl_jax.env.limits import step_limit
+from rsl_jax.env.randomization import Models, Randomization, Randomize, RandomizedSingleEnv, Start
+from rsl_jax.env.sensor_options import Sensors
 from rsl_jax.env.signature import Answer, Signature, typed
 from rsl_jax.trees import select_rows
 from rsl_jax.types import Array, Key, Observations, TimeStep
@@ -30,12 +32,14 @@ class VectorState(Generic[State]):
         pool: states and observations that episodes can start from, leaves ``[P, ...]``; ``()`` where every reset is
             made anew.
         key: what resets draw from, ``[N]``.
+        models: the models that episodes start with, where robots are randomized, leaves ``[M, ...]``; else ``()``.
     """
 
     env: State
     episode_length: Array
     pool: Any
     key: Key
+    models: Any = ()
 
 
 def vectorize(
@@ -47,6 +51,9 @@ def vectorize(
     step_dt: float | None = None,
     cfg: Mapping[str, Any] | object | None = None,
     reset_pool_size: int | None = None,
+    randomize: Randomize = False,
+    randomize_every: int | None = None,
+    sensors: Sensors | Mapping[str, Any] | None = None,
 ) -> VectorizedEnv:
     """Turn one robot into a batch that ends its episodes and resets itself.
 
@@ -68,10 +75,17 @@ def vectorize(
         step_dt: seconds between two actions.
         cfg: what describes the environment, kept with the logs.
         reset_pool_size: size of the pool, ``P``; ``num_envs`` where not given.
+        randomize: whether physics differ from robot to robot: True for the environment's own ``domain_randomizer``, or
+            a function, or the import path of one (:data:`rsl_jax.env.randomization.Randomizer`). The environment keeps
+            its physics in the pytree ``model``. A robot keeps its model until its episode ends.
+        randomize_every: iterations after which models are drawn anew, for the episodes that start from then on; None
+            for never. A ``"cached"`` start cannot have another model.
+        sensors: noise, delays, history and pushes; see :class:`rsl_jax.env.Sensors`.
 
     Raises:
-        ValueError: for sizes that are not positive, an unknown ``auto_reset``, or an environment whose ``reset`` and
-            ``step`` do not fit together (:class:`rsl_jax.env.signature.Signature` says what is checked).
+        ValueError: for sizes that are not positive, an unknown ``auto_reset``, a randomizer that does not keep its
+            contract, sensors of groups that there are not, or an environment whose ``reset`` and ``step`` do not fit
+            together (:class:`rsl_jax.env.signature.Signature` says what is checked).
     """
     _check_positive("num_envs", num_envs)
     if auto_reset not in get_args(AutoReset):
@@ -82,6 +96,11 @@ def vectorize(
         raise ValueError(f"reset_pool_size only means something with auto_reset='pool', not with {auto_reset!r}.")
     pool_size = num_envs if reset_pool_size is None else reset_pool_size
     _check_positive("reset_pool_size", pool_size)
+    if sensors:
+        single_env = Sensors.of(sensors).wrap(single_env)
+    if randomize is not False and randomize is not None:
+        single_env = RandomizedSingleEnv(single_env, randomize)
+    _check_interval(randomize_every, single_env, auto_reset)
     if max_episode_length is None:
         max_episode_length = getattr(single_env, "max_episode_length", None)
     return VectorizedEnv(
@@ -92,6 +111,7 @@ def vectorize(
         pool_size=pool_size,
         step_dt=getattr(single_env, "step_dt", None) if step_dt is None else step_dt,
         cfg=getattr(single_env, "cfg", {}) if cfg is None else cfg,
+        randomize_every=randomize_every,
     )
 
 
@@ -108,6 +128,7 @@ class VectorizedEnv(Env[VectorState[Any]]):
         pool_size: int,
         step_dt: float | None,
         cfg: Mapping[str, Any] | object,
+        randomize_every: int | None = None,
     ):
         self._signature = Signature(single_env)  # first, because it looks for mistakes
         self.single_env = single_env
@@ -119,17 +140,25 @@ class VectorizedEnv(Env[VectorState[Any]]):
         self.step_dt = step_dt
         self.cfg = cfg
         self._pool_size = pool_size
+        self._randomization: Randomization | None = None
+        if isinstance(single_env, RandomizedSingleEnv):
+            self._randomization = Randomization(single_env.draw, randomize_every)
 
     def reset(self, key: Key) -> tuple[VectorState[Any], Observations]:
         """Start an episode everywhere; gives the state and the first observations, leaves ``[N, ...]``."""
         key, start_key = jax.random.split(key)
         pool_size = self._pool_size if self.auto_reset == "pool" else self.num_envs
         # One batched reset serves both, because a simulator's takes long to compile.
-        starts = self._starts(jax.random.split(start_key, max(self.num_envs, pool_size)))
+        size = max(self.num_envs, pool_size)
+        models: Models | tuple[()] = ()
+        if self._randomization is not None:
+            start_key, model_key = jax.random.split(start_key)
+            models = self._randomization.init(model_key, size)
+        starts = self._starts(jax.random.split(start_key, size), models)
         env, observations = _first(starts, self.num_envs)
         pool = () if self.auto_reset == "full" else _first(starts, pool_size)
         lengths = jnp.zeros(self.num_envs, jnp.int32)
-        return VectorState(env, lengths, pool, jax.random.split(key, self.num_envs)), observations
+        return VectorState(env, lengths, pool, jax.random.split(key, self.num_envs), models), observations
 
     def step(self, state: VectorState[Any], actions: Array) -> tuple[VectorState[Any], TimeStep]:
         """Apply actions ``[N, A]`` (``[N]`` or ``[N, 1]`` where discrete), and reset where an episode ends."""
@@ -137,8 +166,8 @@ class VectorizedEnv(Env[VectorState[Any]]):
         episode_length = state.episode_length + 1
         dones, time_outs = self._endings(answer, episode_length)
         keys, restart_keys = jax.vmap(lambda key: tuple(jax.random.split(key)))(state.key)
-        env, observations = self._restart(dones, (env, answer.observations), state.pool, restart_keys)
-        next_state = VectorState(env, jnp.where(dones, 0, episode_length), state.pool, keys)
+        env, observations = self._restart(dones, (env, answer.observations), state, restart_keys)
+        next_state = replace(state, env=env, episode_length=jnp.where(dones, 0, episode_length), key=keys)
         timestep = TimeStep(
             observations=observations,
             rewards=answer.reward,
@@ -154,10 +183,13 @@ class VectorizedEnv(Env[VectorState[Any]]):
         return self._signature.step(state, action)
 
     def begin_iteration(self, state: VectorState[Any], key: Key) -> VectorState[Any]:
-        """Renew the pool of initial states, where there is one."""
+        """Renew the models of randomized robots, where it is time, and the pool of initial states, if there is one."""
+        if self._randomization is not None:
+            key, model_key = jax.random.split(key)
+            state = replace(state, models=self._randomization.renew(state.models, model_key))
         if self.auto_reset != "pool":
             return state
-        return replace(state, pool=self._starts(jax.random.split(key, self._pool_size)))
+        return replace(state, pool=self._starts(jax.random.split(key, self._pool_size), state.models))
 
     def part(self, num_parts: int) -> VectorizedEnv:
         """The same with an equal part of the batch and of the pool."""
@@ -174,8 +206,9 @@ class VectorizedEnv(Env[VectorState[Any]]):
             )
         return render(jax.tree.map(lambda x: x[index], state.env))
 
-    def _starts(self, keys: Key) -> tuple[Any, Observations]:
-        return jax.vmap(self._signature.reset)(keys)
+    def _starts(self, keys: Key, models: Models | tuple[()]) -> tuple[Any, Observations]:
+        starts: Any = Start(keys, _first(models.drawn, len(keys))) if isinstance(models, Models) else keys
+        return jax.vmap(self._signature.reset)(starts)
 
     def _endings(self, answer: Answer, episode_length: Array) -> tuple[Array, Array]:
         time_up = answer.truncated
@@ -183,14 +216,17 @@ class VectorizedEnv(Env[VectorState[Any]]):
             time_up = time_up | (episode_length >= self.max_episode_length)
         return answer.terminated | time_up, time_up & ~answer.terminated
 
-    def _restart(self, dones: Array, current: Any, pool: Any, keys: Key) -> Any:
+    def _restart(self, dones: Array, current: Any, state: VectorState[Any], keys: Key) -> Any:
         """Replace ``current`` by a start where done; environment by environment from a key of its own.
 
         Selecting at every step was measured to be no slower than a ``cond`` that skips it where nobody is done (256
         cart-poles, CPU), and is the same under ``vmap``. Only a full reset is worth a ``cond``.
         """
         if self.auto_reset == "full":
-            return jax.lax.cond(dones.any(), lambda: select_rows(dones, self._starts(keys), current), lambda: current)
+            return jax.lax.cond(
+                dones.any(), lambda: select_rows(dones, self._starts(keys, state.models), current), lambda: current
+            )
+        pool = state.pool
         if self.auto_reset == "pool":
             drawn = jax.vmap(lambda key: jax.random.randint(key, (), 0, self._pool_size))(keys)
             pool = jax.tree.map(lambda x: x[drawn], pool)
@@ -209,6 +245,19 @@ class VectorizedEnv(Env[VectorState[Any]]):
 def _first(tree: Any, size: int) -> Any:
     # No slices where there is nothing to cut: they cost compile time, leaf by leaf.
     return jax.tree.map(lambda x: x if x.shape[0] == size else x[:size], tree)
+
+
+def _check_interval(every: int | None, single_env: Any, auto_reset: AutoReset) -> None:
+    if every is None:
+        return
+    _check_positive("randomize_every", every)
+    if not isinstance(single_env, RandomizedSingleEnv):
+        raise ValueError(f"randomize_every is {every}, but nothing is randomized; give randomize, too.")
+    if auto_reset == "cached":
+        raise ValueError(
+            "auto_reset='cached' starts every episode from the same state, whose model is drawn once; leave out "
+            "randomize_every, or take auto_reset='pool'."
+        )
 
 
 def _check_positive(name: str, value: int) -> None:

@@ -1,11 +1,16 @@
 """From arguments to a run: flags, config files, presets, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
+from rsl_jax.cli.play import Play, build_env
+from rsl_jax.cli.settings import RunSettings
 from rsl_jax.cli.train import KIND
 from rsl_jax.cli.training import read_command
-from rsl_jax.config import BetaDistributionConfig, CustomConfig, GaussianDistributionConfig
+from rsl_jax.config import BetaDistributionConfig, CustomConfig, GaussianDistributionConfig, RunnerConfig
+from rsl_jax.env import Sensors
 from tests.cli.own import said
 
 ENV = "tests.environments:PointMass"
@@ -56,6 +61,35 @@ def test_options_of_the_environment_are_yaml():
     assert read.env_kwargs == {"backend": "mjx", "max_episode_length": 20, "config_overrides": {"a.b": 1.5}}
 
 
+def test_randomized_physics_are_options_of_the_environment(tmp_path):
+    assert "randomize" not in command().env_kwargs
+    assert command("--randomize").env_kwargs["randomize"] is True
+    own = command("--randomize", "robot:bodies", "--randomize-every", "10", "--env-kwargs", "backend=mjx")
+    assert own.env_kwargs == {"backend": "mjx", "randomize": "robot:bodies", "randomize_every": 10}
+    (tmp_path / "run.yaml").write_text("env_kwargs: {randomize: true, randomize_every: 3}\nrunner: {}\n")
+    resumed = ["--config", str(tmp_path / "run.yaml")]
+    assert command(*resumed, "--randomize-every", "5").env_kwargs == {"randomize": True, "randomize_every": 5}
+    assert command(*resumed, "--randomize", "false").env_kwargs == {"randomize": False}
+
+
+def test_play_is_without_noise_and_randomized_physics_unless_asked(monkeypatch):
+    made = []
+    sensors = {"noise": {"state": 0.1}, "history": {"state": 2}}
+    kwargs = {"randomize": "robot:bodies", "randomize_every": 2, "backend": "mjx", "sensors": sensors}
+    settings = RunSettings(RunnerConfig(), env=ENV, env_kwargs=kwargs)
+    monkeypatch.setattr("rsl_jax.cli.play.settings_of", lambda checkpoint, **_: settings)
+    monkeypatch.setattr("rsl_jax.env.make_vec_env", lambda name, **options: made.append(options))
+    for given in ({}, {"randomize": True}, {"env_kwargs": {"sensors": sensors}}):
+        build_env(Play(Path("model_1"), **given), Path("model_1"))
+    common = {"num_envs": 16, "seed": 0, "backend": "mjx"}
+    calm = Sensors(history={"state": 2})
+    assert made == [
+        {**common, "sensors": calm},
+        {**common, "sensors": calm, "randomize": True},
+        {**common, "sensors": sensors},
+    ]
+
+
 def test_another_class_brings_its_own_flags(tmp_path):
     actor = {"class_name": "tests.cli.own:Model", "width": 8, "scale": [1.0, 2.0]}
     path = config_file(tmp_path, {"actor": {**actor, "distribution_cfg": {"class_name": "GaussianDistribution"}}})
@@ -91,6 +125,8 @@ def test_a_flag_of_a_section_that_is_not_there_brings_it():
         (["--num-envs", "many"], "--num-envs"),
         (["--obs-groups", "policy"], "KEY=VALUE"),
         (["--resume", "a", "b"], "one checkpoint or none, not 2"),
+        (["--randomize", "bodies"], "'bodies' is neither module:function nor true or false"),
+        (["--randomize", "a:b", "c:d"], "one randomizer or none, not 2"),
     ],
 )
 def test_mistakes_end_with_a_message(args, says, capsys, monkeypatch, tmp_path):

@@ -1,5 +1,7 @@
-"""What the page on environments shows, runs."""
+"""What the pages on environments and robots show, runs."""
 
+import ast
+import dataclasses
 import re
 from pathlib import Path
 
@@ -7,10 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import yaml
 
-from rsl_jax.env import JaxVecEnv, VecEnv, make_env
+from rsl_jax.env import JaxVecEnv, Sensors, VecEnv, make_env
+from rsl_jax.env.mirrors import TERMS
 
-PAGE = Path(__file__).parents[2] / "docs" / "environments.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "environments.md"
+ROBOTS = DOCS / "robots.md"
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +72,20 @@ def test_the_simulator_outside(shown):
         _, _, dones, extras = env.step(-np.sign(env.get_observations()["policy"]))
     assert dones.tolist() == extras["time_outs"].tolist() == [True] * 4
     assert np.abs(extras["final_observations"]["policy"]).max() <= 0.1
+
+
+def test_robots_of_ones_own_differ_and_have_sensors():
+    page = ROBOTS.read_text()
+    namespace = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        if "Cart()" in block or "class Cart" in block:
+            exec(compile(block, str(ROBOTS), "exec"), namespace)
+    state, observations = jax.eval_shape(namespace["env"].reset, jax.random.key(0))
+    assert observations["policy"].shape == (8, 10)
+    assert state.env.model["mass"].shape == (8,)
+    assert namespace["Sensors"]().wrap(robot := namespace["Cart"]()) is robot
+    (given,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(env_kwargs.*?)```", page, re.DOTALL))
+    sensors = Sensors.of(given["env_kwargs"]["sensors"])
+    assert set(given["env_kwargs"]["sensors"]) == {field.name for field in dataclasses.fields(sensors)}
+    terms = re.search(r"terms = (\[.*\])", page)[1]
+    assert set(ast.literal_eval(terms)) <= set(TERMS)

@@ -1,0 +1,298 @@
+"""What a real robot's sensors and motors do to a policy: noise, delay, a view of the past, and pushes.
+
+Each is a small wrapper around a single environment, with a memory of its own that starts anew with each episode. They
+compose in any order; :class:`rsl_jax.env.Sensors` composes them in the order in which they happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rsl_jax.env.base import SingleEnv, Transition
+from rsl_jax.env.wrappers import Wrapped, Wrapper, as_groups, change_groups, check_groups
+from rsl_jax.registry import lookup
+from rsl_jax.types import Array, Key, Observations
+
+Steps: TypeAlias = int | Sequence[int]
+"""A number of steps, or the least and the most of them."""
+
+Level: TypeAlias = float | Sequence[float]
+"""A level for all entries of a group, or one for each."""
+
+
+class WithHistory(Wrapper):
+    """The last observations of some groups beside each other, the newest last.
+
+    A group ``[n, ...]`` becomes ``[steps * n, ...]``. An episode starts with as many copies of its first observation.
+    """
+
+    def __init__(self, env: SingleEnv[Any], steps: Mapping[str, int]):
+        """Remember observations.
+
+        Args:
+            env: one robot.
+            steps: how many observations to show, by group; with 1 a group stays as it is.
+        """
+        super().__init__(env)
+        for group, number in steps.items():
+            if not _is_count(number) or number < 1:
+                raise ValueError(f"history of '{group}' is {number!r}, but must be a whole number, at least 1.")
+        self._steps = dict(steps)
+
+    def reset(self, key: Key) -> tuple[Wrapped, Observations]:
+        """Start an episode."""
+        env, observations = self.inner.reset(key)
+        groups = as_groups(observations)
+        check_groups("history", self._steps, groups)
+        memory = {group: _repeated(groups[group], number) for group, number in self._steps.items()}
+        return Wrapped(env, memory), self._observe(groups, memory)
+
+    def step(self, state: Wrapped, action: Array) -> tuple[Wrapped, Transition]:
+        """Apply an action ``[A]``."""
+        env, transition = self.inner.step(state.env, action)
+        groups = as_groups(transition.observations)
+        memory = {group: _pushed(past, groups[group]) for group, past in state.memory.items()}
+        return Wrapped(env, memory), transition._replace(observations=self._observe(groups, memory))
+
+    def _observe(self, groups: Observations, memory: Mapping[str, Array]) -> Observations:
+        return change_groups(groups, memory, lambda name, x: memory[name].reshape(-1, *x.shape[1:]))
+
+
+class WithObservationDelay(Wrapper):
+    """Groups that are seen some steps late; how many is drawn for each episode and group.
+
+    Until the first delayed observation arrives, the first one of the episode is seen.
+    """
+
+    def __init__(self, env: SingleEnv[Any], steps: Mapping[str, Steps]):
+        """Delay observations.
+
+        Args:
+            env: one robot.
+            steps: by how many steps, or by how many at least and at most, by group.
+        """
+        super().__init__(env)
+        self._range = {group: step_bounds(f"observation_delay of '{group}'", given) for group, given in steps.items()}
+
+    def reset(self, key: Key) -> tuple[Wrapped, Observations]:
+        """Start an episode, with delays of its own."""
+        key, delay_key = jax.random.split(key)
+        env, observations = self.inner.reset(key)
+        groups = as_groups(observations)
+        check_groups("observation_delay", self._range, groups)
+        keys = jax.random.split(delay_key, max(len(self._range), 1))
+        memory = {
+            group: (_repeated(groups[group], bounds[1] + 1), _drawn(keys[index], bounds))
+            for index, (group, bounds) in enumerate(self._range.items())
+        }
+        return Wrapped(env, memory), self._observe(groups, memory)
+
+    def step(self, state: Wrapped, action: Array) -> tuple[Wrapped, Transition]:
+        """Apply an action ``[A]``."""
+        env, transition = self.inner.step(state.env, action)
+        groups = as_groups(transition.observations)
+        memory = {group: (_pushed(past, groups[group]), delay) for group, (past, delay) in state.memory.items()}
+        return Wrapped(env, memory), transition._replace(observations=self._observe(groups, memory))
+
+    def _observe(self, groups: Observations, memory: Mapping[str, tuple[Array, Array]]) -> Observations:
+        return change_groups(groups, memory, lambda name, _: _late(*memory[name]))
+
+
+class WithActionDelay(Wrapper):
+    """Actions that reach the robot some steps late; how many is drawn for each episode.
+
+    Until the first one arrives the robot is given zeros. What the environment itself shows of past actions are those
+    that have arrived.
+    """
+
+    def __init__(self, env: SingleEnv[Any], steps: Steps):
+        """Delay actions.
+
+        Args:
+            env: one robot.
+            steps: by how many steps, or by how many at least and at most.
+
+        Raises:
+            ValueError: for actions that are choices: none of them is known to do nothing.
+        """
+        super().__init__(env)
+        self._range = step_bounds("action_delay", steps)
+        if getattr(env, "discrete", False):
+            raise ValueError(
+                "action_delay needs actions that are vectors: until the first one arrives the robot is given zeros, "
+                "but an action of this environment is one choice."
+            )
+
+    def reset(self, key: Key) -> tuple[Wrapped, Any]:
+        """Start an episode, with a delay of its own."""
+        key, delay_key = jax.random.split(key)
+        env, observations = self.inner.reset(key)
+        past = jnp.zeros((self._range[1] + 1, self.inner.num_actions))
+        return Wrapped(env, (past, _drawn(delay_key, self._range))), observations
+
+    def step(self, state: Wrapped, action: Array) -> tuple[Wrapped, Transition]:
+        """Send an action ``[A]``, and apply the one that arrives."""
+        past, delay = state.memory
+        past = _pushed(past, action)
+        env, transition = self.inner.step(state.env, _late(past, delay))
+        return Wrapped(env, (past, delay)), transition
+
+
+class WithNoise(Wrapper):
+    """Groups that are measured with noise, drawn anew at each step."""
+
+    def __init__(
+        self,
+        env: SingleEnv[Any],
+        levels: Mapping[str, Level],
+        *,
+        distribution: Literal["uniform", "gaussian"] = "uniform",
+    ):
+        """Add noise to observations.
+
+        Args:
+            env: one robot.
+            levels: largest deviation of ``uniform`` noise, standard deviation of ``gaussian`` noise; by group, one for
+                all of its entries or one for each.
+            distribution: ``uniform`` or ``gaussian``.
+        """
+        super().__init__(env)
+        self._draw = lookup(distribution, {"uniform": _uniform, "gaussian": jax.random.normal}, "noise distribution")
+        self._levels = {group: np.asarray(level, dtype=float) for group, level in levels.items()}
+        for group, level in self._levels.items():
+            if not np.all(np.isfinite(level)) or np.any(level < 0):
+                raise ValueError(f"noise of '{group}' is {level.tolist()}, but must not be negative.")
+
+    def reset(self, key: Key) -> tuple[Wrapped, Observations]:
+        """Start an episode."""
+        key, noise_key = jax.random.split(key)
+        env, observations = self.inner.reset(key)
+        groups = as_groups(observations)
+        check_groups("noise", self._levels, groups)
+        for group, level in self._levels.items():
+            if level.shape not in ((), groups[group].shape):
+                raise ValueError(
+                    f"noise of '{group}' has {level.size} levels, but the group has the shape "
+                    f"{list(groups[group].shape)}. Give one level, or one for each entry."
+                )
+        observations, noise_key = self._observe(groups, noise_key)
+        return Wrapped(env, noise_key), observations
+
+    def step(self, state: Wrapped, action: Array) -> tuple[Wrapped, Transition]:
+        """Apply an action ``[A]``."""
+        env, transition = self.inner.step(state.env, action)
+        observations, key = self._observe(as_groups(transition.observations), state.memory)
+        return Wrapped(env, key), transition._replace(observations=observations)
+
+    def _observe(self, groups: Observations, key: Key) -> tuple[Observations, Key]:
+        key, *keys = jax.random.split(key, len(self._levels) + 1)
+        key_of = dict(zip(self._levels, keys, strict=True))
+
+        def noisy(name: str, x: Array) -> Array:
+            level = jnp.broadcast_to(jnp.asarray(self._levels[name], x.dtype), x.shape)
+            return x + level * self._draw(key_of[name], x.shape, x.dtype)
+
+        return change_groups(groups, self._levels, noisy), key
+
+
+class WithPushes(Wrapper):
+    """A robot that is pushed now and then: its base gains a horizontal speed in a random direction at once."""
+
+    def __init__(self, env: SingleEnv[Any], *, interval: Sequence[float], speed: Sequence[float]):
+        """Push a robot.
+
+        Args:
+            env: one robot, which has ``push(state, velocity) -> state``: adds a horizontal velocity ``[2]`` in m/s in
+                the world's frame. Robots of MuJoCo Playground whose base is free have it.
+            interval: least and most seconds from one push to the next.
+            speed: least and most speed of a push in m/s.
+
+        Raises:
+            ValueError: for ranges that are none, or a robot that cannot be pushed.
+        """
+        super().__init__(env)
+        if not hasattr(env, "push"):
+            raise ValueError(
+                "This environment cannot be pushed: it has no push(state, velocity) -> state, which adds a horizontal "
+                "velocity [2] in m/s to the robot's base."
+            )
+        step_dt = getattr(env, "step_dt", None)
+        if step_dt is None:
+            raise ValueError("push_interval is in seconds, so the environment must say its step_dt.")
+        low, high = _range("push_interval", interval)
+        self._interval = (max(1, round(low / step_dt)), max(1, round(high / step_dt)))
+        self._speed = _range("push_speed", speed)
+
+    def reset(self, key: Key) -> tuple[Wrapped, Any]:
+        """Start an episode; the first push comes after an interval."""
+        key, push_key, wait_key = jax.random.split(key, 3)
+        env, observations = self.inner.reset(key)
+        return Wrapped(env, (push_key, _drawn(wait_key, self._interval))), observations
+
+    def step(self, state: Wrapped, action: Array) -> tuple[Wrapped, Transition]:
+        """Push where it is time, then apply an action ``[A]``."""
+        key, wait = state.memory
+        key, wait_key, speed_key, angle_key = jax.random.split(key, 4)
+        due = wait <= 1
+        speed = jax.random.uniform(speed_key, minval=self._speed[0], maxval=self._speed[1])
+        angle = jax.random.uniform(angle_key, maxval=2 * jnp.pi)
+        velocity = jnp.where(due, speed, 0.0) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+        env, transition = self.inner.step(self.inner.push(state.env, velocity), action)
+        return Wrapped(env, (key, jnp.where(due, _drawn(wait_key, self._interval), wait - 1))), transition
+
+
+def _uniform(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
+    return jax.random.uniform(key, shape, dtype, minval=-1.0, maxval=1.0)
+
+
+def _repeated(x: Array, size: int) -> Array:
+    """``size`` copies, ``[size, ...]``."""
+    return jnp.broadcast_to(x[None], (size, *x.shape))
+
+
+def _pushed(past: Array, x: Array) -> Array:
+    """The past ``[size, ...]``, the newest last, with one more and without the oldest."""
+    return jnp.concatenate([past[1:], x[None].astype(past.dtype)])
+
+
+def _late(past: Array, delay: Array) -> Array:
+    """What was the newest ``delay`` steps ago."""
+    return past[past.shape[0] - 1 - delay]
+
+
+def _drawn(key: Key, bounds: tuple[int, int]) -> Array:
+    """A whole number between bounds, both included, int32 ``[]``."""
+    return jax.random.randint(key, (), bounds[0], bounds[1] + 1, jnp.int32)
+
+
+def step_bounds(what: str, given: Steps) -> tuple[int, int]:
+    """Read the least and the most of a number of steps.
+
+    Raises:
+        ValueError: if they are none.
+    """
+    bounds: Any = (given, given) if _is_count(given) else given
+    if not _is_pair(bounds) or not all(map(_is_count, bounds)) or not 0 <= bounds[0] <= bounds[1]:
+        raise ValueError(
+            f"{what} is {given!r}, but must be a whole number of steps, or the least and the most: [0, 2]."
+        )
+    return int(bounds[0]), int(bounds[1])
+
+
+def _range(what: str, given: Sequence[float]) -> tuple[float, float]:
+    if not _is_pair(given) or not 0 <= given[0] <= given[1] < np.inf:
+        raise ValueError(f"{what} is {given!r}, but must be the least and the most: [0.5, 2.0].")
+    return float(given[0]), float(given[1])
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _is_pair(given: Any) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2
