@@ -55,6 +55,7 @@ class Run:
         compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
             not given.
         runner: every key of RSL-RL's config.
+        source: where all that no flag says was read.
     """
 
     env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
@@ -73,6 +74,7 @@ class Run:
     trust: TrustFlag = ()
     compilation_cache: CacheFlag = None
     runner: tyro.conf.Suppress[tyro.conf.Fixed[Any]] = None
+    source: tyro.conf.Suppress[tyro.conf.Fixed[str | None]] = None
 
 
 class Kind(NamedTuple):
@@ -83,8 +85,8 @@ class Kind(NamedTuple):
         options: its dataclass, a :class:`Run`.
         config: the kind of config that it takes.
         runner: name of its runner in :mod:`rsl_jax.runners`.
-        base: ``(env, named, teacher, resuming) -> settings``, what stands below the flags. ``named`` is what the config
-            file says, on top of the run that is resumed; None where there is neither. ``teacher`` is that flag.
+        base: ``(command, named, resuming) -> settings``, what stands below the flags. ``named`` is what the config file
+            says, on top of the run that is resumed; None where there is neither.
         obs_groups: ``(obs_groups, available groups) -> obs_groups``, with a choice where there is none.
         label: what a run's folder is called after, where the run has no name.
     """
@@ -93,7 +95,7 @@ class Kind(NamedTuple):
     options: type[Run]
     config: type[BaseRunnerConfig]
     runner: str
-    base: Callable[[str, RunSettings | None, Path | None, bool], RunSettings]
+    base: Callable[[Any, RunSettings | None, bool], RunSettings]
     obs_groups: Callable[[Mapping[str, Any], Sequence[str]], Mapping[str, Any]]
     label: str | None = None
 
@@ -126,9 +128,9 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         or_start=command.resume_or_start,
     )
     named = named_settings(command.env, command.config, checkpoint)
-    restarts = checkpoint is not None and command.resume_or_start  # the checkpoint has the teacher by now
-    needed = None if restarts else getattr(command, "teacher", None)
-    settings = kind.base(command.env, named, needed, checkpoint is not None)
+    restarts = checkpoint is not None and command.resume_or_start and hasattr(command, "teacher")
+    asked = dataclasses.replace(command, teacher=None) if restarts else command  # the checkpoint has the teacher by now
+    settings = kind.base(asked, named, checkpoint is not None)
     if settings.env not in (None, command.env):
         settings = dataclasses.replace(settings, env_kwargs={})  # they were meant for another environment
     teacher = {} if settings.teacher is None else {"teacher": Path(settings.teacher)}
@@ -137,6 +139,7 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         "iterations": settings.iterations or ITERATIONS,
         "env_kwargs": dict(settings.env_kwargs),
         "init_at_random_ep_len": settings.init_at_random_ep_len,
+        "source": settings.source,
         **teacher,
     }
     missing: dict[str, Any] = {name: value for name, value in below.items() if getattr(command, name, "") is None}
@@ -269,6 +272,8 @@ def _introduce(kind: Kind, command: Any, runner: OnPolicyRunner, log_dir: Path, 
         "device": ", ".join(map(str, runner.devices)),
         "log folder": log_dir,
     }
+    if command.source:
+        facts["settings"] = command.source
     if getattr(command, "teacher", None):
         facts["teacher"] = command.teacher
     if checkpoint is not None:

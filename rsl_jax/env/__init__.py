@@ -9,7 +9,7 @@ from rsl_jax.env.arrays import like, to_jax, to_jax_observations
 from rsl_jax.env.base import Env, SingleEnv, Transition, VecEnv
 from rsl_jax.env.camera import WithCamera, draw_segments
 from rsl_jax.env.groups import RegroupedEnv, regroup
-from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
+from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras, needs_download
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vec_env import JaxVecEnv
 from rsl_jax.env.vectorized import VectorizedEnv, VectorState, vectorize
@@ -36,6 +36,7 @@ __all__ = [
     "make_env",
     "make_vec_env",
     "missing_extras",
+    "needs_download",
     "regroup",
     "to_jax",
     "to_jax_observations",

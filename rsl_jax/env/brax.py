@@ -16,6 +16,7 @@ import numpy as np
 from rsl_jax.env.base import Transition
 from rsl_jax.env.extras import import_extra, simulators_promotion, without_notices
 from rsl_jax.env.limits import step_limit
+from rsl_jax.env.menagerie import missing_folders, needing_meshes
 from rsl_jax.env.mujoco_camera import MujocoCamera
 from rsl_jax.env.suites import Suite
 from rsl_jax.env.vectorized import AutoReset, VectorizedEnv, vectorize
@@ -145,12 +146,13 @@ def _bool(flag: Any) -> Array:
 
 
 def playground_names() -> list[str]:
-    """Names of Playground's environments that can be made without a download."""
-    registry = import_extra("mujoco_playground", "playground").registry
-    mjx_env = import_extra("mujoco_playground._src.mjx_env", "playground")
-    if mjx_env.MENAGERIE_PATH.exists():
-        return list(registry.ALL_ENVS)
-    return list(registry.dm_control_suite.ALL_ENVS)
+    """Names of Playground's environments."""
+    return list(import_extra("mujoco_playground", "playground").registry.ALL_ENVS)
+
+
+def playground_downloads() -> list[str]:
+    """Those whose robots' meshes are not there yet."""
+    return [name for name in playground_names() if missing_folders(name)]
 
 
 def make_playground(
@@ -183,7 +185,8 @@ def make_playground(
         lookup(option, dict.fromkeys(_dotted(config.to_dict())), f"config key of playground/{name}")
     with without_notices(), simulators_promotion():
         config.update_from_flattened_dict(overrides)
-        env = registry.load(name, config=config)
+        with needing_meshes(name):
+            env = registry.load(name, config=config)
     single_env = BraxSingleEnv(
         env,
         episode_length=config.get("episode_length", None),
@@ -279,5 +282,5 @@ def _as_a_simulator() -> Iterator[None]:
         yield
 
 
-PLAYGROUND = Suite.of_extra("mujoco_playground", "playground", make_playground, playground_names)
+PLAYGROUND = Suite.of_extra("mujoco_playground", "playground", make_playground, playground_names, playground_downloads)
 BRAX = Suite.of_extra("brax", "brax", make_brax, brax_names)
