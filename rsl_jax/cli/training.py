@@ -14,6 +14,7 @@ import tyro
 
 from rsl_jax.cli.arguments import CheckpointFlag, KeyValues, parse, parse_config, parse_options
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
+from rsl_jax.cli.export import write_robot_metadata
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
 from rsl_jax.cli.runs import find_checkpoint, new_log_dir, settings_of
@@ -217,6 +218,7 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
         )
     with lock_log_dir(log_dir):
         write_settings(_settings_of_command(command, runner_cfg), log_dir)
+        write_robot_metadata(runner.deployment(), log_dir)
         _introduce(kind, command, runner, log_dir, checkpoint)
         at_random = checkpoint is None and _starts_at_random(command.init_at_random_ep_len, runner)
         with stop_on_signals(runner.request_stop) as stopped:

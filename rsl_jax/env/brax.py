@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.env.base import Transition
+from rsl_jax.env.deployment import facts_of_playground
 from rsl_jax.env.extras import import_extra, simulators_promotion, without_notices
 from rsl_jax.env.limits import step_limit
 from rsl_jax.env.menagerie import missing_folders, needing_meshes
@@ -127,6 +128,13 @@ class BraxSingleEnv:
                 return state.replace(pipeline_state=self.env.pipeline_init(positions, speeds))
         forgotten = jnp.zeros_like(state.data.qacc_warmstart)
         return state.replace(data=state.data.replace(qpos=positions, qvel=speeds, qacc_warmstart=forgotten))
+
+    def deployment(self) -> dict[str, Any]:
+        """What a controller needs to know of one of Playground's robots; see :mod:`rsl_jax.env.deployment`."""
+        suite, _, name = str(self.cfg.get("name", "")).partition("/")
+        if suite != "playground":
+            return {}
+        return facts_of_playground(self.env, name, control_dt=self.step_dt, clip_actions=self._clip_actions)
 
     def _repeat(self, state: Any, action: Array) -> Any:
         """Hold an action; an episode that ends meanwhile stays at its end and earns no more."""
