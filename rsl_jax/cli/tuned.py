@@ -48,10 +48,28 @@ BRAX_NETWORKS: Mapping[str, Any] = {
 """Of ``brax.training.agents.ppo.networks.make_ppo_networks``."""
 
 TRANSLATED = frozenset(
-    "action_repeat batch_size clipping_epsilon clipping_epsilon_value desired_kl discounting entropy_cost "
-    "episode_length gae_lambda learning_rate learning_rate_schedule max_grad_norm network_factory "
-    "normalize_observations num_envs num_minibatches num_timesteps num_updates_per_batch unroll_length "
-    "vf_loss_coefficient".split()
+    {
+        "action_repeat",
+        "batch_size",
+        "clipping_epsilon",
+        "clipping_epsilon_value",
+        "desired_kl",
+        "discounting",
+        "entropy_cost",
+        "episode_length",
+        "gae_lambda",
+        "learning_rate",
+        "learning_rate_schedule",
+        "max_grad_norm",
+        "network_factory",
+        "normalize_observations",
+        "num_envs",
+        "num_minibatches",
+        "num_timesteps",
+        "num_updates_per_batch",
+        "unroll_length",
+        "vf_loss_coefficient",
+    }
 )
 """Brax's settings that have a counterpart. Any other that is given is named in the line that a run begins with."""
 

@@ -68,7 +68,7 @@ def _ask(env: Any) -> Mapping[str, Any]:
 
 
 def layout_of(name: str, num_joints: int) -> dict[str, dict[str, int]]:
-    """Terms of the observation groups of Playground's joystick tasks of the Go1 and the G1, as ``_get_obs`` stacks them.
+    """Terms of the observation groups of Playground's joystick tasks of the Go1 and the G1, as they stack them.
 
     Args:
         name: such as ``Go1JoystickFlatTerrain``.
@@ -92,9 +92,7 @@ def layout_of(name: str, num_joints: int) -> dict[str, dict[str, int]]:
     return {"state": state, "privileged_state": {"state": sum(state.values()), **exact, **rest}}
 
 
-def facts_of_playground(
-    env: Any, name: str, *, control_dt: float, clip_actions: float | None = None
-) -> dict[str, Any]:
+def facts_of_playground(env: Any, name: str, *, control_dt: float, clip_actions: float | None = None) -> dict[str, Any]:
     """What Playground's environments know; joints and gains where actions are offsets from a default pose.
 
     Args:
