@@ -18,7 +18,8 @@ import numpy as np
 import tyro
 from reference_rsl_rl import Arrays, reference_distillation
 from reporting import comparison, show_table, speedup_text, write_json
-from update_speed import in_turns, limit_threads
+from update_speed import limit_threads
+from updates import in_turns
 
 from rsl_jax.algorithms import Distillation
 from rsl_jax.config import BaseRunnerConfig

@@ -20,7 +20,7 @@ import tyro
 from reporting import comparison, show_table, speedup_text, write_json
 from rsl_rl import models as reference
 from tensordict import TensorDict
-from update_speed import in_turns
+from updates import in_turns
 
 from rsl_jax.distributions import gaussian
 from rsl_jax.export import plain_policy

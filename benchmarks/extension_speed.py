@@ -16,7 +16,8 @@ import torch
 import tyro
 from reference_rsl_rl import reference_update
 from reporting import comparison, show_table, speedup_text, write_json
-from update_speed import Size, in_turns, limit_threads, made_up_rollout, our_update
+from update_speed import limit_threads
+from updates import Size, in_turns, made_up_rollout, our_update
 
 
 def mirror(env: Any, obs: Any, actions: Any) -> tuple[Any, Any]:

@@ -19,7 +19,8 @@ from reporting import comparison, show_table, speedup_text, write_json
 from rsl_rl.env import VecEnv
 from rsl_rl.runners import OnPolicyRunner as Reference
 from tensordict import TensorDict
-from update_speed import in_turns, limit_threads
+from update_speed import limit_threads
+from updates import in_turns
 
 from rsl_jax.runners import OnPolicyRunner
 
@@ -44,17 +45,16 @@ class Size:
 class Free(VecEnv):
     """Shows the same observations at every step, and never ends an episode."""
 
-    def __init__(self, num_envs: int):
+    def __init__(self, num_envs: int, device: str = "cpu"):
         generator = torch.Generator().manual_seed(0)
         self.num_envs, self.num_actions, self.max_episode_length = num_envs, NUM_ACTIONS, 1000
-        self.device, self.cfg = torch.device("cpu"), {}
-        self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
-        self._observations = TensorDict(
-            {"policy": torch.randn(num_envs, NUM_OBS, generator=generator)}, batch_size=[num_envs]
-        )
-        self._rewards = torch.randn(num_envs, generator=generator)
-        self._dones = torch.zeros(num_envs, dtype=torch.long)
-        self._extras = {"time_outs": torch.zeros(num_envs, dtype=torch.bool)}
+        self.device, self.cfg = torch.device(device), {}
+        self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=device)
+        observations = torch.randn(num_envs, NUM_OBS, generator=generator).to(device)
+        self._observations = TensorDict({"policy": observations}, batch_size=[num_envs])
+        self._rewards = torch.randn(num_envs, generator=generator).to(device)
+        self._dones = torch.zeros(num_envs, dtype=torch.long, device=device)
+        self._extras = {"time_outs": torch.zeros(num_envs, dtype=torch.bool, device=device)}
 
     def get_observations(self) -> TensorDict:
         """What is seen now."""

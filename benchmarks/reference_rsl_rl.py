@@ -21,12 +21,14 @@ Arrays = dict[str, np.ndarray]
 class MadeUpEnv(VecEnv):
     """The sizes that RSL-RL asks an environment for; it cannot be stepped."""
 
-    def __init__(self, num_envs: int, observation_shape: tuple[int, ...], num_actions: int) -> None:
+    def __init__(
+        self, num_envs: int, observation_shape: tuple[int, ...], num_actions: int, device: str = "cpu"
+    ) -> None:
         self.num_envs = num_envs
         self.num_actions = num_actions
         self.max_episode_length = 1000
-        self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
-        self.device = "cpu"
+        self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=device)
+        self.device = device
         self.cfg: dict[str, Any] = {}
         self.step_dt = 0.02
         self.unwrapped = self
@@ -34,7 +36,7 @@ class MadeUpEnv(VecEnv):
 
     def get_observations(self) -> TensorDict:
         """Zeros of the right shape."""
-        return TensorDict({"policy": torch.zeros(self.num_envs, *self._shape)}, self.num_envs)
+        return TensorDict({"policy": torch.zeros(self.num_envs, *self._shape, device=self.device)}, self.num_envs)
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
         """Refuses."""
@@ -46,17 +48,20 @@ def build_reference(train_cfg: dict[str, Any], env: VecEnv, kind: type = PPO) ->
     cfg = {**copy.deepcopy(train_cfg), "multi_gpu": None}
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        algorithm = kind.construct_algorithm(env.get_observations(), env, cfg, "cpu")
+        algorithm = kind.construct_algorithm(env.get_observations(), env, cfg, env.device)
     algorithm.train_mode()
     return algorithm
 
 
-def reference_update(train_cfg: dict[str, Any], rollout: Arrays) -> tuple[Callable[[], None], Arrays]:
+def reference_update(
+    train_cfg: dict[str, Any], rollout: Arrays, device: str = "cpu"
+) -> tuple[Callable[[], None], Arrays]:
     """Let RSL-RL act on a rollout, so that it can learn from it again and again.
 
     Args:
         train_cfg: the configuration.
         rollout: ``observations [T + 1, N, ...]``, ``rewards``, ``dones`` and ``time_outs`` ``[T, N]``.
+        device: where to compute; on a GPU an update is over when the device is idle.
 
     Returns:
         a function that computes intrinsic rewards (where there is curiosity) and returns, and runs one whole update,
@@ -65,17 +70,17 @@ def reference_update(train_cfg: dict[str, Any], rollout: Arrays) -> tuple[Callab
     """
     num_steps, num_envs = rollout["rewards"].shape
     num_actions = rollout["num_actions"].item()
-    algorithm = build_reference(train_cfg, MadeUpEnv(num_envs, rollout["observations"].shape[2:], num_actions))
-    observations = torch.as_tensor(rollout["observations"])
+    env = MadeUpEnv(num_envs, rollout["observations"].shape[2:], num_actions, device)
+    algorithm = build_reference(train_cfg, env)
+    observations = torch.as_tensor(rollout["observations"], device=device)
     steps = [TensorDict({"policy": observation}, num_envs) for observation in observations]
     with torch.inference_mode():
         for step in range(num_steps):
             algorithm.act(steps[step])
             algorithm.process_env_step(
                 steps[step + 1],
-                torch.as_tensor(rollout["rewards"][step]),
-                torch.as_tensor(rollout["dones"][step]),
-                {"time_outs": torch.as_tensor(rollout["time_outs"][step])},
+                *(torch.as_tensor(rollout[name][step], device=device) for name in ("rewards", "dones")),
+                {"time_outs": torch.as_tensor(rollout["time_outs"][step], device=device)},
             )
 
     def update() -> None:
@@ -84,11 +89,13 @@ def reference_update(train_cfg: dict[str, Any], rollout: Arrays) -> tuple[Callab
                 algorithm.rnd.get_intrinsic_reward(following)
             algorithm.compute_returns(steps[-1])
         algorithm.update()
+        if device != "cpu":
+            torch.cuda.synchronize()
 
     storage = algorithm.storage
-    mean, std = (param.numpy().copy() for param in storage.distribution_params or ())
-    acted = {"actions": storage.actions.numpy().copy(), "mean": mean, "std": std}
-    return update, acted | {"log_probs": storage.actions_log_prob[..., 0].numpy().copy()}
+    mean, std = (param.cpu().numpy().copy() for param in storage.distribution_params or ())
+    acted = {"actions": storage.actions.cpu().numpy().copy(), "mean": mean, "std": std}
+    return update, acted | {"log_probs": storage.actions_log_prob[..., 0].cpu().numpy().copy()}
 
 
 def reference_distillation(train_cfg: dict[str, Any], rollout: Arrays, num_actions: int) -> Callable[[], None]:

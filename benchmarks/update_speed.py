@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import jax
@@ -19,72 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 import tyro
-from reference_rsl_rl import Arrays, reference_update
+from reference_rsl_rl import reference_update
 from reporting import comparison, show_table, speedup_text, write_json
+from updates import Size, in_turns, made_up_rollout, our_update
 
-from rsl_jax.algorithms import PPO
-from rsl_jax.config import RunnerConfig
-from rsl_jax.types import Array, Key, Rollout, Spec, TrainState
-
-
-@dataclass(frozen=True)
-class Size:
-    """A size of problem and what is aimed at.
-
-    Attributes:
-        num_envs: environments.
-        num_steps: steps of a rollout.
-        hidden_dims: of actor and critic.
-        speedup: how many times faster than RSL-RL we want to be.
-        over_products: how many times the bare matrix products we may take, or None where these hardly matter.
-        num_obs: size of an observation.
-        num_actions: size of an action.
-        num_epochs: passes over the rollout.
-        num_mini_batches: mini-batches of a pass.
-        rnn_type: ``"gru"`` or ``"lstm"`` in front of both networks, or None for none.
-        rnn_hidden_dim: size of its hidden state.
-    """
-
-    num_envs: int
-    num_steps: int
-    hidden_dims: tuple[int, ...]
-    speedup: float
-    over_products: float | None = None
-    num_obs: int = 48
-    num_actions: int = 12
-    num_epochs: int = 5
-    num_mini_batches: int = 4
-    rnn_type: str | None = None
-    rnn_hidden_dim: int = 256
-
-    @property
-    def name(self) -> str:
-        """For the table."""
-        rnn = f"{self.rnn_type.upper()} {self.rnn_hidden_dim}, " if self.rnn_type else ""
-        return f"{self.num_envs} x {self.num_steps}, {rnn}{list(self.hidden_dims)}"
-
-    @property
-    def observation_shape(self) -> tuple[int, ...]:
-        """Of an environment."""
-        return (self.num_obs,)
-
-    def train_cfg(self) -> dict[str, Any]:
-        """RSL-RL's configuration, with its defaults where it has any."""
-        model = {"class_name": "MLPModel", "hidden_dims": list(self.hidden_dims), "activation": "elu"}
-        if self.rnn_type:
-            model |= {"class_name": "RNNModel", "rnn_type": self.rnn_type, "rnn_hidden_dim": self.rnn_hidden_dim}
-        return {
-            "num_steps_per_env": self.num_steps,
-            "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
-            "algorithm": {
-                "class_name": "PPO",
-                "num_learning_epochs": self.num_epochs,
-                "num_mini_batches": self.num_mini_batches,
-            },
-            "actor": {**model, "distribution_cfg": {"class_name": "GaussianDistribution"}},
-            "critic": model,
-        }
-
+from rsl_jax.types import Array
 
 SIZES = {
     "feed_forward": (
@@ -97,56 +35,6 @@ SIZES = {
         Size(512, 24, (256, 128), speedup=1.3, rnn_type="lstm"),
     ),
 }
-
-
-def made_up_rollout(size: Size, seed: int = 0) -> Arrays:
-    """Observations, rewards and ends of episodes."""
-    generator = np.random.default_rng(seed)
-    shape = (size.num_steps, size.num_envs)
-    dones = generator.random(shape) < 0.01
-    return {
-        "observations": generator.normal(size=(size.num_steps + 1, size.num_envs, *size.observation_shape)).astype(
-            np.float32
-        ),
-        "rewards": generator.normal(size=shape).astype(np.float32),
-        "dones": dones,
-        "time_outs": dones & (generator.random(shape) < 0.5),
-        "num_actions": np.array(size.num_actions),
-    }
-
-
-def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[], None], float]:
-    """Our update on the same rollout, with donated buffers as in training; and the seconds it took to compile."""
-    shapes = {"policy": size.observation_shape}
-    spec = Spec(shapes, num_envs=size.num_envs, num_actions=size.num_actions, step_dt=0.02)
-    algorithm = PPO.build(RunnerConfig.from_dict(size.train_cfg()), spec)
-    arrays = {name: jnp.asarray(array) for name, array in {**made_up, **acted}.items()}
-    rollout = Rollout(
-        observations={"policy": arrays["observations"][:-1]},
-        actions=arrays["actions"],
-        log_probs=arrays["log_probs"],
-        distribution_params=(arrays["mean"], arrays["std"]),
-        rewards=arrays["rewards"],
-        dones=arrays["dones"],
-        time_outs=arrays["time_outs"],
-        carry=algorithm.initial_carry(size.num_envs),
-        last_observations={"policy": arrays["observations"][-1]},
-    )
-    states, key = [jax.jit(algorithm.init)(jax.random.key(0))], jax.random.key(1)
-
-    def learn(state: TrainState, rollout: Rollout, key: Key) -> tuple[TrainState, Any]:
-        state, rollout, _ = algorithm.prepare(state, rollout)
-        return algorithm.update(state, rollout, key)[::2]
-
-    start = time.perf_counter()
-    compiled = jax.jit(learn, donate_argnums=0).lower(states[0], rollout, key).compile()
-    compile_seconds = time.perf_counter() - start
-
-    def update() -> None:
-        state, _ = compiled(states.pop(), rollout, key)
-        states.append(jax.block_until_ready(state))
-
-    return update, compile_seconds
 
 
 def matrix_products(size: Size) -> Callable[[], None]:
@@ -212,24 +100,6 @@ def products_of(network: dict[str, Any], batch: Array) -> dict[str, Any]:
     gates = jnp.reshape(jax.lax.scan(backward, jnp.zeros_like(steps[0]), steps, reverse=True)[1], (h.shape[0], -1))
     observations = jnp.reshape(batch, (h.shape[0], -1))
     return {"rnn": [observations.T @ gates, states.T @ gates], "mlp": changes[::-1]}
-
-
-def in_turns(
-    functions: dict[str, Callable[[], None]],
-    rounds: int,
-    pause: float,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
-    """Seconds that each function took in each round, after two rounds that do not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for index in range(rounds + 2):
-        for name, function in functions.items():
-            time.sleep(pause)  # PyTorch's threads spin for a while after their work
-            start = clock()
-            function()
-            if index >= 2:
-                seconds[name].append(clock() - start)
-    return seconds
 
 
 def measure(size: Size, rounds: int, pause: float) -> dict[str, Any]:

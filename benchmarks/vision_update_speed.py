@@ -8,49 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import tyro
 from reference_rsl_rl import reference_update
 from reporting import comparison, show_table, speedup_text, write_json
-from update_speed import Size, in_turns, limit_threads, made_up_rollout, our_update
-
-
-@dataclass(frozen=True)
-class ImageSize(Size):
-    """A size of problem with an image as its only observation.
-
-    Attributes:
-        channels: of each convolution.
-        kernel_size: of all of them.
-        stride: of all of them.
-        shared: whether the critic uses the actor's encoder.
-    """
-
-    channels: tuple[int, ...] = (16, 32, 64)
-    kernel_size: int = 3
-    stride: int = 2
-    shared: bool = False
-
-    @property
-    def name(self) -> str:
-        """For the table."""
-        return f"{self.num_envs} x {self.num_steps}, {'shared encoder' if self.shared else 'an encoder each'}"
-
-    @property
-    def observation_shape(self) -> tuple[int, ...]:
-        """Of an environment."""
-        return (1, 48, 64)
-
-    def train_cfg(self) -> dict[str, Any]:
-        """RSL-RL's configuration."""
-        cfg = super().train_cfg()
-        encoder = {"output_channels": list(self.channels), "kernel_size": self.kernel_size, "stride": self.stride}
-        cnn = {"class_name": "CNNModel", "cnn_cfg": {**encoder, "padding": "zeros"}}
-        cfg["algorithm"]["share_cnn_encoders"] = self.shared
-        return {**cfg, "actor": {**cfg["actor"], **cnn}, "critic": {**cfg["critic"], **cnn}}
-
+from update_speed import limit_threads
+from updates import ImageSize, in_turns, made_up_rollout, our_update
 
 SIZES = (
     ImageSize(64, 24, (256, 128), speedup=1.0),

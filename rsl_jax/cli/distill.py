@@ -42,15 +42,15 @@ class Distill(training.Run):
     teacher: Annotated[Path | None, tyro.conf.arg(metavar="CHECKPOINT|LOGDIR")] = None
 
 
-def base(env: str, named: RunSettings | None, teacher: Path | None, resuming: bool) -> RunSettings:
+def base(command: Distill, named: RunSettings | None, resuming: bool) -> RunSettings:
     """What a file says, and what it leaves open from the teacher's run.
 
     Raises:
         CommandError: if the teacher is none.
     """
-    path = teacher or (named.teacher if named else None)
+    path = command.teacher or (named.teacher if named else None)
     if resuming or path is None:
-        if teacher is not None:
+        if command.teacher is not None:
             raise CommandError("A run that is resumed has its teacher; leave --teacher or --resume out.")
         return named or RunSettings(runner=DistillationRunnerConfig())
     theirs = settings_of(find_checkpoint(path))
@@ -61,7 +61,7 @@ def base(env: str, named: RunSettings | None, teacher: Path | None, resuming: bo
         )
     settings = RunSettings(
         runner=first_student(theirs.runner),
-        env_kwargs=theirs.env_kwargs if theirs.env == env else {},
+        env_kwargs=theirs.env_kwargs if theirs.env == command.env else {},
         num_envs=theirs.num_envs,
         teacher=str(path),
     )

@@ -16,6 +16,9 @@ from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.settings import preset_names
 
+MARK = "(download)"
+"""Beside names that need a download."""
+
 
 @dataclass(frozen=True)
 class Envs:
@@ -31,7 +34,7 @@ class Envs:
 def run(args: Sequence[str]) -> int:
     """Run the command."""
     command = parse(Envs, args, prog="rsl-jax envs")
-    from rsl_jax.env import list_envs, missing_extras
+    from rsl_jax.env import list_envs, missing_extras, needs_download
 
     wanted = command.filter.lower()
     found = {suite: [name for name in names if wanted in name.lower()] for suite, names in list_envs().items() if names}
@@ -39,26 +42,36 @@ def run(args: Sequence[str]) -> int:
     if not any(found.values()) and wanted:
         hint = "".join(f"\n{suite} is not installed: {line}" for suite, line in missing.items())
         raise CommandError(f"No environment's name contains '{command.filter}'.{hint}", status=1)
-    Console().print(listing(found, missing, presets=preset_names()))
+    Console().print(listing(found, missing, presets=preset_names(), downloads=needs_download()))
     return 0
 
 
-def listing(found: dict[str, list[str]], missing: dict[str, str], *, presets: Sequence[str]) -> RenderableType:
+def listing(
+    found: dict[str, list[str]], missing: dict[str, str], *, presets: Sequence[str], downloads: Sequence[str] = ()
+) -> RenderableType:
     """A table of names by suite, those with a preset of their own in bold, and what could be installed.
 
     Args:
         found: names by suite.
         missing: the line that installs it, by suite.
         presets: names that have a preset.
+        downloads: names that need a download, which are marked.
     """
+
+    def cell(name: str) -> Text:
+        mark = f" {MARK}" if name in downloads else ""
+        return Text(name + mark, style="bold green" if name in presets else "")
+
     table = Table(box=None, padding=(0, 2, 1, 0), show_header=False)
     table.add_column(style="bold cyan", no_wrap=True)
     table.add_column()
     for suite, names in found.items():
         if names:
-            cells = [Text(name, style="bold green" if name in presets else "") for name in names]
-            table.add_row(f"{suite} ({len(names)})", Columns(cells, padding=(0, 2)))
+            table.add_row(f"{suite} ({len(names)})", Columns(map(cell, names), padding=(0, 2)))
     for suite, line in missing.items():
         table.add_row(suite, Text.assemble("not installed: ", (line, "bold")))
     table.add_row("your own", Text("module.path:factory, see docs/environments.md"))
-    return Group(table, Text("Names in bold have a preset of their own. Train one: rsl-jax train NAME"))
+    lines = ["Names in bold have a preset of their own. Train one: rsl-jax train NAME"]
+    if any(name in downloads for names in found.values() for name in names):
+        lines.append(f"{MARK} needs its robot's meshes: MuJoCo Menagerie, downloaded by git when it is first made.")
+    return Group(table, Text("\n".join(lines)))

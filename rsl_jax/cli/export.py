@@ -14,6 +14,12 @@ from rsl_jax.cli.arguments import parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word
+from rsl_jax.plain import to_plain
+
+ROBOT_FILE = "robot.yaml"
+"""Name of the file in a log folder that keeps what the environment tells a robot's controller."""
+
+_HEADER = "# What the environment tells a controller on the robot; exported policies carry it.\n"
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class Export:
         out: folder to write to; ``exported`` beside the checkpoint if not given.
         onnx: whether to write policy.onnx, for onnxruntime.
         jax: whether to write policy.jax, for jax alone, on CPU and CUDA.
-        metadata: YAML file of what else the robot should know: joint names, action scales, gains.
+        metadata: YAML file of what else the robot should know: joint names, action scales, gains. It adds to the
+            robot.yaml that training left beside the checkpoint, where the environment knew such things.
         trust: a module (with all that is in it) or a folder that the checkpoint may name parts of; may be given several
             times.
     """
@@ -46,8 +53,10 @@ def run(args: Sequence[str]) -> int:
     if not (command.onnx or command.jax):
         raise CommandError("With --no-onnx and --no-jax there is nothing to write; leave one of them out.")
     take_at_their_word(command.trust)
-    metadata = read_robot_metadata(command.metadata)
     checkpoint = find_checkpoint(command.checkpoint)
+    beside = checkpoint.parent / ROBOT_FILE
+    known = read_robot_metadata(beside if beside.exists() else None)
+    metadata = {**(known or {}), **(read_robot_metadata(command.metadata) or {})}
     out = command.out or checkpoint.parent / "exported"
     print_facts(
         f"Exported {checkpoint}", export(checkpoint, out, onnx=command.onnx, jax=command.jax, metadata=metadata)
@@ -81,6 +90,13 @@ def export(
     if jax:
         written["JAX"] = export_jax(model, variables, out / "policy.jax", metadata=metadata)
     return written
+
+
+def write_robot_metadata(facts: Mapping[str, Any], folder: Path) -> None:
+    """Write what :func:`read_robot_metadata` reads back; no file where nothing is known."""
+    if facts:
+        text = yaml.safe_dump(to_plain(facts), sort_keys=False, default_flow_style=None, width=120)
+        (folder / ROBOT_FILE).write_text(_HEADER + text, encoding="utf-8")
 
 
 def read_robot_metadata(path: Path | None) -> dict[str, Any] | None:

@@ -89,13 +89,21 @@ def read_content(path: Path) -> Mapping[str, Any]:
 
 def preset_for(env: str) -> RunSettings:
     """The preset of an environment, else the one of its suite, else the one for anything."""
-    folder = resources.files("rsl_jax") / "presets"
     suite = env.partition("/")[0] if "/" in env else "default"
-    for name in (env.replace("/", "-"), suite, "default"):
-        file = folder / f"{name}.yaml"
-        if file.is_file():
-            return _settings(yaml.safe_load(file.read_text(encoding="utf-8")), source=f"preset {name}")
-    raise FileNotFoundError(f"The installation is incomplete: there is no default.yaml in {folder}.")
+    for name in (env, suite, "default"):
+        settings = named_preset(name)
+        if settings is not None:
+            return settings
+    raise FileNotFoundError("The installation is incomplete: there is no default.yaml in rsl_jax/presets.")
+
+
+def named_preset(name: str) -> RunSettings | None:
+    """The preset of a name: an environment's, a suite's, or ``default``; None where there is none."""
+    name = name.replace("/", "-")
+    file = resources.files("rsl_jax") / "presets" / f"{name}.yaml"
+    if not file.is_file():
+        return None
+    return _settings(yaml.safe_load(file.read_text(encoding="utf-8")), source=f"preset {name}")
 
 
 def preset_names() -> list[str]:

@@ -22,6 +22,7 @@ from rsl_jax.cli.arguments import (
     with_randomization,
 )
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
+from rsl_jax.cli.export import write_robot_metadata
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
 from rsl_jax.cli.runs import find_checkpoint, new_log_dir, settings_of
@@ -66,6 +67,7 @@ class Run:
         compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
             not given.
         runner: every key of RSL-RL's config.
+        source: where all that no flag says was read.
     """
 
     env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
@@ -86,6 +88,7 @@ class Run:
     trust: TrustFlag = ()
     compilation_cache: CacheFlag = None
     runner: tyro.conf.Suppress[tyro.conf.Fixed[Any]] = None
+    source: tyro.conf.Suppress[tyro.conf.Fixed[str | None]] = None
 
 
 class Kind(NamedTuple):
@@ -96,8 +99,8 @@ class Kind(NamedTuple):
         options: its dataclass, a :class:`Run`.
         config: the kind of config that it takes.
         runner: name of its runner in :mod:`rsl_jax.runners`.
-        base: ``(env, named, teacher, resuming) -> settings``, what stands below the flags. ``named`` is what the config
-            file says, on top of the run that is resumed; None where there is neither. ``teacher`` is that flag.
+        base: ``(command, named, resuming) -> settings``, what stands below the flags. ``named`` is what the config file
+            says, on top of the run that is resumed; None where there is neither.
         obs_groups: ``(obs_groups, available groups) -> obs_groups``, with a choice where there is none.
         label: what a run's folder is called after, where the run has no name.
     """
@@ -106,7 +109,7 @@ class Kind(NamedTuple):
     options: type[Run]
     config: type[BaseRunnerConfig]
     runner: str
-    base: Callable[[str, RunSettings | None, Path | None, bool], RunSettings]
+    base: Callable[[Any, RunSettings | None, bool], RunSettings]
     obs_groups: Callable[[Mapping[str, Any], Sequence[str]], Mapping[str, Any]]
     label: str | None = None
 
@@ -140,9 +143,9 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         or_start=command.resume_or_start,
     )
     named = named_settings(command.env, command.config, checkpoint)
-    restarts = checkpoint is not None and command.resume_or_start  # the checkpoint has the teacher by now
-    needed = None if restarts else getattr(command, "teacher", None)
-    settings = kind.base(command.env, named, needed, checkpoint is not None)
+    restarts = checkpoint is not None and command.resume_or_start and hasattr(command, "teacher")
+    asked = dataclasses.replace(command, teacher=None) if restarts else command  # the checkpoint has the teacher by now
+    settings = kind.base(asked, named, checkpoint is not None)
     if settings.env not in (None, command.env):
         settings = dataclasses.replace(settings, env_kwargs={})  # they were meant for another environment
     teacher = {} if settings.teacher is None else {"teacher": Path(settings.teacher)}
@@ -151,6 +154,7 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
         "iterations": settings.iterations or ITERATIONS,
         "env_kwargs": dict(settings.env_kwargs),
         "init_at_random_ep_len": settings.init_at_random_ep_len,
+        "source": settings.source,
         **teacher,
     }
     missing: dict[str, Any] = {name: value for name, value in below.items() if getattr(command, name, "") is None}
@@ -230,6 +234,7 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
         )
     with lock_log_dir(log_dir):
         write_settings(_settings_of_command(command, runner_cfg), log_dir)
+        write_robot_metadata(runner.deployment(), log_dir)
         _introduce(kind, command, runner, log_dir, checkpoint)
         at_random = checkpoint is None and _starts_at_random(command.init_at_random_ep_len, runner)
         with stop_on_signals(runner.request_stop) as stopped:
@@ -285,6 +290,8 @@ def _introduce(kind: Kind, command: Any, runner: OnPolicyRunner, log_dir: Path, 
         "device": ", ".join(map(str, runner.devices)),
         "log folder": log_dir,
     }
+    if command.source:
+        facts["settings"] = command.source
     if getattr(command, "teacher", None):
         facts["teacher"] = command.teacher
     if checkpoint is not None:

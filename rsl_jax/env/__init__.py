@@ -10,7 +10,7 @@ from rsl_jax.env.base import Env, SingleEnv, Transition, VecEnv
 from rsl_jax.env.camera import WithCamera, draw_segments
 from rsl_jax.env.groups import RegroupedEnv, regroup
 from rsl_jax.env.randomization import Randomize, Randomizer
-from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras
+from rsl_jax.env.registry import list_envs, make_env, make_vec_env, missing_extras, needs_download
 from rsl_jax.env.sensor_options import Sensors, evaluation_options
 from rsl_jax.env.sensors import WithActionDelay, WithHistory, WithNoise, WithObservationDelay, WithPushes
 from rsl_jax.env.suites import Suite
@@ -50,6 +50,7 @@ __all__ = [
     "make_env",
     "make_vec_env",
     "missing_extras",
+    "needs_download",
     "regroup",
     "to_jax",
     "to_jax_observations",

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.env.base import Transition
+from rsl_jax.env.deployment import facts_of_playground
 from rsl_jax.env.extras import import_extra, simulators_promotion, without_notices
 from rsl_jax.env.limits import step_limit
-from rsl_jax.env.menagerie import load_playground
+from rsl_jax.env.menagerie import missing_folders, needing_meshes
 from rsl_jax.env.mujoco_camera import MujocoCamera
 from rsl_jax.env.randomization import Randomize, Randomizer
 from rsl_jax.env.sensor_options import Sensors
@@ -161,6 +162,13 @@ class BraxSingleEnv:
         qvel = state.data.qvel
         return state.replace(data=state.data.replace(qvel=qvel.at[:2].add(velocity.astype(qvel.dtype))))
 
+    def deployment(self) -> dict[str, Any]:
+        """What a controller needs to know of one of Playground's robots; see :mod:`rsl_jax.env.deployment`."""
+        suite, _, name = str(self.cfg.get("name", "")).partition("/")
+        if suite != "playground":
+            return {}
+        return facts_of_playground(self.env, name, control_dt=self.step_dt, clip_actions=self._clip_actions)
+
     def _repeat(self, state: Any, action: Array) -> Any:
         """Hold an action; an episode that ends meanwhile stays at its end and earns no more."""
 
@@ -191,12 +199,13 @@ def _bool(flag: Any) -> Array:
 
 
 def playground_names() -> list[str]:
-    """Names of Playground's environments that can be made without a download."""
-    registry = import_extra("mujoco_playground", "playground").registry
-    mjx_env = import_extra("mujoco_playground._src.mjx_env", "playground")
-    if mjx_env.MENAGERIE_PATH.exists():
-        return list(registry.ALL_ENVS)
-    return list(registry.dm_control_suite.ALL_ENVS)
+    """Names of Playground's environments."""
+    return list(import_extra("mujoco_playground", "playground").registry.ALL_ENVS)
+
+
+def playground_downloads() -> list[str]:
+    """Those whose robots' meshes are not there yet."""
+    return [name for name in playground_names() if missing_folders(name)]
 
 
 def make_playground(
@@ -235,7 +244,8 @@ def make_playground(
         lookup(option, dict.fromkeys(_dotted(config.to_dict())), f"config key of playground/{name}")
     with without_notices(), simulators_promotion():
         config.update_from_flattened_dict(overrides)
-        env = load_playground(name, config)
+        with needing_meshes(name):
+            env = registry.load(name, config=config)
     single_env = BraxSingleEnv(
         env,
         episode_length=config.get("episode_length", None),
@@ -351,5 +361,5 @@ def _as_a_simulator() -> Iterator[None]:
         yield
 
 
-PLAYGROUND = Suite.of_extra("mujoco_playground", "playground", make_playground, playground_names)
+PLAYGROUND = Suite.of_extra("mujoco_playground", "playground", make_playground, playground_names, playground_downloads)
 BRAX = Suite.of_extra("brax", "brax", make_brax, brax_names)

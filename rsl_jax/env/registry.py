@@ -89,6 +89,13 @@ def list_envs() -> dict[str, list[str]]:
     }
 
 
+def needs_download() -> list[str]:
+    """The names of :func:`list_envs` that need a download before they are first made."""
+    return [
+        f"{name}/{env}" for name, suite in _library_suites().items() if suite.is_installed for env in suite.downloads()
+    ]
+
+
 def missing_extras() -> dict[str, str]:
     """The line that installs it, for each suite whose package is not installed."""
     return {name: suite.install for name, suite in _library_suites().items() if not suite.is_installed}

@@ -18,13 +18,15 @@ class Suite(NamedTuple):
         package: what must be installed.
         install: the line that installs it.
         make: ``(name, num_envs, **options)``, makes an environment.
-        names: ``() -> names`` of those that can be made here.
+        names: ``() -> names`` of those that there are.
+        downloads: ``() -> names`` of those among them that need a download before they are first made.
     """
 
     package: str
     install: str
     make: Callable[..., Any]
     names: Callable[[], list[str]]
+    downloads: Callable[[], list[str]] = list
 
     @property
     def is_installed(self) -> bool:
@@ -32,6 +34,13 @@ class Suite(NamedTuple):
         return is_installed(self.package)
 
     @classmethod
-    def of_extra(cls, package: str, extra: str, make: Callable[..., Any], names: Callable[[], list[str]]) -> Suite:
+    def of_extra(
+        cls,
+        package: str,
+        extra: str,
+        make: Callable[..., Any],
+        names: Callable[[], list[str]],
+        downloads: Callable[[], list[str]] = list,
+    ) -> Suite:
         """A suite that an extra of rsl_jax installs."""
-        return cls(package, install_line(extra), make, names)
+        return cls(package, install_line(extra), make, names, downloads)

@@ -19,6 +19,7 @@ from rsl_jax.config import BaseRunnerConfig, DistillationRunnerConfig, RunnerCon
 from rsl_jax.config.keys import Seed, check_ranges
 from rsl_jax.config.runner import models_of
 from rsl_jax.env.base import Env, VecEnv
+from rsl_jax.env.deployment import deployment_of
 from rsl_jax.interop import Loaded, is_rsl_rl_file, read_rsl_rl_checkpoint, write_rsl_rl_checkpoint
 from rsl_jax.logging import Logger
 from rsl_jax.metadata import Metadata
@@ -281,7 +282,8 @@ class OnPolicyRunner:
         """
         from rsl_jax.export import export_compiled
 
-        written = export_compiled(*self._policy_model(), Path(path) / filename, metadata=metadata)
+        facts = {**self.deployment(), **(metadata or {})}
+        written = export_compiled(*self._policy_model(), Path(path) / filename, metadata=facts)
         self.logger.save_policy(written)
         return written
 
@@ -298,13 +300,19 @@ class OnPolicyRunner:
             path: folder to write to.
             filename: name of the file.
             verbose: whether to show the exporter's output.
-            metadata: what the robot should know: joint names, action scales, gains, ...
+            metadata: what the robot should know, beside and in place of what the environment knows itself
+                (:meth:`deployment`): joint names, action scales, gains, ...
         """
         from rsl_jax.export import export_onnx
 
-        written = export_onnx(*self._policy_model(), Path(path) / filename, metadata=metadata, verbose=verbose)
+        facts = {**self.deployment(), **(metadata or {})}
+        written = export_onnx(*self._policy_model(), Path(path) / filename, metadata=facts, verbose=verbose)
         self.logger.save_policy(written)
         return written
+
+    def deployment(self) -> dict[str, Any]:
+        """What the environment tells a controller on the robot; exported policies carry it."""
+        return deployment_of(self.env, self._spec)
 
     def checkpoint_path(self, it: int) -> str:
         """Where :meth:`learn` saves iteration ``it``."""

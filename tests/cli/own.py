@@ -18,7 +18,9 @@ def point_mass(num_envs, max_episode_length=20):
     from rsl_jax.env import vectorize
     from tests.environments import PointMass
 
-    return vectorize(PointMass(), num_envs, max_episode_length=max_episode_length)
+    robot = PointMass()
+    robot.deployment = lambda: {"joint_names": ["slide"], "control_dt": 0.05}
+    return vectorize(robot, num_envs, max_episode_length=max_episode_length)
 
 
 def half_seen(num_envs, max_episode_length=20):

@@ -65,6 +65,9 @@ def test_a_run_leaves_a_policy(run_dir):
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(run_dir / "exported" / "policy.onnx")
     assert session.run(None, {"obs": np.zeros((3, 2), np.float32)})[0].shape == (3, 1)
+    facts = session.get_modelmeta().custom_metadata_map
+    assert (facts["joint_names"], facts["control_dt"]) == ("slide", "0.05")  # what the environment tells
+    assert yaml.safe_load((run_dir / "robot.yaml").read_text()) == {"joint_names": ["slide"], "control_dt": 0.05}
 
 
 def test_an_interrupted_run_that_is_resumed_ends_as_if_nothing_had_happened(
@@ -141,8 +144,9 @@ def test_an_environment_that_cannot_be_drawn_says_so(run_dir, tmp_path, capsys):
 def test_a_checkpoint_is_exported_without_its_environment(run_dir, tmp_path):
     from rsl_jax.export import load_jax
 
-    (tmp_path / "robot.yaml").write_text("joint_names: [slide]\n", encoding="utf-8")
-    args = ["--out", str(tmp_path / "out"), "--metadata", str(tmp_path / "robot.yaml"), "--no-onnx"]
+    (tmp_path / "mine.yaml").write_text("joint_names: [rail]\naction_scale: 2\n", encoding="utf-8")
+    args = ["--out", str(tmp_path / "out"), "--metadata", str(tmp_path / "mine.yaml"), "--no-onnx"]
+    (tmp_path / "robot.yaml").write_bytes((run_dir / "robot.yaml").read_bytes())
     alone = tmp_path / "model_2"
     (run_dir / "model_2").rename(alone)
     try:
@@ -150,7 +154,8 @@ def test_a_checkpoint_is_exported_without_its_environment(run_dir, tmp_path):
     finally:
         alone.rename(run_dir / "model_2")
     policy = load_jax(tmp_path / "out" / "policy.jax")
-    assert policy.metadata["joint_names"] == ["slide"]
+    told = {name: policy.metadata[name] for name in ("joint_names", "action_scale", "control_dt")}
+    assert told == {"joint_names": ["rail"], "action_scale": 2, "control_dt": 0.05}
     assert policy({"policy": np.zeros((2, 2), np.float32)})[0].shape == (2, 1)
 
 

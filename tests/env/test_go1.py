@@ -197,8 +197,6 @@ def test_robots_that_are_not_there(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(registry, "load", load)
-    with pytest.raises(
-        FileNotFoundError, match=r"(?s)Menagerie that is not here.*git clone .*docs/robots.md"
-    ) as raised:
+    with pytest.raises(FileNotFoundError, match=r"(?s)needs the folder .*git clone .*docs/robots\.md") as raised:
         make_env(NAME, num_envs=2)
     assert raised.value.__cause__ is error
