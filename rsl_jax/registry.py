@@ -10,6 +10,8 @@ from typing import Any
 
 from rsl_jax.trusted import is_reading_run, permit, split
 
+__all__ = ["PARTS", "library_name", "load", "lookup", "nearest", "resolve_part"]
+
 PARTS: Mapping[str, Mapping[str, str]] = {
     "algorithm": {
         "PPO": "rsl_jax.algorithms:PPO",

@@ -22,9 +22,9 @@ SPARKLINE_POINTS = 64
 class TrainingConsole:
     """Shows the :class:`Status` of a run; a context manager.
 
-    On a terminal it is one table that stays in place; prints and warnings of the program scroll by above it. In a notebook
-    it is one table below the cell, redrawn at most once a second. Elsewhere (files, pipes) it is one line an iteration, at
-    most one a second, always the first and the last.
+    On a terminal it is one table that stays in place; prints and warnings of the program scroll by above it. In a
+    notebook it is one table below the cell, redrawn at most once a second. Elsewhere (files, pipes) it is one line an
+    iteration, at most one a second, always the first and the last.
 
     Attributes:
         status: what is shown.
