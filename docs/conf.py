@@ -42,19 +42,25 @@ NOTEBOOKS.mkdir(exist_ok=True)
 for notebook in (ROOT / "examples" / "notebooks").glob("*.ipynb"):
     shutil.copy2(notebook, NOTEBOOKS)
 
-# API: the docstrings. What links within rsl_jax must lead somewhere; other libraries are not asked.
+# API: the docstrings. What links to a public name must lead there; other libraries and types that are not public are
+# named without a link.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!rsl_jax\b).*")]
+INTERNAL = (
+    "Answer|Batch|Cell|Checked|EpisodeStatistics|Filmed|Layer|Lesson|Metadata|RndState|Self|Signature|State|derive"
+    r"|_\w+"
+)
+nitpick_ignore_regex = [("py:.*", r"(?!rsl_jax\b).*"), ("py:.*", rf"rsl_jax\.[\w.]+\.({INTERNAL})")]
+suppress_warnings = ["ref.python"]  # types in annotations whose arguments are strings: Part("distribution")
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_preserve_defaults = True
-autodoc_mock_imports = []
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
@@ -72,6 +78,7 @@ HOMES = [
     (r"\]\(\.\./examples/(\w+)\.py\)", r"](examples.md#\1py)"),
     (r"\]\(\.\./examples/notebooks/(\w+)\.ipynb\)", r"](notebooks/\1.ipynb)"),
     (r"\]\(\.\./examples\)", "](examples.md)"),
+    (r"\]\((rsl_rl_env\.py)\)", r"](../benchmarks/\1)"),
     (r"\]\(\.\./CHANGELOG\.md", "](changelog.md"),
     (r"\]\(\.\./CONTRIBUTING\.md", "](contributing.md"),
 ]
