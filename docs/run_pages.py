@@ -31,7 +31,7 @@ train_cfg = {"num_steps_per_env": 4, "algorithm": {"class_name": "PPO"}, "critic
 """
 GIVEN = {
     "README.md": ENV,
-    "architecture.md": ENV + "cfg = train_cfg; rates = jnp.array([1e-3, 1e-2])",
+    "architecture.md": ENV + "from rsl_jax import make_train; cfg = train_cfg; rates = jnp.array([1e-3, 1e-2])",
     "configuration.md": """
 import pathlib
 pathlib.Path("config").mkdir()
@@ -47,8 +47,8 @@ OnPolicyRunner(env, ppo_cfg, log_dir="logs/teacher", console=False).learn(2)
 ppo_state, _ = jax.jit(rsl_jax.make_train(env, ppo_cfg, 2))(jax.random.key(0))
 ppo_cfg = {**ppo_cfg, "obs_groups": {"actor": ["measured"], "critic": ["privileged"]}}
 keys = jax.random.split(jax.random.key(0), 2)
-train_cfg = {"num_steps_per_env": 4, "algorithm": {"class_name": "Distillation", "gradient_length": 4}, "teacher": small,
-             "student": {**small, "distribution_cfg": gaussian},
+train_cfg = {"num_steps_per_env": 4, "algorithm": {"class_name": "Distillation", "gradient_length": 4},
+             "teacher": small, "student": {**small, "distribution_cfg": gaussian},
              "obs_groups": {"student": ["measured"], "teacher": ["privileged"]}}
 """,
     "first_run.md": "",
@@ -70,7 +70,7 @@ ELSEWHERE = {
     "export.md": "tests/export/test_docs.py",
     "custom_parts.md": "tests/examples/test_examples.py",
     "checkpoints_rsl_rl.md": "needs PyTorch; tests/parity/test_rsl_rl_files.py",
-    "symmetry.md": "needs MuJoCo Playground; tests/env/test_symmetry_check.py",
+    "symmetry.md": "needs MuJoCo Playground; tests/env/test_symmetry.py",
     "vision.md": "one line of examples/vision.py",
 }
 """Pages whose programs are run by tests."""

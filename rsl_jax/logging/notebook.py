@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Callable
 from typing import Any
@@ -21,16 +22,13 @@ class NotebookTable:
     IPython's display protocol carries it, so it works wherever notebooks do (Jupyter, VS Code, Colab, ``nbconvert``).
     """
 
-    def __init__(self, *, width: int, display: Callable[..., Any] | None = None) -> None:
+    def __init__(self, *, width: int) -> None:
         """Show nothing yet.
 
         Args:
             width: columns of the table.
-            display: ``IPython.display.display`` if None.
         """
-        if display is None:
-            from IPython.display import display
-        self._display = display
+        self._display: Callable[..., Any] = importlib.import_module("IPython.display").display
         self._width = width
         self._handle: Any = None
 
