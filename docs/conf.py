@@ -90,7 +90,13 @@ def stay_on_the_site(app, docname, source):
         source[0] = re.sub(pattern, home, source[0])
 
 
+def name_defaults(app, what, name, obj, options, signature, returns):
+    """Write ``...`` for defaults without a literal (``<factory>``), with which Sphinx could not parse the signature."""
+    return re.sub(r"<[^<>]*>", "...", signature or ""), returns
+
+
 def setup(app):
     """Register what is above."""
+    app.connect("autodoc-process-signature", name_defaults)
     app.connect("source-read", stay_on_the_site)
     app.connect("include-read", lambda app, path, docname, source: stay_on_the_site(app, docname, source))
