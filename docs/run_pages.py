@@ -32,6 +32,11 @@ train_cfg = {"num_steps_per_env": 4, "algorithm": {"class_name": "PPO"}, "critic
 GIVEN = {
     "README.md": ENV,
     "architecture.md": ENV + "from rsl_jax import make_train; cfg = train_cfg; rates = jnp.array([1e-3, 1e-2])",
+    "checkpoints.md": ENV
+    + """
+runner = OnPolicyRunner(env, train_cfg, log_dir="logs/run")
+runner.learn(1)
+""",
     "configuration.md": """
 import pathlib
 pathlib.Path("config").mkdir()
