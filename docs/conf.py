@@ -79,6 +79,7 @@ HOMES = [
     (r"\]\(\.\./examples/notebooks/(\w+)\.ipynb\)", r"](notebooks/\1.ipynb)"),
     (r"\]\(\.\./examples\)", "](examples.md)"),
     (r"\]\((rsl_rl_env\.py)\)", r"](../benchmarks/\1)"),
+    (r"\]\(docs/", "]("),
     (r"\]\(\.\./CHANGELOG\.md", "](changelog.md"),
     (r"\]\(\.\./CONTRIBUTING\.md", "](contributing.md"),
 ]
@@ -92,7 +93,7 @@ def stay_on_the_site(app, docname, source):
 
 def name_defaults(app, what, name, obj, options, signature, returns):
     """Write ``...`` for defaults without a literal (``<factory>``), with which Sphinx could not parse the signature."""
-    return re.sub(r"<[^<>]*>", "...", signature or ""), returns
+    return (re.sub(r"<[^<>]*>", "...", signature), returns) if signature else None
 
 
 def setup(app):
