@@ -25,3 +25,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'rsl_jax' has no attribute '{name}'; it offers {', '.join(sorted(__all__))}.")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, those that were not imported yet among them."""
+    return [*__all__]

@@ -6,9 +6,12 @@ import contextlib
 import difflib
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rsl_jax.trusted import is_reading_run, permit, split
+
+__all__ = ["PARTS", "install_line", "library_name", "load", "lookup", "nearest", "resolve_part"]
 
 PARTS: Mapping[str, Mapping[str, str]] = {
     "algorithm": {
@@ -71,6 +74,13 @@ BASES: Mapping[str, tuple[str, ...]] = {
 
 COMPILED = ("algorithm", "model", "distribution", "extension")
 """Kinds of parts that XLA compiles."""
+
+
+def install_line(extra: str) -> str:
+    """Say what to type to get an extra; where this is a checkout, also how to get it there."""
+    line = f'pip install "rsl-jax[{extra}]"'
+    in_checkout = (Path(__file__).parents[1] / "pyproject.toml").is_file()
+    return f'{line} (in a checkout: pip install -e ".[{extra}]")' if in_checkout else line
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

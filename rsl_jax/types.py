@@ -14,7 +14,26 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+__all__ = [
+    "Algorithm",
+    "Array",
+    "Carry",
+    "DistributionParams",
+    "Key",
+    "Metrics",
+    "Model",
+    "Observations",
+    "Rollout",
+    "Spec",
+    "Step",
+    "TimeStep",
+    "TrainState",
+    "default_dtype",
+]
+
 Array: TypeAlias = jax.Array
+"""An array of JAX, traced or not."""
+
 Key: TypeAlias = jax.Array
 """A typed random key (``jax.random.key``), consumed once."""
 

@@ -63,3 +63,8 @@ def __getattr__(name: str) -> Any:
     if name not in ("SymmetryReport", "check_symmetry"):
         raise AttributeError(f"module 'rsl_jax.env' has no attribute '{name}'.")
     return getattr(importlib.import_module("rsl_jax.env.symmetry"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, those that were not imported yet among them."""
+    return __all__

@@ -28,6 +28,8 @@ from rsl_jax.env.vectorized import AutoReset, VectorizedEnv, vectorize
 from rsl_jax.registry import lookup
 from rsl_jax.types import Array, Key
 
+__all__ = ["BRAX", "PLAYGROUND", "BraxSingleEnv", "brax_names", "make_brax", "make_playground", "playground_names"]
+
 BRAX_EPISODE_LENGTH = 1000
 """Simulation steps of an episode in Brax's own training, for all of its environments."""
 

@@ -14,13 +14,10 @@ from types import ModuleType
 
 import jax
 
+from rsl_jax.registry import install_line
+
 PYGAME = 'pip install "gymnasium[classic-control]"'
 """What a person types to get what gymnasium and gymnax draw with."""
-
-
-def install_line(extra: str) -> str:
-    """What a person types to get an extra."""
-    return f'pip install "rsl-jax[{extra}]"'
 
 
 def is_installed(module: str) -> bool:

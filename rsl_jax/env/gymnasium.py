@@ -15,6 +15,8 @@ from rsl_jax.env.limits import step_limit
 from rsl_jax.env.suites import Suite
 from rsl_jax.registry import lookup
 
+__all__ = ["GYMNASIUM", "GymnasiumVecEnv", "gymnasium_names", "make_gymnasium"]
+
 _NOT_FOR_US = {"tabular", "Blackjack"}
 """Registered, but with tuples for observations, or with spaces that are not what their tables need."""
 

@@ -21,6 +21,8 @@ from rsl_jax.env.vectorized import AutoReset, VectorizedEnv, vectorize
 from rsl_jax.registry import lookup
 from rsl_jax.types import Array, Key
 
+__all__ = ["GYMNAX", "GymnaxSingleEnv", "GymnaxState", "gymnax_names", "make_gymnax"]
+
 
 @struct.dataclass
 class GymnaxState:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rsl_jax.env.extras import install_line, is_installed
+from rsl_jax.env.extras import is_installed
+from rsl_jax.registry import install_line
 
 
 class Suite(NamedTuple):

@@ -22,6 +22,7 @@ from rsl_jax.models import CNNModel, MLPModel, RNNModel
 from rsl_jax.models.cnn_model import encoders_by_group, image_groups
 from rsl_jax.models.state_dicts import to_state_dict
 from rsl_jax.modules.cnn import plan_layers
+from rsl_jax.registry import install_line
 
 ROBOTS = 4
 """With how many robots a recurrent policy is tried: it acts for one, so each of them is a call."""
@@ -65,8 +66,8 @@ def export_torchscript(
         import torch
     except ImportError as error:
         raise ImportError(
-            "TorchScript needs PyTorch, which is not installed here: pip install torch, or pip install "
-            "'rsl-jax[torch]'. Files ending in .jax and .onnx do without it."
+            "TorchScript needs PyTorch, which is not installed here: pip install torch, or "
+            f"{install_line('torch')}. Files ending in .jax and .onnx do without it."
         ) from error
     with LOCK, warnings.catch_warnings():
         # PyTorch says that TorchScript has no future; robots have it.

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rsl_jax.registry import install_line
+
 SUFFIX = ".pt"
 """Ending of RSL-RL's checkpoints."""
 
@@ -26,7 +28,7 @@ def import_torch(purpose: str) -> Any:
         import torch
     except ImportError as error:
         raise ImportError(
-            f"{purpose} needs PyTorch, which is not installed here: pip install torch, or pip install 'rsl-jax[torch]'."
+            f"{purpose} needs PyTorch, which is not installed here: pip install torch, or {install_line('torch')}."
         ) from error
     return torch
 

@@ -1,4 +1,4 @@
-"""What a person sees while training runs: a live table on a terminal, aligned lines anywhere else."""
+"""What a person sees while training runs: a live table on a terminal and in a notebook, aligned lines anywhere else."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from rsl_jax.logging.notebook import NotebookTable
 from rsl_jax.logging.status import Status, plain_line, status_panel
 
 SPARKLINE_POINTS = 64
@@ -21,8 +22,9 @@ SPARKLINE_POINTS = 64
 class TrainingConsole:
     """Shows the :class:`Status` of a run; a context manager.
 
-    On a terminal it is one table that stays in place; prints and warnings of the program scroll by above it. Elsewhere
-    (files, pipes, notebooks) it is one line an iteration, at most one a second, always the first and the last.
+    On a terminal it is one table that stays in place; prints and warnings of the program scroll by above it. In a
+    notebook it is one table below the cell, redrawn at most once a second. Elsewhere (files, pipes) it is one line an
+    iteration, at most one a second, always the first and the last.
 
     Attributes:
         status: what is shown.
@@ -43,7 +45,7 @@ class TrainingConsole:
             status: what is known before the first iteration.
             rich_console: where to show it; standard output if None.
             max_entries: most entries of the environment's log that the table shows.
-            line_interval: least seconds between two lines where there is no terminal.
+            line_interval: least seconds between two lines, or two tables of a notebook.
             clock: seconds, for tests.
         """
         self._console = rich_console or Console()
@@ -57,6 +59,7 @@ class TrainingConsole:
         self._rewards = _Thinned(SPARKLINE_POINTS)
         self._running = False
         self._live: Live | None = None
+        self._table: NotebookTable | None = None
         self._redirected: list[tuple[logging.StreamHandler[Any], TextIO]] = []
 
     def start(self) -> TrainingConsole:
@@ -73,6 +76,9 @@ class TrainingConsole:
             before = (sys.stdout, sys.stderr)
             self._live.start(refresh=True)
             self._redirected = _redirect_handlers(dict(zip(before, (sys.stdout, sys.stderr), strict=True)))
+        elif self._console.is_jupyter:
+            self._table = NotebookTable(width=self._console.width)
+            self._table.show(self._render(), plain=plain_line(self.status))
         else:
             status = self.status
             self._print(
@@ -127,7 +133,10 @@ class TrainingConsole:
 
     def _print_line(self) -> None:
         self._printed, self._printed_at = self.status, self._clock()
-        self._print(plain_line(self.status))
+        if self._table is None:
+            self._print(plain_line(self.status))
+        else:
+            self._table.show(self._render(), plain=plain_line(self.status))
 
     def _print(self, line: str) -> None:
         print(line, file=self._console.file, flush=True)

@@ -20,6 +20,7 @@ from rsl_jax.logging.tracker import (
     run_name_of,
 )
 from rsl_jax.logging.writer import config_as_plain, scalars_one_by_one
+from rsl_jax.registry import install_line
 
 _LONGEST_KEY, _LONGEST_VALUE, _LARGEST_BATCH = 250, 500, 100
 """Of parameters, in every version of MLflow."""
@@ -80,7 +81,7 @@ class MlflowLogWriter(TrackerWriter):
         except Exception as error:
             raise ValueError(
                 f"MLflow cannot log to '{uri}' (MLFLOW_TRACKING_URI): {error} Where a package is missing: "
-                'pip install "rsl-jax[mlflow]".'
+                f"{install_line('mlflow')}."
             ) from error
 
     def add_scalar(self, tag: str, value: float, global_step: int) -> None:

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from rsl_jax.logging.writer import LogWriter
-from rsl_jax.registry import nearest
+from rsl_jax.registry import install_line, nearest
 
 
 class TrackerWriter(LogWriter):
@@ -56,7 +56,7 @@ def import_tracker(module: str, attribute: str, extra: str) -> ModuleType:
         reason = f"{type(error).__name__}: {error}"
     if reason:
         raise ImportError(
-            f"logger '{extra}' needs the package '{module}' ({reason}). Install it: pip install \"rsl-jax[{extra}]\"."
+            f"logger '{extra}' needs the package '{module}' ({reason}). Install it: {install_line(extra)}."
         )
     return package
 

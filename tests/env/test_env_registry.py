@@ -92,7 +92,7 @@ def test_what_can_be_trained():
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setattr(suites, "is_installed", lambda package: package == "brax")
-    assert missing_extras()["gymnax"] == 'pip install "rsl-jax[gymnax]"'
+    assert missing_extras()["gymnax"] == 'pip install "rsl-jax[gymnax]" (in a checkout: pip install -e ".[gymnax]")'
     assert list_envs()["gymnax"] == []
     assert list_envs()["brax"]
     monkeypatch.setattr(extras, "is_installed", lambda module: False)

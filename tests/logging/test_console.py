@@ -1,6 +1,7 @@
 import io
 import logging
 import sys
+import types
 
 import pytest
 from rich.console import Console
@@ -161,3 +162,22 @@ def test_rewards_of_a_long_run_stay_few_and_span_it():
     assert rewards == tuple(sorted(rewards))
     assert rewards[0] < 100
     assert rewards[-1] > 4800
+
+
+def test_a_notebook_gets_one_table_that_is_redrawn_and_no_escape_codes(monkeypatch):
+    shown, out, clock = [], io.StringIO(), Clock()
+    handle = types.SimpleNamespace(update=lambda bundle, raw: shown.append(bundle))
+    ipython = types.SimpleNamespace(display=lambda bundle, raw, display_id: (shown.append(bundle), handle)[1])
+    monkeypatch.setitem(sys.modules, "IPython.display", ipython)
+    rich_console = Console(file=out, force_jupyter=True)
+    with TrainingConsole(Status("cartpole", 0, 10), rich_console=rich_console, clock=clock) as console:
+        for iteration in range(1, 11):
+            clock.now += 0.5
+            console.update(status(iteration))
+    assert out.getvalue() == ""
+    assert len(shown) == 1 + 6  # before the first iteration, after it, once a second, and the last
+    assert "compiling" in shown[0]["text/html"]
+    assert "10/10" in shown[-1]["text/html"]
+    assert shown[-1]["text/html"].count("912.35") == 1
+    assert "10/10" in shown[-1]["text/plain"]
+    assert not any("\x1b" in text for bundle in shown for text in bundle.values())
