@@ -93,13 +93,16 @@ def run(args: Sequence[str]) -> int:
 
 def _sweep(command: Sweep, settings: RunSettings, varied: dict[str, list[Any]]) -> int:
     _use_all_cores(command.devices)
-    from rsl_jax.cli.training import NUM_ENVS
+    from rsl_jax.cli.train import KIND
+    from rsl_jax.cli.training import NUM_ENVS, with_obs_groups
     from rsl_jax.env import make_env
     from rsl_jax.sweeps import SweepStopped, sweep
 
     use_compilation_cache(command.compilation_cache)
-    settings = dataclasses.replace(settings, num_envs=settings.num_envs or NUM_ENVS)
-    env = make_env(command.env, num_envs=settings.num_envs, **settings.env_kwargs)
+    num_envs = settings.num_envs or NUM_ENVS
+    env: Any = make_env(command.env, num_envs=num_envs, **settings.env_kwargs)
+    cfg = with_obs_groups(KIND, settings.runner, env)
+    settings = dataclasses.replace(settings, num_envs=num_envs, runner=cfg)
     folder = command.log_dir or new_log_dir(command.env, "sweep")
     print_facts(f"Sweep on {command.env}", {"folder": folder, **varied})
     try:

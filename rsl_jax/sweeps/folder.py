@@ -71,7 +71,7 @@ class SweepFolder:
         """
         folder = self.path / "parts" / str(part)
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {**metrics, "failed": np.asarray(population.failed)}
+        arrays: dict[str, Any] = {**metrics, "failed": np.asarray(population.failed)}
         with open(folder / "metrics.tmp", "wb") as file:
             np.savez(file, **arrays)
         os.replace(folder / "metrics.tmp", folder / f"metrics_{run.iteration}.npz")

@@ -218,7 +218,7 @@ class Program:
         )
         numbers = jax.ShapeDtypeStruct((1, len(self.traced)), default_dtype())
         compiled = jax.jit(self._many, donate_argnums=(0,)).lower(shapes, numbers, jnp.asarray(1, jnp.int32)).compile()
-        analysis = compiled.memory_analysis()
+        analysis: Any = compiled.memory_analysis()
         return int(analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes)
 
 

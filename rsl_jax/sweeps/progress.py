@@ -110,9 +110,9 @@ class SweepConsole:
     def update(self, progress: Progress) -> None:
         """Show how far it is now, and name the members that have just failed."""
         self._last = progress
-        for index in np.flatnonzero(progress.failed >= 0):
-            if int(index) not in self._named:
-                self._named.add(int(index))
+        for index in np.flatnonzero(progress.failed >= 0).tolist():
+            if index not in self._named:
+                self._named.add(index)
                 member = progress.members[index]
                 self._say(
                     f"NaN or infinity in iteration {progress.failed[index]} of {member.label}, seed {member.seed}; it "
@@ -148,7 +148,8 @@ def sweep_line(progress: Progress) -> str:
 
 def sweep_table(title: str, progress: Progress) -> RenderableType:
     """How far a sweep is as a table: a row for each setting, the best first."""
-    scores, by_setting = progress.scores, {}
+    scores = progress.scores
+    by_setting: dict[str, list[int]] = {}
     for member in progress.members:
         by_setting.setdefault(label_of(member.setting), []).append(member.index)
     table = Table(box=None, pad_edge=False)

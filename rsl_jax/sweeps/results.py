@@ -254,7 +254,7 @@ class SweepResult:
         """
         path = Path(path).with_suffix(".npz")
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {f"metrics/{tag}": rows for tag, rows in self.metrics.items()}
+        arrays: dict[str, Any] = {f"metrics/{tag}": rows for tag, rows in self.metrics.items()}
         np.savez_compressed(path, description=json.dumps(self.to_json()), failed=self.failed, **arrays)
         return path
 

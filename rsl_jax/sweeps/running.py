@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from rsl_jax.cli.interrupts import stop_on_signals
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env
 from rsl_jax.metadata import Metadata
-from rsl_jax.models import default_groups
 from rsl_jax.sweeps.folder import SweepFolder
 from rsl_jax.sweeps.program import Population, Program, traceable_paths
 from rsl_jax.sweeps.progress import Progress, SweepConsole
@@ -98,7 +96,7 @@ def sweep(
         SweepStopped: when Ctrl-C or SIGTERM stopped it; what was trained is in its ``result``, and in the folder.
     """
     env = _environment(env, num_envs)
-    cfg = _with_groups(BaseRunnerConfig.from_dict(cfg), env)
+    cfg = BaseRunnerConfig.from_dict(cfg)
     if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"iterations is a whole number of at least 1; got {iterations!r}.")
     chosen_settings = list_settings(cfg, {**(vary or {}), **varied}, settings)
@@ -298,16 +296,3 @@ def _environment(env: Any, num_envs: int | None) -> Env[Any]:
             "environment outside JAX by one OnPolicyRunner after another."
         )
     return env
-
-
-def _with_groups(cfg: BaseRunnerConfig, env: Env[Any]) -> BaseRunnerConfig:
-    """The config, with observation groups for actor and critic where it chooses none."""
-    if cfg.obs_groups or not hasattr(cfg, "actor"):
-        return cfg
-    available = list(spec_of(env).observations)
-    actor = default_groups("actor", available, {})
-    if actor is None:
-        return cfg
-    return dataclasses.replace(
-        cfg, obs_groups={"actor": actor, "critic": default_groups("critic", available, {"actor": actor})}
-    )

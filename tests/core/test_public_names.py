@@ -34,6 +34,7 @@ MODULES = (
     "rsl_jax.ops",
     "rsl_jax.registry",
     "rsl_jax.runners",
+    "rsl_jax.sweeps",
     "rsl_jax.training",
     "rsl_jax.types",
 )
