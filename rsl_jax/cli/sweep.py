@@ -17,8 +17,9 @@ from rsl_jax.cli.arguments import KeyValues, parse_config, parse_options, take_l
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.runs import new_log_dir
-from rsl_jax.cli.settings import RunSettings, overlay, preset_for, read_settings, write_settings
+from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
+from rsl_jax.cli.tuned import settings_for
 
 if TYPE_CHECKING:
     from rsl_jax.sweeps import SweepResult
@@ -36,6 +37,7 @@ class Sweep:
     Attributes:
         env: what to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. It comes first.
         config: config file, RSL-RL's YAML; takes the place of the preset.
+        preset: playground, rsl_rl or brax for Playground's tuned parameters, or the name of a preset.
         seeds: how many seeds of each setting.
         num_envs: environments of one run.
         iterations: iterations of one run.
@@ -52,6 +54,7 @@ class Sweep:
 
     env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
+    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     seeds: int = 16
     num_envs: int | None = None
     iterations: int | None = None
@@ -72,7 +75,7 @@ def run(args: Sequence[str]) -> int:
         raise CommandError(f"The environment comes first: {PROG} ENV [options]. `rsl-jax envs` lists what there is.")
     command, flags = parse_options(Sweep, args, prog=PROG)
     take_at_their_word(command.trust, env=command.env, flags=flags)
-    settings = preset_for(command.env)
+    settings = settings_for(command.env, command.preset)
     if command.config is not None:
         settings = overlay(read_settings(command.config), settings)
     flags, varied = take_lists(settings.runner, flags)

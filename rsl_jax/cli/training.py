@@ -144,10 +144,8 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
     )
     named = named_settings(command.env, command.config, checkpoint)
     restarts = checkpoint is not None and command.resume_or_start and hasattr(command, "teacher")
-    asked = command
-    if restarts:  # the checkpoint has the teacher by now
-        without: dict[str, Any] = {"teacher": None}
-        asked = dataclasses.replace(command, **without)
+    known: dict[str, Any] = {"teacher": None} if restarts else {}  # the checkpoint has the teacher by now
+    asked = dataclasses.replace(command, **known)
     settings = kind.base(asked, named, checkpoint is not None)
     if settings.env not in (None, command.env):
         settings = dataclasses.replace(settings, env_kwargs={})  # they were meant for another environment
