@@ -122,9 +122,11 @@ def test_the_mirror_is_a_symmetry_of_a_robot_that_is_even(go1, standing):
         following, timestep = step(state.replace(env=robots), both)
         robots = following.env
         seen = timestep.observations
-        for group, expected in robot_symmetry(env, {name: x[:half] for name, x in seen.items()}, None)[0].items():
+        images, _ = robot_symmetry(env, {name: x[:half] for name, x in seen.items()}, None)
+        for group, image in images.items():
+            expected, found = np.asarray(image[half:]), np.asarray(seen[group][half:])
             scale = np.abs(expected).max(axis=0) + 1e-3
-            np.testing.assert_allclose(seen[group][half:] / scale, expected[half:] / scale, atol=2e-3)
+            np.testing.assert_allclose(found / scale, expected / scale, atol=2e-3, err_msg=group)
         # Term by term: their sum is cut off at zero, which is all that random actions earn.
         for name, term in following.env.env.metrics.items():
             np.testing.assert_allclose(term[half:], term[:half], rtol=2e-3, atol=1e-4, err_msg=name)
