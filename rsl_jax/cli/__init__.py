@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from rsl_jax import trusted
-from rsl_jax.cli.interrupts import ended_by_signals
 from rsl_jax.cli.output import CommandError, explain, print_error, print_overview, use_short_warnings, with_notes
+from rsl_jax.interrupts import ended_by_signals
 
 COMMANDS = {
     "train": "train a policy: rsl-jax train playground/CartpoleBalance",

@@ -210,7 +210,7 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     """Train, export, and say where everything is."""
     from rsl_jax import runners
     from rsl_jax.checkpoint import lock_log_dir
-    from rsl_jax.cli.interrupts import stop_on_signals
+    from rsl_jax.interrupts import stop_on_signals
 
     use_compilation_cache(command.compilation_cache)
     if checkpoint is not None or not command.resume_or_start:

@@ -24,7 +24,6 @@ from rsl_jax.types import TrainState
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
 
     from rsl_jax.runners import OnPolicyRunner
 
@@ -207,13 +206,16 @@ class SweepResult:
             )
         return self.member(int(np.nanargmax(scores)))
 
-    def plot(self, path: str | Path | None = None, *, tag: str = SCORE, title: str = "") -> Figure:
+    def plot(self, path: str | Path | None = None, *, tag: str = SCORE, title: str = "") -> Any:
         """Draw the interquartile mean of each setting's seeds over the steps, with its 95 % bootstrap band.
 
         Args:
             path: file to write the picture to as well.
             tag: what to draw.
             title: above it.
+
+        Returns:
+            the figure, matplotlib's.
         """
         bands = {}
         for setting in self.settings:

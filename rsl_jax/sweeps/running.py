@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from rsl_jax.cli.interrupts import stop_on_signals
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env
+from rsl_jax.interrupts import stop_on_signals
 from rsl_jax.metadata import Metadata
 from rsl_jax.sweeps.folder import SweepFolder
 from rsl_jax.sweeps.program import Population, Program, traceable_paths

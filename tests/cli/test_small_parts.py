@@ -11,11 +11,11 @@ import pytest
 
 from rsl_jax.cli import main
 from rsl_jax.cli.cache import default_folder, use_compilation_cache
-from rsl_jax.cli.interrupts import stop_on_signals
 from rsl_jax.cli.output import CommandError, explain, use_short_warnings
 from rsl_jax.cli.runs import find_checkpoint, folder_name, new_log_dir, newest_run
 from rsl_jax.env import make_env
 from rsl_jax.env.contract import CheckedEnv
+from rsl_jax.interrupts import stop_on_signals
 from tests.cli import own
 from tests.cli.own import said
 

@@ -14,13 +14,14 @@ ROOT = Path(__file__).parents[2] / "rsl_jax"
 
 LAYERS = [
     {"cli", "rsl_rl", "as_rsl_rl", "__main__"},
+    {"sweeps"},
     {"runners"},
     {"training"},
     {"algorithms"},
     {"env", "logging", "export", "checkpoint", "interop"},
     {"models", "extensions"},
     {"modules", "distributions", "ops"},
-    {"types", "config", "registry", "metadata", "trees", "plain", "trusted"},
+    {"types", "config", "registry", "metadata", "trees", "plain", "trusted", "interrupts"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 APART = [{"env", "logging", "export", "checkpoint", "interop"}]
