@@ -46,10 +46,11 @@ for notebook in (ROOT / "examples" / "notebooks").glob("*.ipynb"):
 # named without a link.
 nitpicky = True
 INTERNAL = (
-    "Answer|Batch|Cell|Checked|EpisodeStatistics|Filmed|Layer|Lesson|Metadata|RndState|Self|Signature|State|derive"
+    "Answer|Batch|Cell|Checked|EpisodeStatistics|Filmed|Layer|Lesson|MayBeInfinite|Metadata|OneOf|RndState|Self|Signature"
+    "|State|Wrapped|derive|permit|sensors|trusted"
     r"|_\w+"
 )
-nitpick_ignore_regex = [("py:.*", r"(?!rsl_jax\b).*"), ("py:.*", rf"rsl_jax\.[\w.]+\.({INTERNAL})")]
+nitpick_ignore_regex = [("py:.*", r"(?!rsl_jax\b).*"), ("py:.*", rf"rsl_jax\.([\w.]+\.)?({INTERNAL})")]
 suppress_warnings = ["ref.python"]  # types in annotations whose arguments are strings: Part("distribution")
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -17,6 +17,8 @@ from rsl_jax.logging.notebook import NotebookTable
 from rsl_jax.logging.status import Status, plain_line, status_panel
 
 SPARKLINE_POINTS = 64
+NOTEBOOK_COLUMNS = 90
+"""What fits below a cell of a notebook, and on a page that shows one."""
 
 
 class TrainingConsole:
@@ -123,9 +125,10 @@ class TrainingConsole:
             waited = self._clock() - self._updated_at
             left = None if status.time_left is None else max(0.0, status.time_left - waited)
             status = replace(status, elapsed=status.elapsed + waited, time_left=left)
-        return status_panel(
-            status, width=self._console.width, height=self._console.height, max_entries=self._max_entries
-        )
+        return status_panel(status, width=self._columns(), height=self._console.height, max_entries=self._max_entries)
+
+    def _columns(self) -> int:
+        return self._console.width if self._table is None else min(self._console.width, NOTEBOOK_COLUMNS)
 
     def _line_is_due(self) -> bool:
         waited_enough = self._printed_at is None or self._clock() - self._printed_at >= self._line_interval
