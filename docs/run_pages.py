@@ -75,6 +75,7 @@ ELSEWHERE = {
     "export.md": "tests/export/test_docs.py",
     "custom_parts.md": "tests/examples/test_examples.py",
     "checkpoints_rsl_rl.md": "needs PyTorch; tests/parity/test_rsl_rl_files.py",
+    "robots.md": "needs MuJoCo Playground; tests/env/test_environment_docs.py, tests/env/test_go1.py",
     "symmetry.md": "needs MuJoCo Playground; tests/env/test_symmetry.py",
     "vision.md": "one line of examples/vision.py",
 }
