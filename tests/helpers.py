@@ -1,6 +1,7 @@
 """What tests of training share."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,9 @@ import numpy as np
 
 from rsl_jax.config import RunnerConfig
 from rsl_jax.types import Rollout
+
+AS_USERS: dict[str, Any] = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+"""How XLA compiles by default; ``conftest.py`` has other options for all tests."""
 
 
 def small_config(**algorithm):

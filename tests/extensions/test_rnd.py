@@ -237,5 +237,5 @@ def test_an_environment_without_step_dt_is_refused():
 
 
 def test_unknown_activations_are_refused():
-    with pytest.raises(ValueError, match=r"Unknown activation 'elo'.*'elu'"):
+    with pytest.raises(ValueError, match=r"algorithm\.rnd_cfg\.activation is one of .*got 'elo'\. Did you mean 'elu'"):
         extension({**OFF, "activation": "elo"})

@@ -23,6 +23,7 @@ from rsl_jax.interop import params_from_state_dict, rnd_from_state_dict
 from rsl_jax.modules import TRAINING
 from rsl_jax.ops import reset_carry
 from rsl_jax.types import Array, Carry, Metrics, Rollout, Spec, Step, TrainState
+from tests.helpers import AS_USERS
 
 from .cases import NUM_ACTIONS, NUM_ENVS, NUM_ROLLOUTS, STEP_DT, Case
 
@@ -34,9 +35,6 @@ DATA = Path(__file__).parent / "data"
 
 UNOPTIMIZED: dict[str, Any] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """How XLA compiles fastest, in a quarter of the time; float64, which is there for the formulas, is compiled so."""
-
-AS_USERS: dict[str, Any] = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
-"""How XLA compiles by default."""
 
 OPTIMIZED = (
     "adaptive_adam",

@@ -134,9 +134,9 @@ def test_a_member_that_fails_is_named_and_the_others_go_on(capsys):
     assert trained.failed == result.failed[index]
     assert int(trained.state.iteration) == trained.failed  # the last good one
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(trained.state.params))
-    assert result.describe_failures()[0].startswith(
-        f"as configured, seed {index}: rewards in iteration {trained.failed}"
-    )
+    description = result.describe_failures()[0]
+    assert description.startswith(f"as configured, seed {index}: rewards, ")
+    assert description.endswith(f" in iteration {trained.failed}")
     assert f"seed {index}; it stays as it was before" in capsys.readouterr().out
     assert result.summary()[0]["failed"] == failed.sum()
 

@@ -15,7 +15,7 @@ from rsl_jax.runners import OnPolicyRunner
 from rsl_jax.training import build_algorithm, make_train
 from rsl_jax.training.iteration import spec_of
 from tests.environments import PointMass
-from tests.helpers import small_config
+from tests.helpers import AS_USERS, small_config
 
 SEEDS = 3
 CARTPOLE = {
@@ -48,7 +48,7 @@ def test_categorical_by_hand():
 
 def test_three_seeds_balance_gymnaxs_cartpole_for_500_steps():
     train = make_train(make_env("gymnax/CartPole-v1", num_envs=128), CARTPOLE, 120)
-    states, metrics = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), SEEDS))
+    states, metrics = jax.jit(jax.vmap(train), compiler_options=AS_USERS)(jax.random.split(jax.random.key(0), SEEDS))
     assert "Policy/mean_std" not in metrics
     assert np.all(metrics["Train/mean_reward"][:, -1] > 475), "what is called solved, for the policy that explores"
 
@@ -65,7 +65,9 @@ def test_three_seeds_balance_gymnaxs_cartpole_for_500_steps():
 
         return jax.lax.scan(step, (*env.reset(key), jnp.ones(50, bool)), None, 500)[1]
 
-    upright = jax.jit(jax.vmap(survivors))(states, jax.random.split(jax.random.key(1), SEEDS))
+    upright = jax.jit(jax.vmap(survivors), compiler_options=AS_USERS)(
+        states, jax.random.split(jax.random.key(1), SEEDS)
+    )
     np.testing.assert_array_equal(upright[:, -1], 50)
 
 
