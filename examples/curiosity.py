@@ -1,7 +1,7 @@
-"""Curiosity where rewards are rare: a car that must leave a valley, and is paid only at the top.
+"""Curiosity with sparse rewards: a car must leave a valley, and is rewarded only at the top.
 
-Every push costs, so a policy that has never been at the top learns to stay where it is. Random network distillation
-pays for what is new, until the policy has found the top. Five seeds with it and five without, each as one compiled
+Every push costs, so a policy that has never reached the top learns to stay still. Random network distillation
+rewards novel states until the policy has found the top. Five seeds with it and five without, each as one compiled
 program; run it in the root of the repository: ``python examples/curiosity.py``.
 """
 
@@ -34,7 +34,7 @@ RND = {
 
 
 def config(rnd_cfg):
-    """RSL-RL's dict, with or without curiosity."""
+    """Return RSL-RL's config dict, with or without curiosity."""
     return {
         "num_steps_per_env": 128,
         "obs_groups": {"actor": ["policy"], "critic": ["policy"], "rnd_state": ["policy"]},
@@ -42,7 +42,7 @@ def config(rnd_cfg):
             "class_name": "PPO",
             "learning_rate": 1e-3,
             "entropy_coef": 0.0,
-            "use_clipped_value_loss": False,  # returns are near a hundred: steps of 0.2 would never get there
+            "use_clipped_value_loss": False,  # returns are near a hundred: value steps of 0.2 would never get there
             "rnd_cfg": rnd_cfg,
         },
         "actor": {**MODEL, "distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 0.3}},
@@ -50,11 +50,11 @@ def config(rnd_cfg):
     }
 
 
-# gymnax does not say how long a step takes; with step_dt=1 the weight is one a step.
+# gymnax does not say how long a step takes; with step_dt=1 the weight is per step.
 env = rsl_jax.make_env("gymnax/MountainCarContinuous-v0", num_envs=16, step_dt=1.0)
 steps = np.arange(1, NUM_ITERATIONS + 1) * env.num_envs * 128
 
-# %% Train; what counts is the environment's own reward
+# %% Train; results are judged by the environment's own reward
 keys = jax.random.split(jax.random.key(2), NUM_SEEDS)
 metrics = {}
 for name, rnd_cfg in {"with curiosity": RND, "without": None}.items():

@@ -1,8 +1,8 @@
-"""A model and a distribution of one's own, named in the config by their class paths; trained, and exported to ONNX.
+"""A custom model and a custom distribution, given in the config by their import paths; trained and exported to ONNX.
 
-The robot does not measure its velocity. It sees its last eight positions, and a small attention encoder finds out what
-matters about them. ``python examples/custom_model.py``, or in this folder: ``rsl-jax train custom_model:BlindCart
---config my_config.yaml`` with the sections of ``CONFIG``. What the parts are made of: docs/custom_parts.md.
+The robot does not measure its velocity. It observes its last eight positions, and a small attention encoder extracts
+what matters. ``python examples/custom_model.py``, or in this folder: ``rsl-jax train custom_model:BlindCart
+--config my_config.yaml`` with the sections of ``CONFIG``. docs/custom_parts.md explains the interfaces.
 """
 
 import flax.linen as nn
@@ -17,25 +17,25 @@ from rsl_jax.models import MLPModel
 from rsl_jax.runners import OnPolicyRunner
 
 LENGTH = 8
-"""Of the history of positions."""
+"""Length of the history of positions."""
 
 
 class AttentionModel(MLPModel):
-    """The observations as a row of tokens, of which the last one asks all of them what matters; then an MLP."""
+    """Attention over the observations as a sequence of tokens, with the last one as the query; then an MLP."""
 
     num_tokens: int = LENGTH
     num_features: int = 16
     num_heads: int = 2
 
     def setup(self):
-        """Create the parts; those of the MLPModel are its normaliser, its MLP and the distribution's parameters."""
+        """Create the layers; MLPModel creates its normaliser, its MLP and the distribution's parameters."""
         super().setup()
         self.embed = nn.Dense(self.num_features, dtype=self.dtype)
         self.places = self.param("places", nn.initializers.normal(0.5), (self.num_tokens, self.num_features))
         self.attend = nn.MultiHeadDotProductAttention(self.num_heads, dtype=self.dtype)
 
     def latent(self, observations, carry):
-        """What the MLP sees: ``[..., num_features]`` out of observations ``[..., num_tokens * D]``."""
+        """Compute the MLP's input ``[..., num_features]`` from observations ``[..., num_tokens * D]``."""
         x = self.normalized(observations)
         tokens = jnp.reshape(x, (-1, self.num_tokens, self.obs_dim // self.num_tokens))
         tokens = self.embed(tokens) + self.places[None]
@@ -45,7 +45,7 @@ class AttentionModel(MLPModel):
 
 
 def squashed_gaussian(output_dim, *, init_std=1.0):
-    """A Gaussian squeezed into (-1, 1) by tanh: another record, made of the Gaussian's functions."""
+    """Build a Gaussian squashed into (-1, 1) by tanh: a new record, made of the Gaussian's functions."""
     normal = gaussian(output_dim, init_std=init_std)
 
     def log_prob(params, actions):
@@ -56,26 +56,26 @@ def squashed_gaussian(output_dim, *, init_std=1.0):
         sample=lambda params, key: jnp.tanh(normal.sample(params, key)),
         mode=lambda params: jnp.tanh(normal.mode(params)),
         log_prob=log_prob,
-        # The divergence is the Gaussian's, whatever both are squeezed through; the entropy stays that of before, for
-        # want of a formula.
+        # The KL divergence equals the Gaussians', because both are squashed alike; the entropy is the Gaussian's, since
+        # there is no closed form.
     )
 
 
 class BlindCart:
-    """A cart on a rail that should come to rest at the origin; it sees where it is and has been, but no velocity."""
+    """A cart on a rail that should come to rest at the origin; it observes past positions, but no velocity."""
 
     num_actions = 1
     max_episode_length = 100
     step_dt = 0.05
 
     def reset(self, key):
-        """One cart anywhere on the rail, at rest."""
+        """Place the cart anywhere on the rail, at rest."""
         position = jax.random.uniform(key, minval=-1.0, maxval=1.0)
         history = jnp.full(LENGTH, position)
         return (position, jnp.zeros(()), history), history
 
     def step(self, state, action):
-        """Push it for one step of ``step_dt`` seconds; it cannot leave the rail."""
+        """Push the cart for one step of ``step_dt`` seconds; it cannot leave the rail."""
         position, velocity, history = state
         velocity += self.step_dt * 5.0 * action[0]
         position = jnp.clip(position + self.step_dt * velocity, -1.5, 1.5)
@@ -98,7 +98,7 @@ CONFIG = {
 
 
 def main(num_envs=256, num_iterations=150, folder="logs/custom_model"):
-    """Train, export, and act with the exported policy for an episode; gives the returns of both."""
+    """Train, export, and act with the exported policy for an episode; return the returns of both."""
     runner = OnPolicyRunner(vectorize(BlindCart(), num_envs), CONFIG, console=False)
     runner.learn(num_iterations)
     path = runner.export_policy_to_onnx(folder)

@@ -1,7 +1,7 @@
-"""A controller of Unitree's Go1: an exported policy in another simulator than the one it was trained in.
+"""A controller of Unitree's Go1: an exported policy in a simulator other than the one it was trained in.
 
 It needs mujoco (in C, not MJX), onnxruntime, numpy and the robot's files in MuJoCo Playground, but no JAX. Physics is
-more exact than in training (2 ms, converged contacts, the whole body collides), floors and pushes are others. After
+more exact than in training (2 ms, converged contacts, the whole body collides); floors and pushes differ. After
 ``rsl-jax train playground/Go1JoystickFlatTerrain --log-dir logs/go1``: ``python deploy_go1.py
 logs/go1/exported/policy.onnx --video go1.mp4``. For a real robot, replace the class ``Go1`` by its drivers.
 """
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-    os.environ.setdefault("MUJOCO_GL", "egl")  # osmesa draws on the CPU where there is no EGL
+    os.environ.setdefault("MUJOCO_GL", "egl")  # osmesa renders on the CPU if there is no EGL
 
 import mujoco
 import numpy as np
@@ -22,7 +22,7 @@ import onnxruntime
 
 
 class Policy:
-    """An exported policy; it remembers the hidden states of a recurrent one."""
+    """An exported policy; it keeps the hidden states of a recurrent one."""
 
     def __init__(self, path):
         options = onnxruntime.SessionOptions()
@@ -32,19 +32,19 @@ class Policy:
         self.layout = [t for group in self.facts["observation_groups"] for t in self.facts["observation_terms"][group]]
 
     def reset(self):
-        """Forget what was seen."""
+        """Reset the hidden states."""
         inputs = [value for value in self.session.get_inputs() if value.name != "obs"]
         self.memory = {x.name: np.zeros([x.shape[0], 1, *x.shape[2:]], np.float32) for x in inputs}
 
     def __call__(self, obs):
-        """From an observation to an action."""
+        """Compute an action from an observation."""
         action, *memory = self.session.run(None, {"obs": obs.astype(np.float32)[None], **self.memory})
         self.memory = dict(zip(self.memory, memory, strict=True))
         return np.clip(action[0], -self.facts["action_clip"], self.facts["action_clip"])
 
 
 class Go1:
-    """The robot: sensors by the names that the policy's layout has, and joints that go to targets."""
+    """The robot: sensors with the names of the policy's observation terms, and joints with position targets."""
 
     def __init__(self, facts, scene="scene_mjx_fullcollisions_flat_terrain.xml"):
         self.facts, self.model = facts, (model := load_model(scene))
@@ -58,13 +58,13 @@ class Go1:
         self.pose = np.array(facts["default_joint_pos"])
 
     def reset(self):
-        """Stand still."""
+        """Put the robot into its default pose, at rest."""
         mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key("home").id)
         self.last_action, self.command = np.zeros(len(self.pose)), np.zeros(3)
         mujoco.mj_forward(self.model, self.data)
 
     def observe(self, layout):
-        """What the sensors say, in the order of the policy's layout."""
+        """Read the sensors, in the order of the policy's observation terms."""
         tilt, joints = self.data.site("imu").xmat.reshape(3, 3), self.data.qpos[self.qpos]
         linvel, gyro = (self.data.sensor(name).data for name in ("local_linvel", "gyro"))
         measured = {"linvel": linvel, "gyro": gyro, "gravity": -tilt[2], "command": self.command}
@@ -72,18 +72,18 @@ class Go1:
         return np.concatenate([{**measured, "last_action": self.last_action}[term] for term in layout])
 
     def act(self, action):
-        """Send the joints to their targets until the next action."""
+        """Hold the joint targets until the next action."""
         self.last_action = action
         self.data.ctrl[self.motors] = self.pose + self.facts["action_scale"] * action
         mujoco.mj_step(self.model, self.data, self.substeps)
 
     def has_fallen(self):
-        """Whether it is tilted by 60 degrees, or lies on its belly."""
+        """Check whether the robot is tilted by 60 degrees, or lies on its belly."""
         return self.data.site("imu").xmat[8] < 0.5 or self.data.body("trunk").xpos[2] < 0.12
 
 
 def load_model(scene):
-    """The robot as Playground has it, with MuJoCo's own settings of physics in place of those that make MJX fast."""
+    """Load Playground's model of the robot, with MuJoCo's own physics settings instead of those that make MJX fast."""
     package = Path(importlib.util.find_spec("mujoco_playground").submodule_search_locations[0])
     xmls, meshes = package / "_src/locomotion/go1/xmls", package / "external_deps/mujoco_menagerie/unitree_go1/assets"
     files = [*xmls.glob("*.xml"), *(xmls / "assets").glob("*"), *meshes.glob("*")]
@@ -96,7 +96,7 @@ def load_model(scene):
 
 
 def episode(robot, policy, random, options, renderer, frames):
-    """Walk as commanded until the robot falls or time is up; gives whether it fell, and its errors ``[steps, 2]``."""
+    """Walk as commanded until the robot falls or time is up; return whether it fell, and its errors ``[steps, 2]``."""
     robot.reset()
     policy.reset()
     robot.model.geom("floor").friction[0] = random.uniform(*options.friction)
@@ -121,7 +121,7 @@ def episode(robot, policy, random, options, renderer, frames):
 
 
 def main(args=None):
-    """Play some episodes, and say how they went."""
+    """Play some episodes and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("policy", help="policy.onnx, from rsl-jax export or the end of a training")
     parser.add_argument("--episodes", type=int, default=20)

@@ -1,9 +1,9 @@
-"""Choices instead of vectors: CartPole and a game of MinAtar, three seeds each, as their presets train them.
+"""Discrete actions: CartPole and a MinAtar game, three seeds each, with their presets.
 
 Run it in the root of the repository: ``python examples/discrete.py``.
 """
 
-# %% Games, and a return to compare with
+# %% Tasks, with a return for comparison
 import time
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Teachers that see everything, and students that see what a robot would: positions without speeds, or pixels.
+"""Privileged teachers, and students with a robot's observations: positions without velocities, or pixels.
 
-``python examples/distill.py`` in the root of the repository trains teachers and students and draws the picture (20
-minutes of one core); ``python examples/distill.py pendulum`` or ``cheetah`` does one task alone.
+``python examples/distill.py`` in the root of the repository trains teachers and students and draws the figure (20
+minutes of one core); ``python examples/distill.py pendulum`` or ``cheetah`` runs one task only.
 """
 
 import sys
@@ -25,19 +25,19 @@ LOGS, PICTURE = Path("logs/distill"), Path("docs/images/distillation.png")
 
 
 def pendulum(num_envs, *, filmed=False):
-    """A pole that a weak motor swings up: its direction is measured, its speed is privileged."""
+    """A pole that a weak motor swings up: its direction is measured, its velocity is privileged."""
     env = rsl_jax.make_env("playground/PendulumSwingup", num_envs=num_envs, config_overrides={"action_repeat": 4})
     return shown(env, draw_pendulum if filmed else None, num_positions=2)
 
 
 def cheetah(num_envs, *, filmed=False):
-    """A running robot: height, pitch and six joints are measured, nine speeds are privileged."""
+    """A running robot: height, pitch and six joints are measured, nine velocities are privileged."""
     env = rsl_jax.make_env("brax/halfcheetah", num_envs=num_envs)
     return shown(env, draw_cheetah if filmed else None, num_positions=8)
 
 
 def shown(env, draw, *, num_positions):
-    """What the teacher sees, what sensors of positions measure and, where there is something to draw, three frames."""
+    """Return the groups of the teacher, of position sensors and, if the task can be drawn, of three camera frames."""
     groups = {"privileged": "policy", "measured": ("policy", list(range(num_positions)))}
     if draw is not None:
         env, groups["camera"] = vectorize(WithCamera(env.single_env, draw, frames=3), env.num_envs), "camera"
@@ -45,7 +45,7 @@ def shown(env, draw, *, num_positions):
 
 
 def draw_pendulum(state):
-    """What a camera sees of the pole, ``[1, 32, 32]``."""
+    """Render the camera image of the pole, ``[1, 32, 32]``."""
     angle = state.data.qpos[0]
     tip = jnp.stack([jnp.sin(angle), jnp.cos(angle)])
     return draw_segments(jnp.zeros((1, 2)), tip[None], size=(32, 32), radius=0.15)
@@ -64,7 +64,7 @@ LIMBS = (  # of the cheetah: the link, and from where to where (x, z) it reaches
 
 
 def draw_cheetah(state):
-    """What a camera that runs along sees from aside, ``[1, 32, 40]``."""
+    """Render the image of a camera that follows from the side, ``[1, 32, 40]``."""
     links, (link, *ends) = state.pipeline_state.x, (np.array(column) for column in zip(*LIMBS, strict=True))
     w, y = links.rot[link, 0], links.rot[link, 2]  # everything turns about the y axis
     cos, sin = w**2 - y**2, 2 * w * y
@@ -83,18 +83,18 @@ NOISE = {"class_name": "GaussianDistribution", "init_std": 0.1}
 
 
 def mlp(*hidden_dims, **changes):
-    """A feed-forward model."""
+    """Return the section of a feed-forward model."""
     return {"class_name": "MLPModel", "hidden_dims": list(hidden_dims), "obs_normalization": True, **changes}
 
 
 def gru(size):
-    """A model that remembers."""
+    """Return the section of a recurrent model."""
     recurrent = {"class_name": "RNNModel", "rnn_type": "gru", "rnn_hidden_dim": size}
     return mlp(64, distribution_cfg=NOISE, **recurrent)
 
 
 def cnn(size):
-    """A model that looks at images."""
+    """Return the section of a model with image encoders."""
     encoder = {"output_channels": [16, 32, 32], "kernel_size": [5, 3, 3], "stride": 2, "padding": "zeros"}
     return {"class_name": "CNNModel", "hidden_dims": [size], "distribution_cfg": NOISE, "cnn_cfg": encoder}
 
@@ -106,7 +106,7 @@ TASKS = {
         "network": mlp(64, 64),
         "ppo": {"gamma": 0.97, "entropy_coef": 0.005},
         "iterations": 500,
-        "students": {  # model, what it sees, iterations
+        "students": {  # model, observation group, iterations
             "GRU, direction": (gru(64), "measured", 400),
             "CNN, pixels": (cnn(64), "camera", 80),
             "MLP, direction": (mlp(64, 64, distribution_cfg=NOISE), "measured", 400),
@@ -130,7 +130,7 @@ TASKS = {
 
 
 def train_teacher(name):
-    """PPO on all there is to see; gives the last checkpoint."""
+    """Train a teacher by PPO on all observations; return the last checkpoint."""
     task, log_dir = TASKS[name], LOGS / name / "teacher"
     config = {
         "num_steps_per_env": 32,
@@ -146,14 +146,14 @@ def train_teacher(name):
 
 
 def distill(name, student, teacher):
-    """Let a student learn from a checkpoint of PPO; gives its mean returns meanwhile and in the end, and a film."""
+    """Train a student from a PPO checkpoint; return its mean returns during and after training, and a video."""
     task = TASKS[name]
     model, group, iterations = task["students"][student]
     config = {
         "num_steps_per_env": 24,
         "save_interval": 1000,
         "obs_groups": {"student": [group], "teacher": ["privileged"]},
-        "algorithm": {  # 24 steps of the optimiser an iteration
+        "algorithm": {  # 24 optimiser steps per iteration
             "class_name": "Distillation",
             "gradient_length": 4,
             "num_learning_epochs": 4,
@@ -173,7 +173,7 @@ def distill(name, student, teacher):
 
 
 def play(runner, seed=1):
-    """One episode of each environment without noise: the mean return, and what the first robot sees ``[T, ...]``."""
+    """Play an episode per environment without noise: mean return, first environment's observations ``[T, ...]``."""
     env, algorithm, state = runner.env, runner.algorithm, runner.state
 
     def step(current, _):
@@ -211,7 +211,7 @@ def run(name):
 
 
 def plot(curves, strip, name, teacher, results):
-    """Returns of the students while they learn and what the teacher earns; below it, what the camera shows."""
+    """Plot the returns of students and teacher and, below, the camera images."""
     strip.axis("off")
     for student, (returns, earned, film) in results.items():
         curves.plot(np.arange(1, len(returns) + 1), returns, label=f"{student}: {100 * earned / teacher:.0f} %")
@@ -228,7 +228,7 @@ def plot(curves, strip, name, teacher, results):
 
 
 def main(names):
-    """Do some of the tasks and draw the picture."""
+    """Run the given tasks and draw the figure."""
     outcomes = {name: run(name) for name in names}
     size = {"figsize": (5.5 * len(names), 4.6), "height_ratios": [7, 1]}
     figure, axes = plt.subplots(2, len(names), squeeze=False, layout="constrained", **size)

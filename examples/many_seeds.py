@@ -1,4 +1,4 @@
-"""Sixteen training runs in one compiled program, and a sweep of the learning rate as easily.
+"""Sixteen training runs in one compiled program, and a sweep of the learning rate in another.
 
 The cells (``# %%``) run in VS Code, PyCharm or Jupyter (by jupytext), and the file as a script in the root of the
 repository: ``python examples/many_seeds.py``.
@@ -28,7 +28,7 @@ CONFIG = {
         "class_name": "PPO",
         "learning_rate": 3e-3,
         "schedule": "fixed",
-        "use_clipped_value_loss": False,  # returns are in the hundreds: steps of 0.2 would never get there
+        "use_clipped_value_loss": False,  # returns are in the hundreds: value steps of 0.2 would never get there
         "num_learning_epochs": 4,
         "num_mini_batches": 4,
         "entropy_coef": 0.0,
@@ -53,12 +53,12 @@ print(
     f"return {rewards[:, -1].mean():.0f}, worst seed {rewards[:, -1].min():.0f}"
 )
 
-# %% The trained states carry the seeds' axis in front; the best policy is a slice of them
+# %% The trained states have a leading seed axis; the best policy is a slice of them
 best = int(rewards[:, -1].argmax())
 best_state = jax.tree.map(lambda leaf: leaf[best], states)
 print(f"best seed: {best}, with {rewards[best, -1]:.0f}")
 
-# %% A sweep: vectorise it over any float of the algorithm section (and over seeds once more)
+# %% A sweep: vectorise it over any float of the algorithm section (and over seeds again)
 RATES, SWEEP_SEEDS = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2], 8
 sweep = jax.vmap(  # over learning rates, outside ...
     jax.vmap(lambda key, rate: train(key, learning_rate=rate), in_axes=(0, None)),  # ... and over seeds, inside
@@ -74,7 +74,7 @@ for rate, returns in zip(RATES, swept_rewards[:, :, -1].mean(1), strict=True):
 
 # %% Plot both
 def plot_band(axes, curves, *, color, label):
-    """The mean of curves ``[runs, iterations]`` and its 95 % confidence band (Student's t)."""
+    """Plot the mean of curves ``[runs, iterations]`` and its 95 % confidence band (Student's t)."""
     mean = curves.mean(0)
     half_width = scipy.stats.t.ppf(0.975, len(curves) - 1) * curves.std(0, ddof=1) / np.sqrt(len(curves))
     axes.fill_between(steps, mean - half_width, mean + half_width, color=color, alpha=0.25, linewidth=0)

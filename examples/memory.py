@@ -1,11 +1,11 @@
-"""What memory is good for: swinging a pole up on a cart and holding it there, without seeing how fast anything moves.
+"""When memory helps: swing a pole up on a cart and balance it, without velocity observations.
 
-The actor sees where cart and pole are, not their velocities. A feed-forward policy cannot know whether to push or to
-brake; a recurrent one remembers where they were. Run it in the root of the repository:
+The actor observes the positions of cart and pole, not their velocities. A feed-forward policy cannot know whether to
+push or to brake; a recurrent one remembers earlier positions. Run it in the root of the repository:
 ``python examples/memory.py``.
 """
 
-# %% The environment, its one observation group shown as two
+# %% The environment, with its observation group split into two
 import time
 from pathlib import Path
 
@@ -24,7 +24,7 @@ PICTURE = Path("docs/images/memory.png")
 cartpole = rsl_jax.make_env("playground/CartpoleSwingup", num_envs=256, config_overrides={"action_repeat": 4})
 env = regroup(cartpole, {"positions": ("policy", [0, 1, 2]), "everything": "policy"})
 
-# %% Three actors that differ in their memory, and one that needs none; the critic may see everything
+# %% Three actors that differ in their memory, and one that needs none; the critic observes everything
 FEED_FORWARD = {"class_name": "MLPModel", "hidden_dims": [64, 64], "obs_normalization": True}
 RECURRENT = {"class_name": "RNNModel", "rnn_hidden_dim": 32, "hidden_dims": [64], "obs_normalization": True}
 ACTORS = {
@@ -36,7 +36,7 @@ ACTORS = {
 
 
 def config(seen, actor):
-    """A run in which this actor sees that observation group."""
+    """Return the config of a run in which the actor observes the given group."""
     return {
         "num_steps_per_env": 32,
         "obs_groups": {"actor": [seen], "critic": ["everything"]},
@@ -44,7 +44,7 @@ def config(seen, actor):
             "class_name": "PPO",
             "entropy_coef": 0.001,
             "gamma": 0.98,
-            "use_clipped_value_loss": False,  # returns are in the hundreds: steps of 0.2 would take long to get there
+            "use_clipped_value_loss": False,  # returns are in the hundreds: value steps of 0.2 would take long to get there
         },
         "actor": {**actor, "distribution_cfg": {"class_name": "BetaDistribution"}},  # forces within the motor's bounds
         "critic": FEED_FORWARD,
@@ -53,7 +53,7 @@ def config(seen, actor):
 
 # %% Train all seeds of an actor in one program, then play one episode in each environment without exploration noise
 def play(algorithm, state, key):
-    """Mean return of the deterministic policy; hidden states go along with the environment's."""
+    """Compute the mean return of the deterministic policy; the scan carries hidden and environment states."""
 
     def step(loop, _):
         env_state, observations, carry = loop

@@ -1,7 +1,7 @@
 """mjlab's Unitree Go1 learns to walk with rsl_jax, is exported, and walks.
 
-mjlab is untouched: it asks for RSL-RL, and gets rsl_jax. ``pip install mjlab==1.6.0 rsl-jax``, then
-``python mjlab_go1.py``. Or do without this program, and run mjlab's own::
+mjlab is unmodified: it imports RSL-RL, and gets rsl_jax. ``pip install mjlab==1.6.0 rsl-jax``, then
+``python mjlab_go1.py``. Or, without this program, run mjlab's own scripts::
 
     python -m rsl_jax.as_rsl_rl mjlab.scripts.train Mjlab-Velocity-Flat-Unitree-Go1 --env.scene.num-envs 4096
     python -m rsl_jax.as_rsl_rl mjlab.scripts.play Mjlab-Velocity-Flat-Unitree-Go1 --checkpoint-file model_500.pt
@@ -24,14 +24,14 @@ TASK = "Mjlab-Velocity-Flat-Unitree-Go1"
 
 
 def make_env(num_envs, device, play):
-    """The simulation behind RSL-RL's contract."""
+    """Wrap the simulation in RSL-RL's interface."""
     cfg = load_env_cfg(TASK, play=play)
     cfg.scene.num_envs = num_envs
     return RslRlVecEnvWrapper(ManagerBasedRlEnv(cfg=cfg, device=device))
 
 
 def train(num_envs, iterations, log_dir, device):
-    """Train and export; gives the path of the last checkpoint."""
+    """Train and export; return the path of the last checkpoint."""
     env = make_env(num_envs, device, play=False)
     cfg = {**asdict(load_rl_cfg(TASK)), "logger": "tensorboard"}
     runner = load_runner_cls(TASK)(env, cfg, log_dir, device)
@@ -43,7 +43,7 @@ def train(num_envs, iterations, log_dir, device):
 
 
 def replay(checkpoint, num_envs, steps, device):
-    """Let the policy walk; gives the mean reward of a step."""
+    """Run the policy; return the mean reward per step."""
     env = make_env(num_envs, device, play=True)
     runner = load_runner_cls(TASK)(env, asdict(load_rl_cfg(TASK)), device=device)
     runner.load(checkpoint, load_cfg={"actor": True})

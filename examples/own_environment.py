@@ -1,4 +1,4 @@
-"""One's own environment in 20 lines: one robot, two pure functions. Trains in seconds on a CPU.
+"""A custom environment in 20 lines: two pure functions. Trains in seconds on a CPU.
 
 ``python examples/own_environment.py``, or from the command line: ``rsl-jax train own_environment:Cart`` in this folder.
 """
@@ -18,12 +18,12 @@ class Cart:
     step_dt = 0.05
 
     def reset(self, key):
-        """One cart anywhere on the rail, at rest: its state, and what it observes."""
+        """Place the cart anywhere on the rail, at rest; return its state and observations."""
         state = jnp.stack([jax.random.uniform(key, minval=-1.0, maxval=1.0), 0.0])
         return state, state
 
     def step(self, state, action):
-        """Push it for one step of ``step_dt`` seconds; falling off the rail ends the episode."""
+        """Push the cart for one step of ``step_dt`` seconds; leaving the rail terminates the episode."""
         position, velocity = state
         velocity += self.step_dt * (3.0 * jnp.clip(action[0], -1.0, 1.0) - 0.2 * velocity)
         position += self.step_dt * velocity
@@ -46,7 +46,7 @@ CONFIG = {
 
 
 def main(num_envs=256, num_iterations=100):
-    """Train, and tell how the mean return of an episode has grown."""
+    """Train, and print how the mean return of an episode has grown."""
     env = vectorize(Cart(), num_envs)
     train = jax.jit(make_train(env, CONFIG, num_iterations))
     _, metrics = train(jax.random.key(0))

@@ -1,4 +1,4 @@
-"""RSL-RL's example of a replay script; changed are the imports, the environment and the checkpoint's name.
+"""RSL-RL's play script, with the imports, the environment and the checkpoint's name changed.
 
 Run it in this folder, after ``train.py``: ``cd examples && python play.py``.
 """

@@ -1,11 +1,11 @@
-"""A robot that looks the same in the mirror learns to act the same in the mirror.
+"""Train a symmetric robot to act symmetrically.
 
-A cart-pole can be swung up on either side. PPO does not know that the sides are alike and learns each for itself,
-unless mirrored samples are learned from, too. Five seeds of each setting, some ten minutes on two cores; run it in the
+A cart-pole can be swung up on either side. PPO does not know that the sides are alike and learns each separately,
+unless it also learns from mirrored samples. Five seeds of each setting, some ten minutes on two cores; run it in the
 root of the repository: ``python examples/symmetry.py``.
 """
 
-# %% The mirror: all that is seen changes its sign but the pole's cosine, and so does the force
+# %% The mirror: all observations change their sign except the pole's cosine, and so does the force
 import time
 import warnings
 from pathlib import Path
@@ -30,14 +30,14 @@ MODEL = {"class_name": "MLPModel", "hidden_dims": [64, 64], "activation": "elu",
 
 
 def config(**symmetry_cfg):
-    """RSL-RL's dict; without switches the mirror loss is only logged."""
+    """Return RSL-RL's config dict; without switches the mirror loss is only logged."""
     return {
         "num_steps_per_env": NUM_STEPS,
         "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
         "algorithm": {
             "class_name": "PPO",
             "gamma": 0.98,
-            "use_clipped_value_loss": False,  # values go to a hundred: steps of 0.2 take too long
+            "use_clipped_value_loss": False,  # values reach a hundred: value steps of 0.2 take too long
             "entropy_coef": 0.01,
             "symmetry_cfg": {"mirror_spec": MIRROR, **symmetry_cfg},
         },
@@ -55,30 +55,30 @@ SETTINGS = {
 env = rsl_jax.make_env("playground/CartpoleSwingup", num_envs=256, config_overrides={"action_repeat": 4})
 steps = np.arange(1, NUM_ITERATIONS + 1) * env.num_envs * NUM_STEPS
 
-# %% Is it a mirror? The mirrored states are found by themselves
+# %% Verify the mirror; the mirrored states are searched for automatically
 print(check_symmetry(env, MIRROR))
 
 
-# %% Train: one compiled program a setting, which takes seed after seed
+# %% Train: one compiled program per setting, which runs the seeds one after the other
 def train(cfg, seeds):
-    """Returns and mirror errors (mean squares, in units of the action), ``[seeds, iterations]``."""
+    """Train; return returns and mirror errors (mean squares, in units of the action), ``[seeds, iterations]``."""
     run = jax.jit(make_train(env, cfg, NUM_ITERATIONS, init_at_random_ep_len=True))
     metrics = [jax.device_get(run(seed)[1]) for seed in seeds]
     return [np.stack([one[name] for one in metrics]) for name in ("Train/mean_reward", "Loss/symmetry")]
 
 
 def first_above(level, curve):
-    """Environment steps, in thousands, until a curve of returns is above a level."""
+    """Count the environment steps, in thousands, until a curve of returns is above a level."""
     return round(steps[curve > level][0] / 1000) if (curve > level).any() else "never"
 
 
 def when_learned(level, curves, errors):
-    """The mean mirror error of the ten iterations after a return is above a level, of the seeds that get there."""
+    """Average the mirror error over ten iterations after the return passes a level, for the seeds that reach it."""
     starts = [(np.argmax(curve > level), seed) for seed, curve in enumerate(curves) if (curve > level).any()]
     return np.mean([errors[seed, start : start + 10].mean() for start, seed in starts]) if starts else np.nan
 
 
-warnings.filterwarnings("ignore", "symmetry_cfg switches on neither")  # as is meant here
+warnings.filterwarnings("ignore", "symmetry_cfg switches on neither")  # intended here
 keys = jax.random.split(jax.random.key(3), NUM_SEEDS)
 returns, errors = {}, {}
 for name, cfg in SETTINGS.items():

@@ -1,7 +1,7 @@
-"""RSL-RL's example of a training script; changed are the imports and the environment, and nothing else.
+"""RSL-RL's training script, with only the imports and the environment changed.
 
-Run it in this folder: ``cd examples && python train.py``. For ``policy.pt`` PyTorch must be installed; a name that ends
-in ``.jax`` does without it.
+Run it in this folder: ``cd examples && python train.py``. ``policy.pt`` needs PyTorch; a name that ends in
+``.jax`` does not.
 """
 # ruff: noqa: UP015 (kept as RSL-RL has it)
 
@@ -23,7 +23,7 @@ runner = OnPolicyRunner(
     env=env,
     train_cfg=train_cfg,
     log_dir="logs/my_experiment",  # Directory for saving checkpoints and logs
-    device="cuda:0",  # Device to run the training on; without a GPU a warning says that the CPU is taken
+    device="cuda:0",  # Device to run the training on; without a GPU the CPU is used, with a warning
 )
 
 # 4) Start training

@@ -1,6 +1,6 @@
-"""A pendulum is swung up from pixels: the actor sees two frames, the critic knows the state. Trains on a CPU.
+"""A pendulum swing-up from pixels: the actor observes two frames, the critic the state. Trains on a CPU.
 
-The picture is drawn by ``python examples/vision.py`` in the root of the repository (about ten minutes on two cores).
+``python examples/vision.py`` in the root of the repository draws the figure (about ten minutes on two cores).
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ class Pendulum:
     step_dt = 0.05
 
     def reset(self, key):
-        """Anywhere, at rest."""
+        """Place the pole at a random angle, at rest."""
         state = jnp.stack([jax.random.uniform(key, (), minval=-jnp.pi, maxval=jnp.pi), 0.0])
         return state, self.observe(state)
 
@@ -39,12 +39,12 @@ class Pendulum:
         return state, Transition(self.observe(state), reward, terminated=jnp.zeros((), bool))
 
     def observe(self, state):
-        """Where the tip is, and the speed."""
+        """Return the position of the tip, and the angular velocity."""
         return {"state": jnp.stack([jnp.sin(state[0]), jnp.cos(state[0]), state[1] / 8.0])}
 
 
 def draw(state):
-    """What a camera sees of the pendulum, ``[1, 20, 20]``."""
+    """Render the camera image of the pendulum, ``[1, 20, 20]``."""
     tip = jnp.stack([jnp.sin(state[0]), jnp.cos(state[0])])
     return draw_segments(jnp.zeros((1, 2)), tip[None], size=(20, 20), radius=0.15)
 
@@ -77,12 +77,12 @@ FROM_STATE["actor"] = {
 
 
 def make_env(num_envs):
-    """Pendulums that are filmed."""
+    """Create pendulums with a camera."""
     return vectorize(WithCamera(Pendulum(), draw, frames=2), num_envs)
 
 
 def train(config, num_iterations, num_seeds, num_envs=128):
-    """Train one seed after the other; gives the last one's state and all mean returns ``[seeds, iterations]``."""
+    """Train one seed after the other; return the last one's state and all mean returns ``[seeds, iterations]``."""
     run = jax.jit(make_train(make_env(num_envs), config, num_iterations))
     returns = []
     for seed in range(num_seeds):
@@ -93,7 +93,7 @@ def train(config, num_iterations, num_seeds, num_envs=128):
 
 
 def watch(state, num_steps=48, every=4):
-    """What the trained robot sees from hanging down on, ``[frames, H, W]``."""
+    """Record the images of the trained policy, starting from hanging down, ``[frames, H, W]``."""
     env = make_env(4)
     algorithm, pendulum = build_algorithm(RunnerConfig.from_dict(CONFIG), spec_of(env)), env.single_env
     hanging = jnp.array([jnp.pi - 0.05, 0.0])
@@ -108,7 +108,7 @@ def watch(state, num_steps=48, every=4):
 
 
 def main(num_iterations=150, num_seeds=3, picture=PICTURE):
-    """Train from pixels and, for comparison, from the state; draw both and what the robot sees."""
+    """Train from pixels and, for comparison, from the state; plot both and the camera images."""
     print("from pixels")
     state, from_pixels = train(CONFIG, num_iterations, num_seeds)
     print("from the state")
