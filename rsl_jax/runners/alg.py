@@ -2,8 +2,8 @@
 
 In RSL-RL the algorithm and its models are stateful PyTorch objects. Here both are pure functions, and the
 runner holds their state; these views read it and return tensors, under the names of PyTorch and RSL-RL. A name
-that cannot be served raises an
-``AttributeError`` that says why, and what to do (:data:`NOT_OF_ALGORITHMS`, :data:`NOT_OF_MODELS`).
+that cannot be served raises an ``AttributeError`` that says why, and what to do (:data:`NOT_OF_ALGORITHMS`,
+:data:`NOT_OF_MODELS`).
 """
 
 from __future__ import annotations
@@ -325,7 +325,7 @@ class ModelView:
         return torch_policy(self._model, self._variables())
 
     def as_onnx(self, verbose: bool = False) -> Any:
-        """Return a PyTorch module for ``torch.onnx.export``, with ``get_dummy_inputs()`` and the inputs' and outputs' names.
+        """Return a PyTorch module for ``torch.onnx.export``: ``get_dummy_inputs()``, ``input_names``, ``output_names``.
 
         Hidden states are inputs and outputs: ``h_in`` and ``h_out``, of an LSTM also ``c_in`` and ``c_out``.
 
@@ -402,7 +402,7 @@ class ModelView:
         return self._model.distribution
 
     def _distribution_params(self, fixed: bool = False) -> Any:
-        """Return parameters for the last observations; for zeros if there were none and they do not matter (``fixed``)."""
+        """Return parameters for the last observations; for zeros if there are none and any will do (``fixed``)."""
         self._distribution()
         last = self._last
         if last is None and fixed:

@@ -16,7 +16,7 @@ MOST_SKIPS = 10
 """Consecutive updates that may be skipped; one more stops the run."""
 
 ENOUGH_TIME_OUTS = 10
-"""Unreported time-outs that are tolerated: a single robot may fall in the very step in which its time limit is reached."""
+"""Unreported time-outs that are tolerated: one robot may fall in the very step in which its time limit is reached."""
 
 _ENVIRONMENT = "The environment returned it: look at its step() and reset(), or at the actions it was given."
 _ADVICE = {

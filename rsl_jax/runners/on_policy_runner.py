@@ -324,7 +324,7 @@ class OnPolicyRunner:
         self.logger.add_git_repo(repo_file_path)
 
     def can_start_at_random(self) -> bool:
-        """Return whether :meth:`learn` supports ``init_at_random_ep_len``: a time limit exists, and lengths can be set."""
+        """Return whether :meth:`learn` can ``init_at_random_ep_len``: a time limit exists, and lengths can be set."""
         return self._loop.counts_episodes(self.loop_state)
 
     # --- within ------------------------------------------------------------------------------------------------------
@@ -372,7 +372,7 @@ class OnPolicyRunner:
             )
 
     def _rescue(self, error: BaseException) -> None:
-        """After an exception, restore and save the state of the last finished iteration, and say so in the exception."""
+        """Restore and save the state of the last finished iteration after an exception, and say so in it."""
         done = int(self.state.iteration)
         notes = []
         if any(leaf.is_deleted() for leaf in jax.tree.leaves(self.loop_state)):

@@ -21,8 +21,7 @@ class InferencePolicy:
     Discrete actions are int32 ``[N]``.
 
     It is a snapshot: further training does not change it. Arrays may be of numpy, torch or JAX; actions are returned as
-    the the
-    kind of arrays that the observations are. Hidden states of a recurrent policy are kept here and zeroed where an
+    the kind of arrays that the observations are. Hidden states of a recurrent policy are kept here and zeroed where an
     episode has ended; the policy reads that from the environment's ``episode_length_buf``, or is told by :meth:`reset`.
     """
 
