@@ -151,7 +151,7 @@ class SweepResult:
         return sorted(rows, key=lambda row: -np.inf if np.isnan(row["iqm"]) else row["iqm"], reverse=True)
 
     def frame(self, tags: Sequence[str] | None = None) -> pandas.DataFrame:
-        """Return a tidy pandas table: a row per member and iteration; columns are settings, seed, iteration, steps, tags.
+        """Return a tidy pandas table: a row per member and iteration; columns: settings, seed, iteration, steps, tags.
 
         Args:
             tags: tags to include; all if None.
