@@ -155,7 +155,7 @@ class VecEnv(Protocol):
         ...
 
     def step(self, actions: Any) -> tuple[Mapping[str, Any], Any, Any, dict[str, Any]]:
-        """Apply actions ``[N, A]`` (discrete: ``[N]``); returns observations, rewards ``[N]``, dones ``[N]`` and extras.
+        """Apply actions ``[N, A]`` (discrete: ``[N]``); returns observations, rewards ``[N]``, dones ``[N]``, extras.
 
         ``extras`` may hold ``"time_outs"`` ``[N]``, ``"final_observations"`` (leaves ``[N, ...]``, before the reset)
         and ``"log"`` (scalars or arrays by tag; arrays are averaged).

@@ -141,7 +141,7 @@ def _joints(model: Any, pose: np.ndarray, action_scale: float) -> dict[str, Any]
 
 
 def _numbers(array: np.ndarray) -> list[float | None]:
-    """Round to the shortest digits of an array's own precision: 0.9 in float32 becomes 0.9; None stands for no limit."""
+    """Round to the shortest digits of an array's own precision: float32 0.9 becomes 0.9; None stands for no limit."""
     return [float(str(value)) if np.isfinite(value) else None for value in array]
 
 

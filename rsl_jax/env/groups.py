@@ -34,7 +34,7 @@ def regroup(env: Env[Any], groups: Mapping[str, Selection]) -> RegroupedEnv:
 
 
 class RegroupedEnv(Env[Any]):
-    """Environment with regrouped observations (:func:`regroup`); ``env`` is the wrapped environment, whose states it has."""
+    """Environment with regrouped observations (:func:`regroup`); ``env`` is the wrapped one, whose states it has."""
 
     def __init__(self, env: Env[Any], groups: Mapping[str, Selection]):
         _, observations = jax.eval_shape(env.reset, jax.random.key(0))

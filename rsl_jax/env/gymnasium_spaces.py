@@ -14,7 +14,7 @@ Groups = dict[str, np.ndarray]
 
 
 def action_converter(space: Any, num_envs: int) -> tuple[int, bool, Callable[[Any], np.ndarray]]:
-    """Return a function from actions ``[N, A]`` (``[N]`` or ``[N, 1]`` where discrete) to a space, clipped to its bounds.
+    """Return a function from actions ``[N, A]`` (``[N]`` or ``[N, 1]`` where discrete) to a space's, clipped to bounds.
 
     Args:
         space: action space of one environment.

@@ -63,7 +63,7 @@ class MujocoCamera:
             gl_context.make_current()
             context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
             mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
-        except Exception as error:  # OpenGL's bindings fail in as many ways as there are machines.
+        except Exception as error:  # OpenGL's bindings raise as many kinds of errors as there are machines.
             raise RuntimeError(_NO_OPENGL.format(error=error)) from error
         camera = mujoco.MjvCamera()
         mujoco.mjv_defaultFreeCamera(self._model, camera)

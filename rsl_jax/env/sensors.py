@@ -201,7 +201,7 @@ class WithNoise(Wrapper):
 
 
 class WithPushes(Wrapper):
-    """Wrapper that pushes a robot at random times: its base gains a horizontal velocity in a random direction at once."""
+    """Wrapper that pushes a robot at random times: its base gains a horizontal velocity in a random direction."""
 
     def __init__(self, env: SingleEnv[Any], *, interval: Sequence[float], speed: Sequence[float]):
         """Set up pushes of a robot.

@@ -229,7 +229,7 @@ def _search(
 
 
 def _coordinates_of(single_env: SingleEnv[Any]) -> tuple[Callable[[Any], Any], At]:
-    """Return functions that extract the few floats that a state follows from, and that build the state with other ones."""
+    """Return functions that extract the few floats a state follows from, and that build a state with other ones."""
 
     def all_floats(state: Any) -> list[Array]:
         return [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
