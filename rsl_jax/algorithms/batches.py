@@ -1,7 +1,7 @@
-"""From a rollout to the mini-batches of an update.
+"""Mini-batches of a rollout, for the update.
 
 A mini-batch is a block of time: leaves ``[T', n, ...]`` and the hidden states ``[n, ...]`` before it. Feed-forward
-models learn from single samples, which are blocks with ``T' = 1``, so nothing downstream asks which kind it has.
+models learn from single samples, which are blocks with ``T' = 1``, so no other code depends on the kind.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from rsl_jax.types import Array, Carry, DistributionParams, Key, Observations
 
 @struct.dataclass
 class Batch:
-    """What PPO learns from.
+    """Training data of PPO.
 
     Attributes:
         observations: leaves ``[T', n, ...]``.
-        actions: ``[T', n, A]``, or choices ``[T', n]``.
-        log_probs: of the actions when they were taken, ``[T', n]``.
+        actions: ``[T', n, A]``; discrete ones ``[T', n]``.
+        log_probs: log-probabilities of the actions under the policy that collected them, ``[T', n]``.
         distribution_params: the distributions they came from, leaves ``[T', n, A]``.
-        values: of the critic that collected, ``[T', n]``.
+        values: values of the critic at collection, ``[T', n]``.
         advantages: ``[T', n]``.
         returns: ``[T', n]``.
         dones: whether the episode ended with the step, ``[T', n]``.
@@ -47,7 +47,7 @@ class Batch:
 def mini_batches(
     batch: Batch, key: Key, *, num_mini_batches: int, permute: Callable[[Key, int], Array] = jax.random.permutation
 ) -> Batch:
-    """Cut a rollout into mini-batches; leaves get a leading axis ``num_mini_batches``.
+    """Split a rollout into mini-batches; leaves get a leading axis ``num_mini_batches``.
 
     Without hidden states samples are shuffled, once, and a remainder is dropped; of a single mini-batch they keep their
     order. With them, each mini-batch is a block
@@ -56,8 +56,8 @@ def mini_batches(
     Args:
         batch: leaves ``[T, N, ...]``, the carry's ``[N, ...]``.
         key: random key of the shuffling.
-        num_mini_batches: how many.
-        permute: gives the ``[n]`` indices in shuffled order.
+        num_mini_batches: number of mini-batches.
+        permute: returns the ``[n]`` indices in shuffled order.
 
     Returns:
         mini-batches, to be scanned over.
@@ -92,16 +92,16 @@ def _blocks_of_environments(batch: Batch, num: int) -> Batch:
 
 
 def augmented(batch: Batch, observations: Observations, actions: Array) -> Batch:
-    """A mini-batch whose samples were multiplied.
+    """Return a mini-batch with copies of its samples appended.
 
     Args:
         batch: the originals, ``[T', n]``.
-        observations: theirs first, then those of the copies; leaves ``[T', k n, ...]``.
+        observations: those of the originals first, then those of the copies; leaves ``[T', k n, ...]``.
         actions: likewise, ``[T', k n, A]``.
 
     Returns:
-        a mini-batch in which what else is known of the originals also holds for the copies; but for the distributions
-        that the actions came from, which are left as they are.
+        a mini-batch in which all other data of the originals are repeated for the copies; but for the distributions
+        that the actions came from, which are left unchanged.
     """
     copies = actions.shape[1] // batch.actions.shape[1]
     repeated: dict[str, Any] = {
@@ -112,10 +112,10 @@ def augmented(batch: Batch, observations: Observations, actions: Array) -> Batch
 
 
 def check_batch_sizes(*, num_envs: int, num_steps_per_env: int, num_mini_batches: int, recurrent: bool) -> None:
-    """Refuse a split that leaves nothing, or cuts environments of a recurrent model apart.
+    """Reject a split that leaves nothing, or splits environments of a recurrent model.
 
     Raises:
-        ValueError: says which number to change.
+        ValueError: if it is not possible; says which number to change.
     """
     if recurrent and num_envs % num_mini_batches:
         raise ValueError(
@@ -130,16 +130,16 @@ def check_batch_sizes(*, num_envs: int, num_steps_per_env: int, num_mini_batches
 
 
 def check_deviation(*, num_envs: int, num_steps_per_env: int, num_mini_batches: int, each: bool) -> None:
-    """Refuse to normalise the advantage of a single sample: its deviation is NaN (in RSL-RL, too).
+    """Reject the normalisation of a single advantage: its deviation is NaN (in RSL-RL, too).
 
     Args:
         num_envs: number of environments.
         num_steps_per_env: steps of a rollout.
-        num_mini_batches: how many mini-batches.
+        num_mini_batches: number of mini-batches.
         each: whether advantages are normalised in each mini-batch, not once a rollout.
 
     Raises:
-        ValueError: says which number to change.
+        ValueError: if it is not possible; says which number to change.
     """
     samples = num_envs * num_steps_per_env
     if samples == 1:

@@ -1,7 +1,7 @@
-"""Student-teacher distillation as pure functions: the student acts, the teacher labels what it meets.
+"""Student-teacher distillation as pure functions: the student acts, the teacher labels the observations that it meets.
 
 Source: Ross, Gordon and Bagnell, "A reduction of imitation learning and structured prediction to no-regret online
-learning" (2011), with RSL-RL's choices.
+learning" (2011), as implemented in RSL-RL.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ Follow = Callable[[Mapping[str, Any], Carry, Array], tuple[Array, Carry, Any]]
 
 @struct.dataclass
 class Lesson:
-    """What a student learns from: the steps of a rollout, or blocks of them ``[T / B, B, N, ...]``.
+    """Training data of a student: the steps of a rollout, or blocks of them ``[T / B, B, N, ...]``.
 
     Attributes:
         observations: leaves ``[T, N, ...]``.
@@ -82,9 +82,9 @@ class Distillation(Algorithm):
         num_steps: steps of a rollout, ``T``.
         student: the model that learns and acts.
         teacher: the model that labels.
-        optimizer: of the student.
+        optimizer: optimiser of the student.
         axis_name: mesh axis over which the environments are spread, or None.
-        obs_groups: observation groups that each model looks at, by its name.
+        obs_groups: observation groups of each model, by its name.
     """
 
     cfg: DistillationConfig
@@ -99,7 +99,7 @@ class Distillation(Algorithm):
 
     @classmethod
     def build(cls, cfg: DistillationRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Self:
-        """Build distillation; its state holds a teacher that knows nothing until another one is put in its place.
+        """Build distillation; its state holds a randomly initialised teacher until another one is loaded.
 
         Args:
             cfg: the whole run's config; its ``algorithm`` section is a :class:`DistillationConfig`, whose floats may be
@@ -108,7 +108,7 @@ class Distillation(Algorithm):
             axis_name: mesh axis over which the environments are spread, or None.
 
         Raises:
-            ValueError: if a model does not fit the observations, or actions are choices.
+            ValueError: if a model does not fit the observations, or actions are discrete.
         """
         if not isinstance(cfg.algorithm, DistillationConfig):
             raise TypeError(
@@ -130,24 +130,24 @@ class Distillation(Algorithm):
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The teacher does not learn here."""
+        """Models that are not trained here: the teacher."""
         return ("teacher",)
 
     @property
     def adopts(self) -> Mapping[str, str]:
-        """The actor of PPO becomes the teacher."""
+        """Models of other algorithms that can be loaded: the actor of PPO becomes the teacher."""
         return {"actor": "teacher"}
 
     @property
     def models(self) -> dict[str, Model]:
-        """Student and teacher by name."""
+        """Return student and teacher by name."""
         return {"student": self.student, "teacher": self.teacher}
 
     def check_training(self, *, num_envs: int, num_steps: int) -> None:
-        """Refuse rollouts too short for a step of the optimiser; warn of steps from which nothing is learned.
+        """Reject rollouts too short for a step of the optimiser; warn of steps from which nothing is learned.
 
         Raises:
-            ValueError: says which numbers to change.
+            ValueError: if it is not possible; says which numbers to change.
         """
         del num_envs
         warn_where_nothing_learns(self.cfg)
@@ -156,7 +156,7 @@ class Distillation(Algorithm):
     # --- state ------------------------------------------------------------------------------------------------------
 
     def init(self, key: Key) -> TrainState:
-        """Parameters as PyTorch would draw them, the teacher's too; the optimiser knows only the student's."""
+        """Initialise parameters as PyTorch would, the teacher's too; the optimiser only has the student's."""
         params, statistics = init_models(self.models, list(jax.random.split(key, len(self.models))))
         return TrainState(
             params=params,
@@ -168,13 +168,13 @@ class Distillation(Algorithm):
         )
 
     def initial_carry(self, num_envs: int) -> Carry:
-        """Hidden states of student and teacher at the start of an episode."""
+        """Return the hidden states of student and teacher at the start of an episode."""
         return initial_carry(self.models, num_envs)
 
     # --- collecting -------------------------------------------------------------------------------------------------
 
     def act(self, state: TrainState, carry: Carry, observations: Observations, key: Key) -> tuple[Carry, Step]:
-        """Sample the student's actions; the teacher waits until the rollout is complete."""
+        """Sample the student's actions; the teacher runs once the rollout is complete."""
         # As in learning: with batch normalisation, by the moments of the batch.
         (output, student_carry), _ = self.student.apply(
             variables_of(state, "student"), observations, carry_of(carry, "student"), mutable=TRAINING
@@ -185,24 +185,24 @@ class Distillation(Algorithm):
         return carry, Step(distribution.sample(output, key), None, output)
 
     def policy(self, state: TrainState, carry: Carry, observations: Observations) -> tuple[Array, Carry]:
-        """The student's deterministic action and the next hidden states."""
+        """Compute the student's deterministic action and the next hidden states."""
         actions, student_carry = self.student.apply(
             variables_of(state, "student"), observations, carry_of(carry, "student"), method="mode"
         )
         return actions, with_carry(carry, student=student_carry)
 
     def policy_model(self, state: TrainState) -> tuple[Any, dict[str, Any]]:
-        """The student and its variables."""
+        """Return the student and its variables."""
         return self.student, variables_of(state, "student")
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
-        """Nothing happens between collecting and learning; the environment's reward is what is reported."""
+        """Return state and rollout unchanged; the environment's reward is what is reported."""
         return state, rollout, {"Train/mean_reward": rollout.rewards}
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def update(self, state: TrainState, rollout: Rollout, key: Key) -> tuple[TrainState, Carry, Metrics]:
-        """One iteration: labels, truncated back-propagation through all epochs, then the student's normaliser."""
+        """Run one iteration: labels, truncated back-propagation through all epochs, then the student's normaliser."""
         del key
         labels, teacher_carry = self.labels(state, rollout)
         start = carry_of(rollout.carry, "student")
@@ -221,7 +221,7 @@ class Distillation(Algorithm):
         return learned, with_carry(rollout.carry, student=carry, teacher=teacher_carry), metrics
 
     def labels(self, state: TrainState, rollout: Rollout) -> tuple[Array, Carry]:
-        """The teacher's actions ``[T, N, A]`` in one pass, and its hidden states after the last step."""
+        """Compute the teacher's actions ``[T, N, A]`` in one pass, and its hidden states after the last step."""
         return self.teacher.apply(
             variables_of(state, "teacher"),
             rollout.observations,
@@ -231,17 +231,17 @@ class Distillation(Algorithm):
         )
 
     def cut(self, lesson: Lesson) -> tuple[Lesson, Array, Array]:
-        """Cut the steps of all epochs at every start of an epoch and at every step of the optimiser.
+        """Split the steps of all epochs at every start of an epoch and at every step of the optimiser.
 
-        Neither needs to be where the other is: ``gradient_length`` counts on from epoch to epoch. Blocks are as long as
-        all of them can be alike, and block 0 is where an epoch starts.
+        The two need not coincide: ``gradient_length`` counts on from epoch to epoch. Blocks are as long as
+        possible with one length for all, and block 0 is where an epoch starts.
 
         Args:
             lesson: leaves ``[T, N, ...]``.
 
         Returns:
-            the blocks of one epoch, leaves ``[T / B, B, N, ...]``; the numbers of those between two steps of the
-            optimiser, one after the other, ``[K, gradient_length / B]``; and of the ones that are left at the end.
+            the blocks of one epoch, leaves ``[T / B, B, N, ...]``; the indices of those between two steps of the
+            optimiser, in order, ``[K, gradient_length / B]``; and of the ones that are left at the end.
         """
         cfg, size = self.cfg, math.gcd(self.num_steps, self.cfg.gradient_length)
         blocks = jax.tree.map(lambda x: jnp.reshape(x, (-1, size, *x.shape[1:])), lesson)
@@ -251,7 +251,7 @@ class Distillation(Algorithm):
         return blocks, jnp.reshape(order[:end], (-1, per_chunk)), order[end:]
 
     def follower(self, blocks: Lesson, start: Carry) -> Follow:
-        """How the student follows blocks.
+        """Return the function that runs the student on blocks.
 
         Args:
             blocks: leaves ``[T / B, B, N, ...]``.
@@ -259,8 +259,8 @@ class Distillation(Algorithm):
 
         Returns:
             ``(variables, carry, order) -> (losses, carry, moved)``: from the student's variables, its hidden states and
-            which blocks to follow ``[n]``, to the losses ``[n, B]``, the hidden states after the last block, and the
-            statistics that following moved.
+            the indices of the blocks ``[n]``, to the losses ``[n, B]``, the hidden states after the last block, and the
+            statistics that were updated.
         """
         student = self.student.clone(dtype=jnp.bfloat16) if self.cfg.use_mixed_precision else self.student
         distance = DISTANCES[self.cfg.loss_type]
@@ -284,7 +284,7 @@ class Distillation(Algorithm):
         return follow
 
     def optimize(self, follow: Follow, learner: Learner, chunk: Array) -> tuple[Learner, dict[str, Any]]:
-        """One step of the optimiser on the losses of ``gradient_length`` steps, which are the blocks of ``chunk``."""
+        """Take one step of the optimiser on the losses of ``gradient_length`` steps: the blocks of ``chunk``."""
         state, carry = learner
         params = state.params["student"]
 
@@ -304,7 +304,7 @@ class Distillation(Algorithm):
         return (state, carry), {"losses": losses, "gradient_norm": norm, "failed": failed}
 
     def _with_student(self, state: TrainState, *, params: Any = MappingProxyType({}), moved: Any) -> TrainState:
-        """The state with other parameters of the student, as far as given, and other statistics of training."""
+        """Return the state with other parameters of the student, if given, and other statistics of training."""
         params = {**state.params, "student": {**state.params["student"], **params}}
         moved = ops.mean_over_devices(moved, self.axis_name)
         statistics = {**state.statistics, "student": {**state.statistics["student"], **moved}}
@@ -325,15 +325,15 @@ class Distillation(Algorithm):
 
 
 def learning_part(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that a deterministic output depends on; weight decay would move the others too."""
+    """Return the parameters that a deterministic output depends on; weight decay would change the others too."""
     return {name: value for name, value in params.items() if name != DISTRIBUTION}
 
 
 def check_lengths(cfg: DistillationConfig, num_steps: int) -> None:
-    """Refuse an update that never comes to a step of the optimiser; warn of steps from which nothing is learned.
+    """Reject an update that never reaches a step of the optimiser; warn of steps from which nothing is learned.
 
     Raises:
-        ValueError: says which numbers to change.
+        ValueError: if it is not possible; says which numbers to change.
     """
     total = cfg.num_learning_epochs * num_steps
     sizes = f"num_learning_epochs ({cfg.num_learning_epochs}) x num_steps_per_env ({num_steps}) = {total} steps"

@@ -1,4 +1,4 @@
-"""What comes from elsewhere into a :class:`TrainState`: a checkpoint, parts of one, the variables of a model."""
+"""Loading into a :class:`TrainState`: a checkpoint, parts of one, the variables of a model."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from rsl_jax.trusted import reading_run
 from rsl_jax.types import Algorithm, Spec, TrainState
 
 FIELDS: Mapping[str, tuple[str, ...]] = {"optimizer": ("opt_state", "learning_rate"), "iteration": ("iteration",)}
-"""Parts of ``load_cfg`` that are no models or extensions, and the fields of the state that they mean."""
+"""Parts of ``load_cfg`` that are not models or extensions, and the corresponding fields of the state."""
 
 HOMES = ("params", "statistics", "extensions")
-"""Fields of the state in which models and extensions go by their names."""
+"""Fields of the state with entries by the name of models and extensions."""
 
 
 def load_parts(
@@ -39,25 +39,26 @@ def load_parts(
     spec: Spec,
     strict: bool,
 ) -> tuple[TrainState, set[str]]:
-    """Put parts of a checkpoint into a state.
+    """Load parts of a checkpoint into a state.
 
-    Of a checkpoint of another algorithm the parts are its policy, by the name of the model here that takes its place.
+    From a checkpoint of another algorithm only the policy is loaded, under the name of the model here that takes its
+    place.
 
     Args:
         state: the state.
         arrays: the checkpoint's state, as nested dicts.
         run: the checkpoint's metadata.
-        load_cfg: which parts; None for all there is.
+        load_cfg: which parts; None for all there are.
         algorithm: the algorithm here.
         cfg: the config here.
         spec: the environment here.
-        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+        strict: whether everything must fit; otherwise a part that does not fit keeps its value, with a warning.
 
     Returns:
-        the new state, and the parts that were wanted.
+        the new state, and the requested parts.
 
     Raises:
-        ValueError: for a part that there is not, or that does not fit and ``strict``; if there are no parameters.
+        ValueError: for an unknown part, or one that does not fit and ``strict``; if there are no parameters.
     """
     there = arrays.get("params")
     if not isinstance(there, Mapping):
@@ -84,17 +85,17 @@ def load_parts(
 def restore_state(
     template: TrainState, arrays: Mapping[str, Any], *, parts: Collection[str] | None = None, strict: bool = True
 ) -> TrainState:
-    """Put saved arrays into a training state.
+    """Restore saved arrays into a training state.
 
-    Of a whole state, what it remembers of each environment is taken over as far as it fits; it stays the template's
-    where there is another number of them.
+    The memory of each environment in a whole state is restored as far as it fits; it stays the template's
+    where the number of environments differs.
 
     Args:
         template: the state; gives structure, shapes and types.
         arrays: a saved state, as nested dicts.
-        parts: names of models, extensions and of :data:`FIELDS`, to put in these alone; everything if None. Others are
+        parts: names of models, extensions and of :data:`FIELDS` to restore; everything if None. Others are
             ignored.
-        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+        strict: whether everything must fit; otherwise a part that does not fit keeps its value, with a warning.
 
     Raises:
         ValueError: if something does not fit and ``strict``; lists what.
@@ -117,15 +118,15 @@ def restore_state(
 
 
 def with_variables(state: TrainState, name: str, variables: Mapping[str, Any], *, strict: bool = True) -> TrainState:
-    """The state with other variables for a model, from wherever they come.
+    """Return the state with other variables for a model, whatever their source.
 
-    What only says how far actions spread is taken where both have it, and else stays as it is.
+    Variables of the action noise alone are replaced where both have them, and else stay unchanged.
 
     Args:
         state: the state; gives structure, shapes and types.
         name: the model.
-        variables: all its collections, as :func:`rsl_jax.algorithms.variables.variables_of` gives them.
-        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+        variables: all its collections, as :func:`rsl_jax.algorithms.variables.variables_of` returns them.
+        strict: whether everything must fit; otherwise a part that does not fit keeps its value, with a warning.
 
     Raises:
         ValueError: if there is no such model, or something does not fit and ``strict``; lists what.
@@ -148,19 +149,19 @@ def check_adoption(
     spec: Spec,
     strict: bool,
 ) -> None:
-    """Compare a model with that of another algorithm which shall take its place.
+    """Check that a model of another algorithm fits the model here that it is loaded into.
 
     Args:
         name: the model here.
-        theirs: the other one's name there.
-        run: the run that it comes from.
+        theirs: the name of the other model.
+        run: the other model's run.
         algorithm: the algorithm here.
         cfg: the config here.
         spec: the environment here.
         strict: whether the two must fit.
 
     Raises:
-        ValueError: if they do not fit and ``strict``; says in what they differ.
+        ValueError: if they do not fit and ``strict``; says how they differ.
     """
     here = _shapes_of_groups(getattr(algorithm, "obs_groups", cfg.obs_groups), spec.observations, name)
     there = _shapes_of_groups(run.obs_groups, run.spec.observations, theirs)
@@ -195,13 +196,13 @@ def _with_distribution_of(like: Mapping[str, Any], variables: Mapping[str, Any])
 def _shapes_of_groups(
     obs_groups: Mapping[str, tuple[str, ...]], shapes: Mapping[str, tuple[int, ...]], obs_set: str
 ) -> dict[str, tuple[int, ...]]:
-    # Whatever there is to say of a missing set was said when the model was built.
+    # Warnings about a missing set were given when the model was built.
     groups = resolve_obs_groups(list(shapes), obs_groups, [obs_set], warn=False)[obs_set]
     return {group: tuple(shapes[group]) for group in groups}
 
 
 def _different_layers(here: Any, there: Mapping[str, Any], theirs: str) -> list[str]:
-    """In what the section of a model differs from one as it stands in metadata; nothing that it names is imported."""
+    """Describe how a model's section differs from one in metadata; nothing that it names is imported."""
     saved = {name: value for name, value in there.items() if name != "distribution_cfg"}
     if library_name(saved.get("class_name", "MLPModel"), "model") is not None:
         with reading_run("The checkpoint's metadata"):

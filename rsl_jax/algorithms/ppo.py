@@ -1,6 +1,6 @@
 """Proximal policy optimisation as pure functions.
 
-Source: Schulman et al., "Proximal policy optimization algorithms" (2017), with RSL-RL's choices.
+Source: Schulman et al., "Proximal policy optimization algorithms" (2017), as implemented in RSL-RL.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class PPO(Algorithm):
         cfg: hyper-parameters.
         actor: the policy's model.
         critic: the value function's model.
-        optimizer: of both.
+        optimizer: optimiser of both.
         extension: all extensions as one.
         shared: the actor's parts that the critic uses, too.
         axis_name: mesh axis over which the environments are spread, or None.
-        permute: ``(key, n) -> [n]``, how samples are shuffled.
-        obs_groups: observation groups that each model looks at, by its name.
+        permute: ``(key, n) -> [n]``, the shuffling of samples.
+        obs_groups: observation groups of each model, by its name.
     """
 
     cfg: PPOConfig
@@ -100,11 +100,11 @@ class PPO(Algorithm):
             cfg: the whole run's config; its ``algorithm`` section is a :class:`PPOConfig`, whose floats may be traced.
             spec: the environment.
             axis_name: mesh axis over which the environments are spread, or None.
-            permute: ``(key, n) -> [n]``, how samples are shuffled.
+            permute: ``(key, n) -> [n]``, the shuffling of samples.
 
         Raises:
-            ValueError: if a model does not fit the observations, or the actor's distribution not the environment's
-                actions.
+            ValueError: if a model does not fit the observations, or the actor's distribution does not fit the
+                environment's actions.
         """
         if not isinstance(cfg.algorithm, PPOConfig):
             raise TypeError(f"ppo needs a PPOConfig as the 'algorithm' section; got {type(cfg.algorithm).__name__}.")
@@ -120,31 +120,31 @@ class PPO(Algorithm):
 
     @property
     def reward_tags(self) -> tuple[str, ...]:
-        """Tags of the rewards that :meth:`prepare` gives: what is learned from, and what the extensions add."""
+        """Tags of the rewards that :meth:`prepare` returns: what PPO learns from, and what the extensions add."""
         return (REWARD, *self.extension.reward_tags)
 
     @property
     def score_tag(self) -> str:
-        """The tag of the environment's own rewards, which say which state is the best so far."""
+        """Tag of the environment's own rewards, by which the best state is chosen."""
         return self.extension.score_tag or REWARD
 
     @property
     def adopts(self) -> Mapping[str, str]:
-        """A student of distillation becomes the actor."""
+        """Models of other algorithms that can be loaded: a student of distillation becomes the actor."""
         return {"student": "actor"}
 
     @property
     def models(self) -> dict[str, Model]:
-        """Actor and critic by name."""
+        """Return actor and critic by name."""
         return {"actor": self.actor, "critic": self.critic}
 
     def check_training(self, *, num_envs: int, num_steps: int) -> None:
-        """Refuse rollouts that leave nothing for a mini-batch, or cut environments of a recurrent model apart.
+        """Reject rollouts that leave a mini-batch empty, or split environments of a recurrent model.
 
-        So are those that leave a single advantage to be normalised.
+        Rollouts that leave a single advantage to normalise are rejected, too.
 
         Raises:
-            ValueError: says which number to change.
+            ValueError: if it is not possible; says which number to change.
         """
         warn_where_nothing_learns(self.cfg)
         sizes = {"num_envs": num_envs, "num_steps_per_env": num_steps, "num_mini_batches": self.cfg.num_mini_batches}
@@ -155,7 +155,7 @@ class PPO(Algorithm):
     # --- state ------------------------------------------------------------------------------------------------------
 
     def init(self, key: Key) -> TrainState:
-        """Parameters as PyTorch would draw them, and everything else untouched."""
+        """Initialise parameters as PyTorch would, and everything else at its start."""
         *model_keys, extension_key = jax.random.split(key, len(self.models) + 1)
         params, statistics = init_models(self.models, model_keys, shared=self.shared)
         return TrainState(
@@ -169,13 +169,13 @@ class PPO(Algorithm):
         )
 
     def initial_carry(self, num_envs: int) -> Carry:
-        """Hidden states of actor and critic at the start of an episode."""
+        """Return the hidden states of actor and critic at the start of an episode."""
         return initial_carry(self.models, num_envs)
 
     # --- collecting -------------------------------------------------------------------------------------------------
 
     def act(self, state: TrainState, carry: Carry, observations: Observations, key: Key) -> tuple[Carry, Step]:
-        """Sample actions. Values wait until the rollout is complete; only a recurrent critic's memory moves on here."""
+        """Sample actions. Values are computed after the rollout; only a recurrent critic's hidden states advance here."""
         params, actor_carry = self._apply("actor", state, observations, carry_of(carry, "actor"))
         _, critic_carry = self._apply("critic", state, observations, carry_of(carry, "critic"))
         distribution = self.actor.distribution
@@ -184,17 +184,17 @@ class PPO(Algorithm):
         return with_carry(carry, actor=actor_carry, critic=critic_carry), step
 
     def policy(self, state: TrainState, carry: Carry, observations: Observations) -> tuple[Array, Carry]:
-        """The deterministic action and the next hidden states."""
+        """Compute the deterministic action and the next hidden states."""
         variables = variables_of(state, "actor")
         actions, actor_carry = self.actor.apply(variables, observations, carry_of(carry, "actor"), method="mode")
         return actions, with_carry(carry, actor=actor_carry)
 
     def policy_model(self, state: TrainState) -> tuple[Any, dict[str, Any]]:
-        """The actor and its variables."""
+        """Return the actor and its variables."""
         return self.actor, variables_of(state, "actor")
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
-        """Let the extensions look at the rollout; what they make of its rewards is learned from and reported."""
+        """Let the extensions process the rollout; the rewards that they return are learned from and reported."""
         extensions, memory, rollout, rewards = self.extension.prepare(state.extensions, state.memory, rollout)
         state = dataclasses.replace(state, extensions=extensions, memory=memory)
         return state, rollout, {REWARD: rollout.rewards, **rewards}
@@ -202,7 +202,7 @@ class PPO(Algorithm):
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def update(self, state: TrainState, rollout: Rollout, key: Key) -> tuple[TrainState, Carry, Metrics]:
-        """One iteration: returns, optimisation over all mini-batches, then the normalisers."""
+        """Run one iteration: returns, optimisation over all mini-batches, then the normalisers."""
         batches = mini_batches(
             self.batch(state, rollout), key, num_mini_batches=self.cfg.num_mini_batches, permute=self.permute
         )
@@ -217,7 +217,7 @@ class PPO(Algorithm):
         return learned, rollout.last_carry, metrics
 
     def batch(self, state: TrainState, rollout: Rollout) -> Batch:
-        """Values, returns and advantages of a rollout."""
+        """Compute values, returns and advantages of a rollout."""
         assert rollout.log_probs is not None, "PPO learns from a rollout of its own act, which gives log-probabilities"
         cfg = self.cfg
         values, last_values = self.values(state, rollout)
@@ -240,7 +240,7 @@ class PPO(Algorithm):
         )
 
     def values(self, state: TrainState, rollout: Rollout) -> tuple[Array, Array]:
-        """The critic's values before each step ``[T, N]`` and after the last one ``[N]``, in one pass."""
+        """Compute the critic's values before each step ``[T, N]`` and after the last one ``[N]``, in one pass."""
         observations = jax.tree.map(
             lambda x, last: jnp.concatenate([x, last[None]]), rollout.observations, rollout.last_observations
         )
@@ -250,7 +250,7 @@ class PPO(Algorithm):
         return values[:-1], values[-1]
 
     def time_out_values(self, state: TrainState, rollout: Rollout, values: Array) -> Array:
-        """What an episode that ran out of time would still have been worth, ``[T, N]``; 0 everywhere else."""
+        """Estimate the remaining value of episodes that ran out of time, ``[T, N]``; 0 everywhere else."""
         if self.cfg.time_out_bootstrap == "current" or rollout.final_observations is None:
             return jnp.where(rollout.time_outs, values, 0)
 
@@ -259,11 +259,12 @@ class PPO(Algorithm):
             following = self._apply("critic", state, *seen, carry, rollout.dones, method="unroll_ahead")[..., 0]
             return jnp.where(rollout.time_outs, following, 0)
 
-        # Most rollouts of long episodes hold no time-out at all; then the pass over the final observations is saved.
+        # Most rollouts of long episodes contain no time-out at all; then the pass over the final observations is
+        # skipped.
         return jax.lax.cond(jnp.any(rollout.time_outs), final_values, lambda: jnp.zeros_like(values))
 
     def optimize(self, state: TrainState, batch: Batch) -> tuple[TrainState, Logs]:
-        """One step of the optimiser, and of the extensions, on one mini-batch."""
+        """Take one step of the optimiser, and of the extensions, on one mini-batch."""
         if self.cfg.normalize_advantage_per_mini_batch:
             batch = dataclasses.replace(batch, advantages=ops.standardize(batch.advantages, axis_name=self.axis_name))
         (_, aux), gradients = jax.value_and_grad(self.loss, has_aux=True)(state.params, state.statistics, batch)
@@ -287,7 +288,7 @@ class PPO(Algorithm):
         return dataclasses.replace(changed, statistics=statistics, extensions=extensions), logs
 
     def loss(self, params: Params, statistics: Params, batch: Batch) -> tuple[Array, tuple[Logs, Params]]:
-        """PPO's loss of a mini-batch; what it consists of, and the statistics that its samples moved."""
+        """Compute PPO's loss of a mini-batch, its terms, and the statistics that its samples updated."""
         cfg, distribution = self.cfg, self.actor.distribution
         moved: Params = {name: {} for name in self.models}
 
@@ -339,6 +340,6 @@ class PPO(Algorithm):
         }
 
     def _apply(self, name: str, state: TrainState, *inputs: Any, method: str | None = None) -> Any:
-        """Run a model as in learning, so that an unchanged policy says the same then; statistics stay as they are."""
+        """Run a model in training mode, so that an unchanged policy has the same output then; keep its statistics."""
         variables = variables_of(state, name, self.shared)
         return self.models[name].apply(variables, *inputs, method=method, mutable=TRAINING)[0]

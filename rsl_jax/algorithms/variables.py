@@ -1,4 +1,4 @@
-"""Models by name and their variables in a :class:`TrainState`, as every algorithm handles them."""
+"""Models by name and their variables in a :class:`TrainState`; shared by all algorithms."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import jax.numpy as jnp
 from rsl_jax.types import Carry, Key, Model, Observations, TrainState, default_dtype
 
 DISTRIBUTION = "distribution"
-"""Where a collection holds what only says how far actions spread; no deterministic output depends on it."""
+"""Path of the parameters of the action noise in a collection; no deterministic output depends on them."""
 
 Models = Mapping[str, Model]
 """Linen modules with the methods of :class:`rsl_jax.models.MLPModel`, by name."""
 
 OWNER = "actor"
-"""The model that shared parts belong to: they stand in a state once, among its parameters."""
+"""The model that owns shared parts: a state holds them once, among its parameters."""
 
 
 def init_models(
     models: Models, keys: Sequence[Key], *, shared: tuple[str, ...] = ()
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters of all models, as PyTorch would draw them, and what they learn without gradients; each by name.
+    """Initialise the parameters of all models as PyTorch would, and their statistics; each by name.
 
     ``keys`` holds one for each model.
     """
@@ -36,18 +36,18 @@ def init_models(
 
 
 def init_variables(model: Model, key: Key) -> dict[str, Any]:
-    """All collections of a model's variables; ``params`` is always among them."""
+    """Initialise all collections of a model's variables; ``params`` is always among them."""
     observations = {group: jnp.zeros((1, *shape), default_dtype()) for group, shape in model.obs_shapes.items()}
     return {"params": {}, **model.init(key, observations, model.initial_carry(1))}
 
 
 def variables_of(state: TrainState, name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:
-    """All collections of a model's variables."""
+    """Return all collections of a model's variables."""
     return {"params": parts_of(state.params, name, shared), **statistics_of(state.statistics, name, shared)}
 
 
 def statistics_of(statistics: Mapping[str, Any], name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A model's collections of statistics, with those of the parts that the actor owns and all models share."""
+    """Return a model's collections of statistics, with those of the parts that the actor owns and all models share."""
     collections = dict(statistics[name])
     for collection, parts in statistics[OWNER].items() if shared else ():
         borrowed = {part: parts[part] for part in shared if part in parts}
@@ -57,7 +57,7 @@ def statistics_of(statistics: Mapping[str, Any], name: str, shared: tuple[str, .
 
 
 def own_statistics(collections: Mapping[str, Any], name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A model's collections of statistics without what it borrows, as they stand in a state."""
+    """Return a model's collections of statistics without shared ones, as a state stores them."""
     if name == OWNER or not shared:
         return dict(collections)
     own = {
@@ -68,36 +68,36 @@ def own_statistics(collections: Mapping[str, Any], name: str, shared: tuple[str,
 
 
 def parts_of(tree: Mapping[str, Any], name: str, shared: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A model's parts of parameters (or gradients) by model, and those that the actor owns and all models share."""
+    """Return a model's parts of parameters (or gradients) by model, with those that the actor owns and all share."""
     return {**tree[name], **{part: tree[OWNER][part] for part in shared}}
 
 
 def with_parts(tree: Mapping[str, Any], name: str, parts: Mapping[str, Any], shared: tuple[str, ...] = ()) -> Any:
-    """The tree with other ``parts`` for a model, what it shares included; the inverse of :func:`parts_of`."""
+    """Return the tree with other ``parts`` for a model, shared ones included; the inverse of :func:`parts_of`."""
     tree = {**tree, name: {part: value for part, value in parts.items() if part not in shared}}
     return {**tree, OWNER: {**tree[OWNER], **{part: parts[part] for part in shared}}} if shared else tree
 
 
 def initial_carry(models: Models, num_envs: int) -> Carry:
-    """Hidden states of all models at the start of an episode, by name; ``()`` where none has any."""
+    """Return hidden states of all models at the start of an episode, by name; ``()`` if none has any."""
     carry = {name: model.initial_carry(num_envs) for name, model in models.items()}
     return carry if jax.tree.leaves(carry) else ()
 
 
 def carry_of(carry: Carry, name: str) -> Carry:
-    """A model's part of the hidden states."""
+    """Return a model's part of the hidden states."""
     return carry[name] if carry else ()
 
 
 def with_carry(carry: Carry, **parts: Carry) -> Carry:
-    """The hidden states with other ones for the models named."""
+    """Return the hidden states with other ones for the named models."""
     return {**carry, **parts} if carry else ()
 
 
 def update_statistics(
     models: Models, state: TrainState, observations: Observations, *, axis_name: str | None = None
 ) -> TrainState:
-    """Let the normalisers of the models learn from observations with leaves ``[T, N, ...]``."""
+    """Update the normalisers of the models with observations with leaves ``[T, N, ...]``."""
     statistics = dict(state.statistics)
     for name, model in models.items():
         _, learned = model.apply(

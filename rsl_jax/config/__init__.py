@@ -1,6 +1,6 @@
 """Configuration: RSL-RL's keys and defaults as a tree of frozen dataclasses.
 
-:meth:`RunnerConfig.from_dict` reads the very dict (or YAML) that RSL-RL 5.5.1 takes and never changes it. Keys that are
+:meth:`RunnerConfig.from_dict` reads the dict (or YAML) of RSL-RL 5.5.1 unchanged, and never modifies it. Keys that are
 not in RSL-RL are marked so. Floats of an algorithm may be traced by JAX, which is how hyper-parameters are swept.
 
 Sections of models and distributions (``MLPModelConfig``, ``GaussianDistributionConfig``, ...) follow from the

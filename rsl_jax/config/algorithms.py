@@ -1,4 +1,4 @@
-"""Sections of algorithms."""
+"""Config sections of algorithms."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ class PPOConfig(Section):
         optimizer: adam, adamw, sgd or rmsprop, an import path, or a section with ``class_name`` and arguments.
         learning_rate: initial rate of the optimiser; with 0 nothing is learned, which is warned of.
         num_learning_epochs: passes over each rollout.
-        num_mini_batches: mini-batches of a pass.
+        num_mini_batches: mini-batches per pass.
         schedule: adaptive keeps the policy's steps near ``desired_kl`` by changing the learning rate; fixed does not.
         value_loss_coef: weight of the value loss.
         clip_param: how far the probability ratio (and a clipped value) may move.
         use_clipped_value_loss: whether values are clipped too.
-        desired_kl: what the adaptive schedule aims at.
+        desired_kl: target KL divergence of the adaptive schedule.
         entropy_coef: weight of the entropy bonus.
-        gamma: discount of a step.
+        gamma: discount factor per step.
         lam: lambda of generalised advantage estimation.
-        max_grad_norm: largest gradient norm, of actor and critic apart; 0 lets nothing through, as in RSL-RL, which is
-            warned of.
+        max_grad_norm: largest gradient norm, of actor and critic separately; 0 blocks all gradients, as in RSL-RL,
+            which is warned of.
         normalize_advantage_per_mini_batch: normalise advantages in each mini-batch, not once a rollout.
         use_mixed_precision: run the networks of the update in bfloat16.
         share_cnn_encoders: let the critic use the actor's encoders, which then learn from both losses; its own cnn_cfg
             is ignored.
-        time_out_bootstrap: what stands in for the unseen rest of an episode that ran out of time (not in RSL-RL): final
-            takes the value of the final observation where the environment hands it over, current takes the value of the
+        time_out_bootstrap: value of the unseen rest of an episode that ran out of time (not in RSL-RL): final
+            uses the value of the final observation where the environment provides it, current uses the value of the
             observation before, as RSL-RL does.
-        grad_reduce_bucket_mb: accepted for RSL-RL's sake; XLA decides how gradients travel.
-        rnd_cfg: random network distillation, a reward for what is new; null leaves it out.
-        symmetry_cfg: mirrored copies of the data, for a robot that is symmetric; null leaves it out.
+        grad_reduce_bucket_mb: accepted for compatibility; XLA decides how gradients are reduced.
+        rnd_cfg: random network distillation, a reward for novel observations; null disables it.
+        symmetry_cfg: mirrored copies of the data, for a symmetric robot; null disables it.
         extensions: further extensions by name, each a section with a ``class_name`` (not in RSL-RL).
     """
 
@@ -79,12 +79,12 @@ class DistillationConfig(Section):
         optimizer: adam, adamw, sgd or rmsprop, an import path, or a section with ``class_name`` and arguments.
         learning_rate: rate of the optimiser; with 0 nothing is learned, which is warned of.
         num_learning_epochs: passes over each rollout.
-        gradient_length: steps whose losses are summed before each step of the optimiser; as far back in time do the
-            gradients of a recurrent student reach.
+        gradient_length: steps whose losses are summed before each step of the optimiser; gradients of a recurrent
+            student reach as far back in time.
         max_grad_norm: largest gradient norm; None or 0 for no limit.
         loss_type: mse (mean square) or huber (linear beyond 1) between the student's and the teacher's actions.
         use_mixed_precision: run the student of the update in bfloat16.
-        grad_reduce_bucket_mb: accepted for RSL-RL's sake; XLA decides how gradients travel.
+        grad_reduce_bucket_mb: accepted for compatibility; XLA decides how gradients are reduced.
     """
 
     not_together: ClassVar[tuple[str, ...]] = ("rnd_cfg", "symmetry_cfg")
@@ -102,7 +102,7 @@ class DistillationConfig(Section):
 
 
 def warn_where_nothing_learns(section: PPOConfig | DistillationConfig) -> None:
-    """Say which number of an algorithm's section keeps something from learning; those that JAX traces are not known."""
+    """Warn of numbers in an algorithm's section that prevent learning; those that JAX traces are not known."""
     rnd = getattr(section, "rnd_cfg", None)
     learner = "actor and critic" if isinstance(section, PPOConfig) else "student"
     reasons = []

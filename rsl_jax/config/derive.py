@@ -1,8 +1,8 @@
-"""Writes config/known.py: ``python -m rsl_jax.config.derive``.
+"""Generation of config/known.py: ``python -m rsl_jax.config.derive``.
 
-Sections of models and distributions follow from the parameters of their factories. They are written down as well, so
+Sections of models and distributions follow from the parameters of their factories. They are also written to a file, so
 that a config can be read without importing JAX (``rsl-jax train ENV --help`` answers at once) and editors and type
-checkers know its keys. A test holds the file to the factories; a part that it lacks is derived when it is asked for.
+checkers know its keys. A test compares the file with the factories; a part that it lacks is derived on demand.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BESIDE_SOURCE = {
 
 
 def source_of(kind: str, name: str) -> str:
-    """The source of the dataclass of a part's section."""
+    """Return the source of the dataclass of a part's section."""
     factory = resolve_part(name, kind)
     keys = {key: (_annotation(factory, key), repr(default)) for key, default in keys_of(factory, kind).defaults.items()}
     text = documentation(factory, keys)
@@ -59,7 +59,7 @@ def _annotation(factory: Any, key: str) -> str:
 
 
 def text() -> str:
-    """What the file must hold, before it is formatted."""
+    """Return the content of the file, before it is formatted."""
     derived = [(kind, name) for kind in ("model", "distribution") for name in PARTS[kind]]
     classes = [
         "PPOConfig",

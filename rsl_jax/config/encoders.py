@@ -12,20 +12,20 @@ from rsl_jax.config.sections import Checked
 
 @dataclass(frozen=True)
 class CNNConfig(Checked):
-    """Convolutional encoder of an image group. Where a key takes a list, it has an entry a layer.
+    """Convolutional encoder of an image group. Where a key takes a list, it has an entry per layer.
 
     Attributes:
         output_channels: channels of each layer; there are as many layers as entries.
         kernel_size: height and width of the kernels.
         stride: step of the kernels.
-        dilation: distance between the pixels that a kernel looks at.
-        padding: what stands around the images, enough of it for an output of 1/stride of their size; none lets them
+        dilation: distance between the pixels that a kernel reads.
+        padding: values around the images, enough of them for an output of 1/stride of their size; none lets them
             shrink by the kernel.
-        norm: what normalises the output of a convolution.
+        norm: normalisation of the output of a convolution.
         activation: name of the activation.
         max_pool: whether a 3x3 max pool of stride 2 follows the activation.
-        global_pool: what the last layer's pixels become, channel by channel.
-        flatten: whether the output becomes a vector, in the order C, H, W; the MLP needs one.
+        global_pool: pooling of the last layer's pixels, channel by channel.
+        flatten: whether the output is flattened to a vector, in the order C, H, W; the MLP needs one.
     """
 
     output_channels: tuple[Count, ...]
@@ -40,7 +40,7 @@ class CNNConfig(Checked):
     flatten: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot mean anything, and lists of another length than there are layers."""
+        """Reject invalid numbers, and lists of another length than there are layers."""
         super().__post_init__()
         if not self.output_channels:
             raise ValueError("output_channels is empty; it needs an entry for each layer, for example [16, 32].")
@@ -53,10 +53,10 @@ class CNNConfig(Checked):
                 )
 
     def at(self, layer: int, key: str) -> Any:
-        """What a key says of a layer."""
+        """Return a key's value for a layer."""
         value = getattr(self, key)
         return value[layer] if isinstance(value, tuple) else value
 
 
 EncoderConfigs = CNNConfig | Mapping[str, CNNConfig] | None
-"""One encoder for all image groups, or one by group."""
+"""One encoder for all image groups, or one per group."""

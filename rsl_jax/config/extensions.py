@@ -1,4 +1,4 @@
-"""Sections of PPO's extensions."""
+"""Config sections of PPO's extensions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rsl_jax.config.sections import Checked, Section
 
 @dataclass(frozen=True)
 class WeightScheduleConfig(Checked):
-    """How the weight of the intrinsic reward changes over the steps of each environment.
+    """Schedule of the intrinsic reward's weight over the steps of each environment.
 
     Attributes:
-        mode: constant keeps the initial weight, step switches to the final one, linear goes there in a straight line.
-        initial_step: where the line starts; linear only.
-        final_step: from where on the weight is the final one; step and linear.
+        mode: constant keeps the initial weight, step switches to the final one, linear interpolates to it.
+        initial_step: step where the interpolation starts; linear only.
+        final_step: step from which the weight is the final one; step and linear.
         final_value: the final weight; step and linear. As in RSL-RL it is not multiplied by `step_dt`.
     """
 
@@ -27,7 +27,7 @@ class WeightScheduleConfig(Checked):
     final_value: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a schedule that lacks a number, or ends before it starts."""
+        """Reject a schedule that lacks a number, or ends before it starts."""
         super().__post_init__()
         wanted = {"constant": (), "step": ("final_step", "final_value")}.get(
             self.mode, ("initial_step", "final_step", "final_value")
@@ -44,15 +44,15 @@ class WeightScheduleConfig(Checked):
 
 @dataclass(frozen=True)
 class RndConfig(Section):
-    """Random network distillation: a reward for what a predictor does not know yet.
+    """Random network distillation: a reward for observations that a predictor has not learned yet.
 
     Attributes:
-        weight: weight of the intrinsic reward a second; multiplied by the environment's `step_dt`.
+        weight: weight of the intrinsic reward per second; multiplied by the environment's `step_dt`.
         weight_schedule: how the weight changes; null keeps it.
         reward_normalization: whether intrinsic rewards are divided by the running deviation of their discounted sums.
         state_normalization: whether the networks' inputs are normalised by their running moments.
         learning_rate: rate of the predictor's own Adam.
-        num_outputs: size of what target and predictor make of an observation.
+        num_outputs: output size of target and predictor.
         predictor_hidden_dims: sizes of the predictor's hidden layers; -1 means the size of the input.
         target_hidden_dims: likewise of the target, which never learns.
         activation: name of the activation of both.
@@ -72,13 +72,13 @@ class RndConfig(Section):
 
 @dataclass(frozen=True)
 class Mirror(Checked):
-    """How a vector is mirrored: some entries change places, some change their sign, the rest stays.
+    """Mirror of a vector: some entries are swapped, some change their sign, the rest stays.
 
-    A mirror undoes itself, which is checked, as are the indices.
+    A mirror must be its own inverse, which is checked, as are the indices.
 
     Attributes:
-        size: of the vector.
-        swap: pairs of indices that change places (left leg and right leg).
+        size: size of the vector.
+        swap: pairs of indices that are swapped (left leg and right leg).
         flip: indices whose sign changes (sideways speed, roll, yaw), of a swapped pair both.
     """
 
@@ -87,7 +87,7 @@ class Mirror(Checked):
     flip: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what is no mirror of a vector of this size."""
+        """Reject what is not a mirror of a vector of this size."""
         super().__post_init__()
         for name, indices in (("swap", [index for pair in self.swap for index in pair]), ("flip", self.flip)):
             beyond = [index for index in indices if not 0 <= index < self.size]
@@ -104,14 +104,14 @@ class Mirror(Checked):
 
     @classmethod
     def from_permutation(cls, permutation: Sequence[int], signs: Sequence[float] | None = None) -> Mirror:
-        """The mirror whose entry ``i`` is ``signs[i] * vector[permutation[i]]``.
+        """Return the mirror whose entry ``i`` is ``signs[i] * vector[permutation[i]]``.
 
         Args:
             permutation: the indices in their new order, ``[size]``.
             signs: 1 or -1 for each, ``[size]``; all 1 if None.
 
         Raises:
-            ValueError: if this is no signed permutation, or does not undo itself.
+            ValueError: if this is not a signed permutation, or not its own inverse.
         """
         size = len(permutation)
         signs = [1] * size if signs is None else signs
@@ -135,13 +135,13 @@ class Mirror(Checked):
 
     @property
     def permutation(self) -> tuple[int, ...]:
-        """Where each entry of the mirrored vector comes from."""
+        """Index of the source of each entry of the mirrored vector."""
         sources = {**dict(self.swap), **{second: first for first, second in self.swap}}
         return tuple(sources.get(index, index) for index in range(self.size))
 
     @property
     def signs(self) -> tuple[int, ...]:
-        """What each entry of the mirrored vector is multiplied by."""
+        """Factor of each entry of the mirrored vector."""
         return tuple(-1 if index in self.flip else 1 for index in range(self.size))
 
 
@@ -150,7 +150,7 @@ class MirrorSpec:
     """The mirror of a robot, of its observations and actions.
 
     Attributes:
-        observations: mirror of each observation group that a model looks at.
+        observations: mirror of each observation group that a model uses.
         actions: mirror of the actions.
     """
 
@@ -160,11 +160,11 @@ class MirrorSpec:
 
 @dataclass(frozen=True)
 class SymmetryConfig(Section):
-    """Mirrored copies of what was collected, to learn from them or to be held to them.
+    """Mirrored copies of the collected data, for data augmentation or for a mirror loss.
 
     Attributes:
         use_data_augmentation: whether mirrored samples are learned from like collected ones.
-        use_mirror_loss: whether the policy is held to do the mirror image of what it does in the mirror.
+        use_mirror_loss: whether a loss makes the policy's mirrored actions agree with its actions in mirrored states.
         data_augmentation_func: `(env, obs, actions) -> (obs, actions)`, a callable or its import path; returns the
             originals first and then their mirror images.
         mirror_loss_coeff: weight of the mirror loss.
@@ -179,7 +179,7 @@ class SymmetryConfig(Section):
     mirror_spec: MirrorSpec | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a section that does not say what the mirror is, or says it twice."""
+        """Reject a section that does not define the mirror, or defines it twice."""
         super().__post_init__()
         if (self.data_augmentation_func is None) == (self.mirror_spec is None):
             raise ValueError("symmetry needs either a data_augmentation_func or a mirror_spec, and not both.")

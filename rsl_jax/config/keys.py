@@ -1,7 +1,7 @@
-"""What a key of the config may be: a part of the library or of the user's, or a value within a range.
+"""Types and ranges of config keys: a component of the library or a custom one, or a value within a range.
 
-The annotation of a field (or of a factory's parameter) is the one place that says so. The reader converts and checks by
-it, ``--help`` and docs/configuration.md are written from it.
+The annotation of a field (or of a factory's parameter) is the only place that defines it. The reader converts and
+checks by it; ``--help`` and docs/configuration.md are written from it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from annotated_types import Ge, Gt, Interval, Le, MinLen, Predicate
 from rsl_jax.registry import nearest
 
 LARGEST_INT = 2**31 - 1
-"""Beyond it a whole number does not fit into the 32 bits in which devices count."""
+"""Largest integer that fits into the 32 bits in which devices count."""
 
 LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
 """The largest number of float32."""
 
 Count = Annotated[int, Ge(1)]
-"""How many of something that there must be."""
+"""A count of at least 1."""
 
 NonNegative = Annotated[float, Ge(0)]
 
@@ -42,21 +42,21 @@ LayerSizes = Annotated[tuple[Annotated[int, Predicate(_is_layer_size)], ...], Mi
 """Sizes of hidden layers, at least of one; -1 means the size of the input."""
 
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
-"""What a random key of JAX takes whole, whatever the width of its integers."""
+"""A seed that a random key of JAX uses in full, whatever the width of its integers."""
 
 
 @dataclass(frozen=True)
 class MayBeInfinite:
-    """Annotates a limit that may be infinite, as in ``Annotated[float, Ge(0), MayBeInfinite()]``."""
+    """Annotation of a limit that may be infinite, as in ``Annotated[float, Ge(0), MayBeInfinite()]``."""
 
 
 Limit = Annotated[float, Ge(0), MayBeInfinite()]
-"""A limit; ``.inf`` is none."""
+"""A limit; ``.inf`` is no limit."""
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """Annotates a name that is one of several, in either case.
+    """Annotation of a name that is one of several, case-insensitive.
 
     Attributes:
         names: in lower case.
@@ -84,17 +84,17 @@ Activation = Annotated[
         )
     ),
 ]
-"""A key of :data:`rsl_jax.modules.ACTIVATIONS`, which a test holds it to."""
+"""A key of :data:`rsl_jax.modules.ACTIVATIONS` (a test compares the two)."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Annotates a key that holds a section of a part, as in ``actor: Annotated[Any, Part("model")]``.
+    """Annotation of a key that holds a component's section, as in ``actor: Annotated[Any, Part("model")]``.
 
     Attributes:
         kind: a key of :data:`rsl_jax.registry.PARTS`.
-        default: the part that a section means which does not say; None where it must say.
-        bare: whether the name alone will do, in place of a section.
+        default: the component of a section without a ``class_name``; None where it is required.
+        bare: whether the name alone is accepted in place of a section.
     """
 
     kind: str
@@ -103,7 +103,7 @@ class Part:
 
 
 def split_annotation(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type and what annotates it."""
+    """Split an annotation into the type and its metadata."""
     if typing.get_origin(hint) is Annotated:
         kind, *metadata = typing.get_args(hint)
         return kind, tuple(metadata)
@@ -111,35 +111,35 @@ def split_annotation(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
-    """The types among which a union leaves the choice, None left out; any other type is its only one."""
+    """Return the types of a union, without None; any other type is its only one."""
     if typing.get_origin(hint) is Annotated or not typing.get_args(hint) or not _is_union(hint):
         return (hint,)
     return tuple(argument for argument in typing.get_args(hint) if argument is not type(None))
 
 
 def may_be_none(hint: Any) -> bool:
-    """Whether null is allowed."""
+    """Return whether null is allowed."""
     return _is_union(hint) and type(None) in typing.get_args(hint)
 
 
 def part_of(hint: Any) -> Part | None:
-    """The part whose section a key holds, if it holds one."""
+    """Return the component whose section a key holds, if it holds one."""
     metadata = [entry for choice in alternatives(hint) for entry in split_annotation(choice)[1]]
     return next((entry for entry in metadata if isinstance(entry, Part)), None)
 
 
 def check_ranges(hint: Any, value: Any, name: str) -> None:
-    """Refuse numbers, names and lists beyond what their annotation allows; numbers that JAX traces pass.
+    """Reject numbers, names and lists that their annotation does not allow; numbers that JAX traces pass.
 
-    Whole numbers fit into 32 bits unless their annotation has an upper bound, and floats into float32.
+    Integers must fit into 32 bits unless their annotation has an upper bound, and floats into float32.
 
     Args:
         hint: the annotation.
         value: the value, already of the right type.
-        name: what it is called in the error.
+        name: its name in the error.
 
     Raises:
-        ValueError: says what is allowed.
+        ValueError: if something is not allowed; says what is.
     """
     for choice in alternatives(hint):
         kind, metadata = split_annotation(choice)
@@ -182,7 +182,7 @@ def _check_number(hint: Any, value: Any, name: str) -> None:
 
 
 def _number(value: Any) -> int | float | None:
-    """A number that is known; None for anything else, such as one that JAX traces."""
+    """Return a concrete number; None for anything else, such as one that JAX traces."""
     if isinstance(value, (int, float)):
         return value
     if not hasattr(value, "dtype") or getattr(value, "ndim", 1) != 0:
@@ -200,7 +200,7 @@ def _shown(number: int | float) -> str:
 
 
 def range_text(hint: Any) -> str:
-    """What values of an annotation may be, as in "at least 1"; "" where all are allowed."""
+    """Describe the allowed values of an annotation, as in "at least 1"; "" if all are allowed."""
     texts = []
     for entry in split_annotation(hint)[1]:
         if isinstance(entry, Interval) and entry.ge is not None and entry.le is not None:

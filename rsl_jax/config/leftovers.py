@@ -1,7 +1,7 @@
-"""What sections in today's layout hold beside what they read: switched off, without effect, or of other versions.
+"""Superfluous keys of sections in the current layout: switched off, without effect, or of other versions.
 
-RSL-RL or its clients (mjlab, Isaac Lab, robot_lab) take such sections as they are. Works on plain dicts; each function
-changes the section that it is given, a copy, and says in ``notes`` what was read as what unless it has no meaning.
+RSL-RL or its clients (mjlab, Isaac Lab, robot_lab) accept such sections. Works on plain dicts; each function
+changes the section that it is given, a copy, and records in ``notes`` what was read as what unless it has no meaning.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 SMALLEST_STD = 1e-6
-"""No standard deviation is smaller, in RSL-RL and here."""
+"""Smallest standard deviation, in RSL-RL and here."""
 
 BUILT_IN = ("MLPModel", "RNNModel", "CNNModel")
 PPO_KEYS = (
@@ -27,14 +27,14 @@ PPO_KEYS = (
     "use_clipped_value_loss",
     "value_loss_coef",
 )
-"""Keys of PPO, which RSL-RL's distillation takes and does not read."""
+"""Keys of PPO, which RSL-RL's distillation accepts and ignores."""
 
 PER_LAYER = ("kernel_size", "stride", "dilation", "norm", "max_pool")
 PADDINGS = ("none", "zeros", "reflect", "replicate", "circular")
 
 
 def bare_name(class_name: Any) -> str:
-    """The name of one of RSL-RL's parts, however a config says it; a part of one's own keeps its path."""
+    """Return the bare name of an RSL-RL class, in whatever form a config gives it; a custom class keeps its path."""
     if callable(class_name):
         module, name = getattr(class_name, "__module__", ""), getattr(class_name, "__name__", str(class_name))
         return name if module.split(".")[0] == "rsl_rl" else f"{module}:{name}"
@@ -43,7 +43,7 @@ def bare_name(class_name: Any) -> str:
 
 
 def tidy_model(name: str, section: dict[str, Any], notes: list[str]) -> None:
-    """Take out of the section of a model what is not its own; ``name`` it has in the config.
+    """Remove foreign keys from the section of a model; ``name`` is its name in the config.
 
     Raises:
         ValueError: for what has no meaning here, with the way out.
@@ -63,7 +63,7 @@ def tidy_model(name: str, section: dict[str, Any], notes: list[str]) -> None:
 
 
 def tidy_algorithm(section: dict[str, Any], notes: list[str]) -> None:
-    """Take out of the section of the algorithm what has no effect, and read what older versions called otherwise."""
+    """Remove keys without effect from the section of the algorithm, and rename those of older versions."""
     algorithm = bare_name(section.get("class_name"))
     if algorithm not in ("PPO", "Distillation"):
         return
@@ -83,7 +83,7 @@ def tidy_algorithm(section: dict[str, Any], notes: list[str]) -> None:
 
 
 def _drop_switched_off(name: str, model: str, section: dict[str, Any], notes: list[str]) -> None:
-    """Leave out keys of other models that are None, and sizes of an RNN that is none; mjlab writes all to each."""
+    """Remove keys of other models that are None, and sizes of an RNN without one; mjlab writes all of them to each."""
     for key in ("cnn_cfg", "cnns"):
         if key in section and section[key] is None and not (key == "cnn_cfg" and model == "CNNModel"):
             del section[key]
@@ -98,7 +98,7 @@ def _drop_switched_off(name: str, model: str, section: dict[str, Any], notes: li
 
 
 def _read_noise(name: str, section: dict[str, Any], notes: list[str]) -> None:
-    """RSL-RL 4 had four keys where there is a ``distribution_cfg`` now."""
+    """Convert RSL-RL 4's four keys to a ``distribution_cfg``."""
     keys = ("stochastic", "init_noise_std", "noise_std_type", "state_dependent_std")
     given = {key: section.pop(key) for key in keys if key in section}
     given = {key: value for key, value in given.items() if value is not None}
@@ -117,7 +117,7 @@ def _read_noise(name: str, section: dict[str, Any], notes: list[str]) -> None:
 
 
 def gaussian(init_std: float, std_type: str | None, state_dependent: bool | None) -> dict[str, Any]:
-    """The section of the Gaussian that RSL-RL before version 5 described by these."""
+    """Return the section of the Gaussian that RSL-RL before version 5 described by these keys."""
     kind = "HeteroscedasticGaussianDistribution" if state_dependent else "GaussianDistribution"
     return {"class_name": kind, "init_std": init_std, "std_type": std_type or "scalar"}
 
@@ -160,7 +160,7 @@ def _tidy_encoder(where: str, encoder: Any, notes: list[str]) -> None:
 def _tidy_schedule(section: dict[str, Any], notes: list[str]) -> None:
     schedule = section["schedule"]
     if schedule in ("adaptive", "fixed") or (isinstance(schedule, str) and _near(schedule, ("adaptive", "fixed"))):
-        return  # what is misspelt is refused where the value is read
+        return  # misspelt names are rejected where the value is read
     if schedule is None or isinstance(schedule, str):
         section["schedule"] = "fixed"
         notes.append(f"algorithm.schedule {schedule!r} is read as 'fixed', as RSL-RL does")

@@ -1,7 +1,7 @@
-"""Reads configs of RSL-RL 1 to 4, and of its clients, as today's.
+"""Migration of configs of RSL-RL 1 to 4, and of its clients, to the current layout.
 
-From plain dicts to plain dicts; nothing here knows the dataclasses. What a version took for granted and today's takes
-otherwise is written down, so that a run is what its config meant.
+From plain dicts to plain dicts; nothing here uses the dataclasses. Defaults of old versions that have changed since are
+written out, so that a run is what its config meant.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ POLICIES: Mapping[str, tuple[str, str, str]] = {
     "StudentTeacher": ("student", "teacher", "MLPModel"),
     "StudentTeacherRecurrent": ("student", "teacher", "RNNModel"),
 }
-"""The policies before version 4: the two models that each one was, and their class."""
+"""The policies before version 4: the two models of each, and their class."""
 
 OLD_PPO: Mapping[str, Any] = {
     "num_learning_epochs": 1,
@@ -36,21 +36,21 @@ OLD_PPO: Mapping[str, Any] = {
 _Sentinel = type(dataclasses.MISSING)  # copies of it are others
 
 RUNNERS = ("OnPolicyRunner", "DistillationRunner", "runner_class_name")
-"""What ``runner_class_name`` says where it says nothing; the last one stands in Genesis's examples."""
+"""Values of ``runner_class_name`` without meaning; the last one is in Genesis's examples."""
 
 
 def migrate(train_cfg: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Bring a config of any version of RSL-RL into today's layout; what is given stays as it is.
+    """Convert a config of any version of RSL-RL to the current layout; the given one is not changed.
 
     Args:
-        train_cfg: a config: today's, one of RSL-RL 1 to 4, or legged_gym's with its section ``runner``; of plain types.
+        train_cfg: a config: current, of RSL-RL 1 to 4, or legged_gym's with its section ``runner``; of plain types.
 
     Returns:
-        the config in RSL-RL 5.5's layout, and what was read as what, a clause each. Nothing is said of keys that are
-        there and switched off.
+        the config in RSL-RL 5.5's layout, and what was read as what, one clause each, without keys that are
+        present and switched off.
 
     Raises:
-        ValueError: for what cannot be read any more, such as a policy of one's own, with the way out.
+        ValueError: for what is not supported any more, such as a custom policy; says what to do instead.
     """
     notes: list[str] = []
     cfg = _copy(train_cfg)
@@ -77,29 +77,29 @@ def migrate(train_cfg: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def describe(notes: list[str]) -> str:
-    """What was read as what, on one line."""
+    """Describe what was read as what, on one line."""
     return f"This config is not written as RSL-RL 5.5's are: {'; '.join(notes)}. 'rsl-jax config' writes it anew."
 
 
 def is_nested(content: Mapping[str, Any]) -> bool:
-    """Whether a config has legged_gym's shape: parts of it in a section ``runner``, others beside that."""
+    """Return whether a config has legged_gym's layout: parts of it in a section ``runner``, others beside that."""
     return isinstance(content.get("runner"), Mapping) and ("policy" in content or "algorithm" in content)
 
 
 def _is_missing(value: Any) -> bool:
-    """Isaac Lab's keys without a value: a sentinel, and ``{}`` in the files that it saves."""
+    """Return whether a key of Isaac Lab has no value: a sentinel, and ``{}`` in the files that it saves."""
     return isinstance(value, _Sentinel) or value is None or (isinstance(value, Mapping) and not value)
 
 
 def _copy(value: Any) -> Any:
-    """A deep copy of the dicts, without keys that only say that their value is missing."""
+    """Return a deep copy of the dicts, without keys that only say that their value is missing."""
     if not isinstance(value, Mapping):
         return value
     return {key: _copy(item) for key, item in value.items() if not isinstance(item, _Sentinel)}
 
 
 def _is_of_version_3(train_cfg: Mapping[str, Any]) -> bool:
-    """Whether a config with a policy has what came with version 3: observation groups, normalisers of each model."""
+    """Return whether a config with a policy has keys of version 3: observation groups, normalisers of each model."""
     runner = train_cfg.get("runner")
     here = {**runner, **train_cfg} if isinstance(runner, Mapping) else train_cfg
     policy = here.get("policy")
@@ -108,7 +108,7 @@ def _is_of_version_3(train_cfg: Mapping[str, Any]) -> bool:
 
 
 def _drop_empty(cfg: dict[str, Any], name: str) -> None:
-    """Without a section that is not there, and without keys of it that have no value."""
+    """Remove a section that is empty, and keys of it that have no value."""
     section = cfg.get(name)
     if isinstance(section, dict):
         cfg[name] = section = {key: item for key, item in section.items() if not (isinstance(item, dict) and not item)}
@@ -117,7 +117,7 @@ def _drop_empty(cfg: dict[str, Any], name: str) -> None:
 
 
 def _flatten(cfg: dict[str, Any], notes: list[str]) -> None:
-    """legged_gym and RSL-RL 1 have a section ``runner``, which names the classes of the others, too."""
+    """Flatten the section ``runner`` of legged_gym and RSL-RL 1, which also names the classes of the others."""
     if isinstance(cfg.get("runner"), dict):
         nested = is_nested(cfg)
         runner = cfg.pop("runner")
@@ -140,7 +140,7 @@ def _flatten(cfg: dict[str, Any], notes: list[str]) -> None:
 
 
 def _split_policy(cfg: dict[str, Any], notes: list[str], *, before_3: bool) -> None:
-    """RSL-RL before version 4 had one section ``policy`` in place of one for each model."""
+    """Split the section ``policy`` of RSL-RL before version 4 into one for each model."""
     policy, given = cfg.pop("policy"), cfg.pop("empirical_normalization", None)
     normalization = None if _is_missing(given) else bool(given)
     if not isinstance(policy, dict):
@@ -197,7 +197,7 @@ def _policy_class(policy: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
 def _models_of(
     name: str, policy: Mapping[str, Any], normalization: bool | None
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The sections of the two models that a policy was, and the keys of it that mean nothing."""
+    """Return the sections of the two models of a policy, and the keys of it that have no meaning."""
     rest = {key: value for key, value in policy.items() if key != "class_name" and value is not None}
     learner, other, model = POLICIES[name]
     shared = {key: rest.pop(key) for key in ("activation",) if key in rest}
@@ -226,7 +226,7 @@ def _models_of(
 
 
 def _memory(policy: dict[str, Any]) -> dict[str, Any]:
-    """The keys of an RNN; its size once had another name, which RSL-RL heeds where the new one has its default."""
+    """Return the keys of an RNN; its size had another name, which RSL-RL reads where the new one has its default."""
     size, old_size = policy.pop("rnn_hidden_dim", 256), policy.pop("rnn_hidden_size", None)
     memory = {
         "rnn_type": policy.pop("rnn_type", "lstm"),
@@ -244,7 +244,7 @@ def _write_old_defaults(algorithm: dict[str, Any], notes: list[str]) -> None:
 
 
 def _rename_obs_groups(cfg: dict[str, Any], notes: list[str]) -> None:
-    """RSL-RL 3 called the observation set of whoever acts ``policy``."""
+    """Rename the observation set of the acting model, which RSL-RL 3 called ``policy``."""
     groups, algorithm = cfg.get("obs_groups"), cfg.get("algorithm")
     if not isinstance(groups, dict) or "policy" not in groups:
         return

@@ -19,12 +19,12 @@ from rsl_jax.registry import nearest
 
 
 def is_section(value: Any) -> bool:
-    """Whether a value is a section of the config, or a config."""
+    """Return whether a value is a section of the config, or a config."""
     return isinstance(value, (Checked, CustomConfig))
 
 
 def value_at(node: Any, path: Sequence[str]) -> Any:
-    """What stands at a path, or None."""
+    """Return the value at a path, or None."""
     for key in path:
         arguments = arguments_of(node) if is_section(node) else node
         node = arguments.get(key) if isinstance(arguments, Mapping) else None
@@ -32,7 +32,7 @@ def value_at(node: Any, path: Sequence[str]) -> Any:
 
 
 def with_value(node: Any, path: Sequence[str], value: Any) -> Any:
-    """The config with another value at a path; None takes an entry of a mapping away."""
+    """Return the config with another value at a path; None removes an entry of a mapping."""
     if not path:
         return value
     below = with_value(value_at(node, path[:1]), path[1:], value)
@@ -42,7 +42,7 @@ def with_value(node: Any, path: Sequence[str], value: Any) -> Any:
 
 
 def all_paths(node: Any, prefix: str = "") -> Iterator[str]:
-    """The paths of all values that are no sections."""
+    """List the paths of all values that are not sections."""
     items = all_arguments_of(node) if is_section(node) else node
     for key, value in items.items():
         path = f"{prefix}{key}"
@@ -51,12 +51,12 @@ def all_paths(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def find_path(cfg: Any, name: str) -> str:
-    """The path that a name means: itself where it is one, else the one path that ends in it.
+    """Find the path for a name: itself if it is one, else the only path that ends in it.
 
     A key of the algorithm comes before the same key elsewhere.
 
     Raises:
-        ValueError: if there is none, or several; says which, or what is nearest.
+        ValueError: if there is none, or several; names these, or the nearest.
     """
     paths = list(all_paths(cfg))
     if name in paths:
@@ -73,10 +73,10 @@ def find_path(cfg: Any, name: str) -> str:
 
 
 def with_checked_value(cfg: Any, path: str, value: Any) -> Any:
-    """The config with another value at the path of a key, which is converted and checked as the key's own.
+    """Return the config with another value at a key's path, converted and checked as that key.
 
     Raises:
-        ValueError: if the value is out of range, or there is no such key.
+        ValueError: if the value is out of range, or the key does not exist.
         TypeError: if it is of another type.
     """
     *sections, key = path.split(".")
@@ -88,7 +88,7 @@ def with_checked_value(cfg: Any, path: str, value: Any) -> Any:
 
 
 def is_float(cfg: Any, path: str) -> bool:
-    """Whether the key at a path holds a real number, which may be traced where nothing else depends on it."""
+    """Return whether the key at a path holds a real number, which may be traced where nothing else depends on it."""
     *sections, key = path.split(".")
     section = value_at(cfg, sections)
     if not is_section(section):

@@ -1,4 +1,4 @@
-"""Configs that also read like the dict that RSL-RL hands around."""
+"""Dict-like access to configs, as RSL-RL's code expects."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from rsl_jax.registry import nearest
 
 
 class ReadsLikeADict:
-    """A frozen dataclass whose fields are keys, too: ``cfg["gamma"]``, ``cfg.get("x")``, ``"x" in cfg``, ``dict(cfg)``.
+    """Frozen dataclass whose fields are also keys: ``cfg["gamma"]``, ``cfg.get("x")``, ``"x" in cfg``, ``dict(cfg)``.
 
-    Where it has a field ``extra``, the keys in there count as well, and may be set: they belong to whoever put them
+    If it has a field ``extra``, the keys in there count as well, and can be set: they belong to whoever put them
     there. The others are frozen.
     """
 
     def __getitem__(self, key: str) -> Any:
-        """A field, or a key of ``extra``.
+        """Return a field, or a key of ``extra``.
 
         Raises:
-            KeyError: if there is none; names the nearest one.
+            KeyError: if it does not exist; names the nearest one.
         """
         if key in self._names():
             return getattr(self, key)
@@ -44,31 +44,31 @@ class ReadsLikeADict:
         extra[key] = value
 
     def __contains__(self, key: object) -> bool:
-        """Whether there is such a key."""
+        """Return whether a key exists."""
         return key in self._names() or key in self._extra()
 
     def __iter__(self) -> Iterator[str]:
-        """The keys."""
+        """Return the keys."""
         return iter([*self._names(), *self._extra()])
 
     def __len__(self) -> int:
-        """How many keys there are."""
+        """Return the number of keys."""
         return len(list(iter(self)))
 
     def keys(self) -> list[str]:
-        """The keys."""
+        """Return the keys."""
         return list(self)
 
     def values(self) -> list[Any]:
-        """The values, in the order of the keys."""
+        """Return the values, in the order of the keys."""
         return [self[key] for key in self]
 
     def items(self) -> list[tuple[str, Any]]:
-        """Keys and values."""
+        """Return keys and values."""
         return [(key, self[key]) for key in self]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key, or ``default`` where there is none."""
+        """Return the value of a key, or ``default`` if there is none."""
         return dict(self.items()).get(key, default)
 
     def _names(self) -> tuple[str, ...]:

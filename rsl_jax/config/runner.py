@@ -1,4 +1,4 @@
-"""The whole config of a run."""
+"""The config of a whole run."""
 
 from __future__ import annotations
 
@@ -44,39 +44,39 @@ CLIENTS_KEYS = frozenset(
         "wandb_tags",
     }
 )
-"""Keys that simulators keep beside ours. Whatever else is near one of ours is taken for a misspelt one."""
+"""Keys of simulators beside ours. Any other key that is near one of ours is taken for a misspelt one."""
 
 NEAR = 0.8
-"""From which share of equal letters on two names are taken for the same one, misspelt."""
+"""Similarity from which two names are taken for the same one, misspelt."""
 
 
 def mlp(**arguments: Any) -> Any:
-    """The section of an ``MLPModel``."""
+    """Return the section of an ``MLPModel``."""
     return section_type("model", "MLPModel")(**arguments)
 
 
 def stochastic_mlp() -> Any:
-    """The section of an ``MLPModel`` with a Gaussian."""
+    """Return the section of an ``MLPModel`` with a Gaussian."""
     return mlp(distribution_cfg=section_type("distribution", "GaussianDistribution")())
 
 
 @dataclass(frozen=True)
 class BaseRunnerConfig(Checked):
-    """What every training run has, whatever the algorithm; a kind of run adds the sections of its models.
+    """Config that all runs share; each kind of run adds the sections of its models.
 
     Attributes:
         num_steps_per_env: steps of a rollout.
         save_interval: iterations between checkpoints.
         obs_groups: observation groups of each observation set (actor, critic; student, teacher).
-        seed: of everything random; None means 0 (not in RSL-RL, where the simulator sets it).
+        seed: random seed; None means 0 (not in RSL-RL, where the simulator sets it).
         run_name: label in the console and the logs.
         check_for_nan: look for NaN and infinity in what the environment returns.
-        on_non_finite: what follows on NaN or infinity: stop, with the last good state saved, or skip the update, count
+        on_non_finite: response to NaN or infinity: stop, with the last good state saved, or skip the update, count
             it in the log and go on, until 10 in a row were skipped (not in RSL-RL).
         logger: tensorboard, wandb, neptune or mlflow; a section with ``class_name`` and arguments of a log writer; or a
             list of these.
         algorithm: the algorithm.
-        extra: keys that are not ours; simulators keep their own here.
+        extra: keys that rsl_jax does not read, such as those of simulators.
     """
 
     num_steps_per_env: Count = 24
@@ -92,16 +92,16 @@ class BaseRunnerConfig(Checked):
 
     @classmethod
     def from_dict(cls, train_cfg: Mapping[str, Any] | BaseRunnerConfig) -> BaseRunnerConfig:
-        """Read RSL-RL's dict, also one of versions 1 to 4; the dict stays as it is.
+        """Read RSL-RL's dict, also one of versions 1 to 4; the dict is not changed.
 
         Returns:
-            the kind of config that goes with the dict's algorithm: :class:`RunnerConfig` with PPO and
-            :class:`DistillationRunnerConfig` with distillation. An algorithm of one's own, or none, leaves it to
-            whether there is a ``student``, else to the class that was asked.
+            the kind of config for the dict's algorithm: :class:`RunnerConfig` for PPO and
+            :class:`DistillationRunnerConfig` for distillation. For a custom algorithm, or none, it depends on
+            whether there is a ``student``; otherwise it is this class.
 
         Raises:
-            ValueError: for an unknown key in a section, with the nearest valid one; for what an old config asks for and
-                is no more.
+            ValueError: for an unknown key in a section, with the nearest valid one; for a feature of an old config that
+                is not supported any more.
             TypeError: for a value of the wrong type.
         """
         if isinstance(train_cfg, BaseRunnerConfig):
@@ -126,11 +126,11 @@ class BaseRunnerConfig(Checked):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> BaseRunnerConfig:
-        """Read a YAML file: the config bare, in a section ``runner``, or in the shape of legged_gym.
+        """Read a YAML file: the config at the top level, in a section ``runner``, or in the layout of legged_gym.
 
         Raises:
-            ValueError: as :meth:`from_dict` does, for a tag that asks for an object of Python's, or where the file came
-                with a run and names what it may not (:mod:`rsl_jax.trusted`).
+            ValueError: as :meth:`from_dict` does; for a tag that asks for a Python object; or where the file came
+                with a run and names what it must not (:mod:`rsl_jax.trusted`).
             TypeError: as :meth:`from_dict` does.
         """
         content = load_yaml(Path(path).read_text(encoding="utf-8"))
@@ -138,14 +138,14 @@ class BaseRunnerConfig(Checked):
             return cls.from_dict(config_of(content, path=path))
 
     def to_dict(self) -> dict[str, Any]:
-        """RSL-RL's dict of this config, of plain types that YAML can hold."""
+        """Return RSL-RL's dict of this config, of plain types that YAML can represent."""
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "extra"}
         return to_plain({**own, **self.extra})
 
 
 @dataclass(frozen=True)
 class RunnerConfig(BaseRunnerConfig):
-    """A whole run of reinforcement learning.
+    """Config of a run of reinforcement learning.
 
     Attributes:
         algorithm: the algorithm.
@@ -158,7 +158,7 @@ class RunnerConfig(BaseRunnerConfig):
     critic: ModelSection = field(default_factory=mlp)
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot mean anything, and a critic that would give a distribution for a value."""
+        """Reject invalid numbers, and a critic with a distribution."""
         super().__post_init__()
         distribution = arguments_of(self.critic).get("distribution_cfg")
         if distribution is not None:
@@ -170,12 +170,12 @@ class RunnerConfig(BaseRunnerConfig):
 
 @dataclass(frozen=True)
 class DistillationRunnerConfig(BaseRunnerConfig):
-    """A whole run of distillation.
+    """Config of a run of distillation.
 
     Attributes:
         algorithm: the algorithm.
         student: the model that learns and acts.
-        teacher: the model that labels; as the actor that is loaded was.
+        teacher: the model that labels; must match the actor that is loaded.
     """
 
     algorithm: AlgorithmSection = field(default_factory=DistillationConfig)
@@ -184,7 +184,7 @@ class DistillationRunnerConfig(BaseRunnerConfig):
 
 
 def _kind(train_cfg: Mapping[str, Any], asked: type[BaseRunnerConfig]) -> type[BaseRunnerConfig]:
-    """The kind of config whose models are those of the algorithm."""
+    """Return the kind of config whose models are those of the algorithm."""
     models = getattr(_algorithm_section(train_cfg.get("algorithm")), "models", None)
     if models is None and "student" in train_cfg:
         return DistillationRunnerConfig
@@ -194,7 +194,7 @@ def _kind(train_cfg: Mapping[str, Any], asked: type[BaseRunnerConfig]) -> type[B
 
 
 def _algorithm_section(algorithm: Any) -> Any:
-    """The dataclass of an algorithm's section, or the section itself; None where nothing is known of it."""
+    """Return the dataclass of an algorithm's section, or the section itself; None if it is unknown."""
     if not isinstance(algorithm, Mapping):
         return algorithm
     class_name = algorithm.get("class_name")
@@ -208,13 +208,13 @@ def _algorithm_section(algorithm: Any) -> Any:
 
 
 def models_of(kind: type[BaseRunnerConfig]) -> tuple[str, ...]:
-    """The names of the models that a kind of run has."""
+    """Return the names of the models of a kind of run."""
     parts = {name: part_of(hint) for name, hint in hints_of(kind).items()}
     return tuple(name for name, part in parts.items() if part is not None and part.kind == "model")
 
 
 def _vet_writers(logger: Any) -> None:
-    """Check the import paths of log writers, which are looked at when training starts, as soon as they are read."""
+    """Check the import paths of log writers as soon as they are read; they are imported when training starts."""
     for section in logger if isinstance(logger, (list, tuple)) else [logger]:
         path = section.get("class_name") if isinstance(section, Mapping) else section
         if isinstance(path, str) and (":" in path or "." in path) and library_name(path, "logger") is None:
@@ -222,17 +222,17 @@ def _vet_writers(logger: Any) -> None:
 
 
 def _as_lists(obs_groups: Any) -> Any:
-    """Observation groups as lists, where one stands alone."""
+    """Return observation groups as lists, where one is given alone."""
     if not isinstance(obs_groups, Mapping):
         raise TypeError(f"obs_groups maps observation sets to lists of groups; got {obs_groups!r}.")
     return {name: [groups] if isinstance(groups, str) else groups for name, groups in obs_groups.items()}
 
 
 def _refuse_misspelt(extra: Mapping[str, Any], known: set[str]) -> None:
-    """Refuse keys at the top that are nearly ours: a run would silently train with the defaults.
+    """Reject top-level keys that are nearly ours: a run would silently train with the defaults.
 
     Raises:
-        ValueError: names the key that was probably meant.
+        ValueError: if there are any; names the key that was probably meant.
     """
     for key in extra:
         if key in CLIENTS_KEYS or not isinstance(key, str):

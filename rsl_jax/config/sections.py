@@ -1,8 +1,8 @@
-"""Sections of the config: from the factory of a part to the dataclass of its section, and from dicts to these.
+"""Sections of the config: from the factory of a component to the dataclass of its section, and from dicts to these.
 
-A part is a function, or a class, found by its name in :data:`rsl_jax.registry.PARTS` or by its import path. Its section
-holds the arguments that the config gives it. They are declared once, as the keyword parameters of the factory, or as a
-dataclass that it names as its ``section``.
+A component (part) is a function or a class, found by its name in :data:`rsl_jax.registry.PARTS` or by its import path.
+Its section holds the arguments that the config gives it. They are declared once, as the keyword parameters of the
+factory, or as a dataclass that it names as its ``section``.
 """
 
 from __future__ import annotations
@@ -46,39 +46,39 @@ GIVEN: Mapping[str, frozenset[str]] = {
 BESIDE: Mapping[str, Mapping[str, Any]] = {
     "model": {"distribution_cfg": Annotated[Any, Part("distribution", default="GaussianDistribution")] | None}
 }
-"""Keys that a section has beside its factory's parameters, by kind: what the library makes one of those out of."""
+"""Keys that a section has beside its factory's parameters, by kind: the library computes one of those from them."""
 
 TAKES: Mapping[str, tuple[str, ...]] = {
     "algorithm": ("cfg", "spec"),
     "model": ("obs_shapes", "obs_groups", "output_dim", "distribution"),
 }
-"""Parameters without which a callable of the user's is no part of a kind."""
+"""Parameters that a custom callable of a kind must have."""
 
 DISTRIBUTION_MEANING = (
-    "distribution over the output. Without one a model is deterministic, but for PPO's actor, which then takes what "
-    "the environment asks for: a Gaussian, or a Categorical where actions are choices."
+    "distribution over the output. Without one a model is deterministic, but for PPO's actor, which then gets what "
+    "the environment needs: a Gaussian, or a Categorical for discrete actions."
 )
 
 
 @dataclass(frozen=True)
 class Checked(ReadsLikeADict):
-    """A frozen dataclass that refuses numbers beyond the ranges that its fields are annotated with.
+    """Frozen dataclass that rejects numbers outside the ranges that its fields are annotated with.
 
-    It also reads like a dict.
+    It can also be read like a dict.
     """
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot mean anything; traced ones pass."""
+        """Reject invalid numbers; traced ones pass."""
         for name, hint in hints_of(type(self)).items():
             check_ranges(hint, getattr(self, name), name)
 
 
 @dataclass(frozen=True)
 class Section(Checked):
-    """The section of a part of the library, or of one of the user's that declares its own dataclass.
+    """Section of a component of the library, or of a custom one that declares its own dataclass.
 
     Attributes:
-        class_name: the part: a name of the library's, or an import path.
+        class_name: the component: a name of the library's, or an import path.
     """
 
     class_name: str = ""
@@ -86,12 +86,12 @@ class Section(Checked):
 
 @dataclass(frozen=True)
 class CustomConfig:
-    """The section of a part of the user's: a callable (or its import path) and the arguments to build it with.
+    """Section of a custom component: a callable (or its import path) and the arguments to build it with.
 
     Attributes:
         class_name: the callable, or its import path.
-        kwargs: the arguments that are given; the callable has its own defaults.
-        kind: what it is a part of, a key of :data:`rsl_jax.registry.PARTS`.
+        kwargs: the given arguments; the callable has its own defaults.
+        kind: the kind of component, a key of :data:`rsl_jax.registry.PARTS`.
     """
 
     class_name: Callable[..., Any] | str
@@ -99,7 +99,7 @@ class CustomConfig:
     kind: str = field(default="model", compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The section, as it is written."""
+        """Return the section as a dict."""
         return {"class_name": path_of(self.class_name), **self.kwargs}
 
 
@@ -107,7 +107,7 @@ class CustomConfig:
 
 
 def hints_of(target: Any) -> dict[str, Any]:
-    """The annotations of a dataclass's fields, a class's attributes or a function's parameters."""
+    """Return the annotations of a dataclass's fields, a class's attributes or a function's parameters."""
     return _cached_hints(target)
 
 
@@ -115,7 +115,7 @@ def hints_of(target: Any) -> dict[str, Any]:
 def _cached_hints(target: Any) -> dict[str, Any]:
     try:
         hints = typing.get_type_hints(target, include_extras=True)
-    except (NameError, TypeError, AttributeError):  # a user's annotation that is no type; nothing is known then
+    except (NameError, TypeError, AttributeError):  # a user's annotation that is not a type; nothing is known then
         return {}
     is_config = inspect.isclass(target) and issubclass(target, Checked)
     return {f.name: hints[f.name] for f in dataclasses.fields(target)} if is_config else hints
@@ -123,7 +123,7 @@ def _cached_hints(target: Any) -> dict[str, Any]:
 
 @functools.cache
 def section_type(kind: str, name: str) -> type:
-    """The dataclass of the section of a library's part.
+    """Return the dataclass of the section of a library's component.
 
     Args:
         kind: a key of :data:`rsl_jax.registry.PARTS`.
@@ -135,12 +135,12 @@ def section_type(kind: str, name: str) -> type:
 
 
 class Keys(NamedTuple):
-    """What a section may hold of a factory's parameters.
+    """Parameters of a factory that its section may set.
 
     Attributes:
-        hints: annotations by key, ``Any`` where there is none.
-        defaults: by key, of those that have one.
-        is_open: whether the factory takes any other key too.
+        hints: annotations by key, ``Any`` if there is none.
+        defaults: defaults by key, of those that have one.
+        is_open: whether the factory accepts any other key too.
     """
 
     hints: Mapping[str, Any]
@@ -149,7 +149,7 @@ class Keys(NamedTuple):
 
 
 def keys_of(factory: Any, kind: str) -> Keys:
-    """The parameters of a factory that are keys of its section."""
+    """Return the parameters of a factory that are keys of its section."""
     make, beside = getattr(factory, "build", factory), BESIDE.get(kind, {})
     try:
         parameters = inspect.signature(make).parameters
@@ -184,7 +184,7 @@ def derive(factory: Any, kind: str, name: str) -> type:
 
 
 def documentation(factory: Any, keys: collections.abc.Iterable[str]) -> str:
-    """The docstring of a section, out of that of its factory."""
+    """Return the docstring of a section, built from that of its factory."""
     meanings = {"distribution_cfg": DISTRIBUTION_MEANING, **meanings_of(factory)}
     summary = (inspect.getdoc(factory) or "The section of a part.").splitlines()[0]
     lines = [
@@ -196,7 +196,7 @@ def documentation(factory: Any, keys: collections.abc.Iterable[str]) -> str:
 
 
 def meanings_of(target: Any) -> dict[str, str]:
-    """What the docstring of a class (and of those that it derives from) or of a function says of each key."""
+    """Return the description of each key in the docstring of a class (and its bases) or of a function."""
     texts = [vars(cls).get("__doc__") for cls in reversed(target.__mro__)] if inspect.isclass(target) else []
     meanings: dict[str, str] = {}
     for text in texts or [target.__doc__]:
@@ -210,11 +210,11 @@ def meanings_of(target: Any) -> dict[str, str]:
 
 
 def read_section(part: Part, section: Any, where: str) -> Any:
-    """The section of a part, from the dict that describes it.
+    """Read the section of a component from the dict that describes it.
 
     Args:
         part: which kind of part.
-        section: the dict; a section is given back as it is, and a name where this is allowed.
+        section: the dict; a section is returned as it is, and a name where this is allowed.
         where: path of the section in the config, for errors.
 
     Raises:
@@ -250,7 +250,7 @@ def read_section(part: Part, section: Any, where: str) -> Any:
 
 @contextlib.contextmanager
 def at(where: str) -> Iterator[None]:
-    """Let errors of what is read within begin with where it stands in the config, unless they say so themselves."""
+    """Prefix errors raised in this context with the place in the config, unless they have it already."""
     try:
         yield
     except (ValueError, TypeError, ImportError) as error:
@@ -280,10 +280,10 @@ def _custom_arguments(factory: Any, kind: str, arguments: Mapping[str, Any], whe
 
 
 def _refuse_other_callables(factory: Any, kind: str, where: str) -> None:
-    """Refuse a callable that is none of a kind: it lacks parameters that the library fills.
+    """Reject a callable that is not of a kind: it lacks parameters that the library fills.
 
     Raises:
-        TypeError: says which.
+        TypeError: if any are missing; says which.
     """
     article = "an" if kind[0] in "aeiou" else "a"
     if not callable(factory):
@@ -303,10 +303,10 @@ def _refuse_other_callables(factory: Any, kind: str, where: str) -> None:
 
 
 def refuse_keys_without_name(section: Mapping[Any, Any], where: str) -> None:
-    """Refuse keys that are no strings.
+    """Reject keys that are not strings.
 
     Raises:
-        TypeError: names the first one.
+        TypeError: if there are any; names the first one.
     """
     for key in section:
         if not isinstance(key, str):
@@ -314,7 +314,7 @@ def refuse_keys_without_name(section: Mapping[Any, Any], where: str) -> None:
 
 
 def build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Config:
-    """A dataclass from the dict that describes it.
+    """Build a dataclass from the dict that describes it.
 
     Args:
         cls: the dataclass.
@@ -366,10 +366,10 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
 
 
 def convert(hint: Any, value: Any, where: str) -> Any:
-    """Bring a value read from YAML or Python into the type of its key, where that loses nothing.
+    """Convert a value read from YAML or Python to the type of its key, if that loses nothing.
 
     Raises:
-        ValueError: for a value that is not among the choices, or a section that is none.
+        ValueError: for a value that is not among the allowed ones, or an invalid section.
         TypeError: for a value of the wrong type.
     """
     if value is None and may_be_none(hint):
@@ -407,7 +407,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def _alternative(hints: tuple[Any, ...], value: Any) -> Any:
-    """The type among several that a value is meant for: a list, a mapping of sections, or one of those."""
+    """Select the type among several that a value is meant for: a list, a mapping of sections, or one of those."""
     is_list = isinstance(value, (list, tuple))
     is_nested = (
         isinstance(value, Mapping) and len(value) > 0 and all(isinstance(item, Mapping) for item in value.values())
@@ -437,7 +437,7 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
 
 
 def keys_for(part: Part, class_name: Callable[..., Any] | str, where: str) -> Mapping[str, Any] | None:
-    """The keys that the section of a part may hold, with their annotations; None for any."""
+    """Return the keys that the section of a component may hold, with their annotations; None for any."""
     called = where.rsplit(".", 1)[-1].removesuffix("_cfg")
     name = library_name(class_name, part.kind, called=called)
     factory = resolve_part(class_name, part.kind, called=called) if name is None else None
@@ -452,45 +452,45 @@ def keys_for(part: Part, class_name: Callable[..., Any] | str, where: str) -> Ma
 
 
 def arguments_of(section: Any) -> dict[str, Any]:
-    """The arguments that a section holds beside its ``class_name``."""
+    """Return the arguments that a section holds beside its ``class_name``."""
     if isinstance(section, CustomConfig):
         return dict(section.kwargs)
     return {f.name: getattr(section, f.name) for f in dataclasses.fields(section) if f.name != "class_name"}
 
 
 def hints_for(section: Any) -> Mapping[str, Any]:
-    """The annotations of a section's keys."""
+    """Return the annotations of a section's keys."""
     if isinstance(section, CustomConfig):
         return keys_of(load(section.class_name, section.kind), section.kind).hints
     return hints_of(type(section))
 
 
 def meanings_for(section: Any) -> dict[str, str]:
-    """What is written of each of a section's keys."""
+    """Return the description of each of a section's keys."""
     return meanings_of(load(section.class_name, section.kind) if isinstance(section, CustomConfig) else type(section))
 
 
 def all_arguments_of(section: Any) -> dict[str, Any]:
-    """The arguments of a section, and the defaults of those that a part of the user's is not given."""
+    """Return the arguments of a section, with the defaults of those that a custom component is not given."""
     if not isinstance(section, CustomConfig):
         return arguments_of(section)
     return {**keys_of(load(section.class_name, section.kind), section.kind).defaults, **section.kwargs}
 
 
 def with_arguments(section: Any, **arguments: Any) -> Any:
-    """The section with other arguments."""
+    """Return the section with other arguments."""
     if isinstance(section, CustomConfig):
         return dataclasses.replace(section, kwargs={**section.kwargs, **arguments})
     return dataclasses.replace(section, **arguments)
 
 
 def build_part(section: Any, kind: str, **given: Any) -> Any:
-    """Build the part that a section describes.
+    """Build the component that a section describes.
 
     Args:
         section: the section.
         kind: a key of :data:`rsl_jax.registry.PARTS`.
-        **given: what the library has to give; a factory gets those that it has parameters for. ``section`` is the
+        **given: what the library provides; a factory gets those that it has parameters for. ``section`` is the
             section as a whole, for a factory that declares its dataclass, and so gets no arguments one by one.
     """
     factory = resolve_part(section.class_name, kind)
@@ -501,14 +501,14 @@ def build_part(section: Any, kind: str, **given: Any) -> Any:
 
 
 def structural_fields(config: Any) -> set[str]:
-    """Names of the fields that shape the program; the other ones are floats that may be traced."""
+    """Return the names of the fields that shape the program; the other ones are floats that may be traced."""
     hints = hints_for(config)
     floats = {name for name, hint in hints.items() if any(split_annotation(h)[0] is float for h in alternatives(hint))}
     return {"class_name", *all_arguments_of(config)} - floats
 
 
 def path_of(callable_or_name: Any) -> str:
-    """The import path of a callable; a name is what it is."""
+    """Return the import path of a callable; a name is returned as it is."""
     if isinstance(callable_or_name, str):
         return callable_or_name
     return f"{callable_or_name.__module__}:{callable_or_name.__qualname__}"

@@ -1,4 +1,4 @@
-"""Configs in YAML files: plain values, and tuples as mjlab and Isaac Lab save them; never an object of Python's."""
+"""Configs in YAML files: plain values, and tuples as mjlab and Isaac Lab save them; never a Python object."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import yaml
 from rsl_jax.config.migration import is_nested
 
 RUN_KEYS = ("env", "env_kwargs", "num_envs", "iterations", "init_at_random_ep_len", "teacher")
-"""What ``run.yaml`` has beside the config; it is the command line that reads it."""
+"""Keys of ``run.yaml`` beside the config; the command line reads them."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which also knows tuples."""
+    """YAML's safe loader with support for tuples."""
 
 
 def _construct_tuple(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> tuple[Any, ...]:
@@ -28,8 +28,8 @@ def load_yaml(text: str) -> Any:
     """Read YAML.
 
     Raises:
-        yaml.YAMLError: if it is none.
-        ValueError: if a tag asks for an object of Python's; nothing of it is made.
+        yaml.YAMLError: if it is not YAML.
+        ValueError: if a tag asks for a Python object; none is created.
     """
     try:
         return yaml.load(text, Loader=_Loader)
@@ -43,14 +43,14 @@ def load_yaml(text: str) -> Any:
 
 
 def config_of(content: Any, *, path: object) -> Mapping[str, Any]:
-    """The config in the content of a file: bare, in a section ``runner``, or in legged_gym's shape.
+    """Return the config in the content of a file: at the top level, in a section ``runner``, or in legged_gym's layout.
 
     Args:
-        content: what the file holds.
-        path: of the file, for errors.
+        content: content of the file.
+        path: path of the file, for errors.
 
     Raises:
-        TypeError: if it holds no mapping.
+        TypeError: if it is not a mapping.
     """
     if not isinstance(content, Mapping):
         raise TypeError(f"{path} holds no mapping; a training config is one.")

@@ -1,4 +1,4 @@
-"""Action distributions: functions ``(num_actions, **arguments)`` that give a :class:`Distribution`.
+"""Action distributions: functions ``(num_actions, **arguments)`` that return a :class:`Distribution`.
 
 A new one is a file and a line in :data:`rsl_jax.registry.PARTS`.
 """

@@ -1,4 +1,4 @@
-"""What an action distribution is: a record of pure functions on parameter arrays."""
+"""The interface of action distributions: a record of pure functions on parameter arrays."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from rsl_jax.types import Array, DistributionParams, Key
 
 
 def no_extra() -> tuple[()]:
-    """No parameters beside the network's output."""
+    """Return no parameters beside the network's output."""
     return ()
 
 
 class Distribution(NamedTuple):
-    """A distribution over actions; a user's own is a callable ``(output_dim, **cfg) -> Distribution``.
+    """Distribution over actions; a custom one is a callable ``(output_dim, **cfg) -> Distribution``.
 
-    Actions are vectors ``[..., A]``, or choices out of ``A``, int32 ``[...]``, where ``discrete``.
+    Actions are vectors ``[..., A]``, or discrete, int32 ``[...]`` below ``A``, where ``discrete``.
 
     Attributes:
-        output_dim: what the network must give: a size or a shape.
+        output_dim: required output of the network: a size or a shape.
         params: ``(network output [..., *output_dim], extra) -> DistributionParams``, leaves ``[..., A]``.
         sample: ``(params, key) -> actions``.
         log_prob: ``(params, actions) -> [...]``, summed over the actions.
         entropy: ``(params) -> [...]``, summed over the actions.
         kl: ``(old params, new params) -> KL(old || new) [...]``, summed over the actions.
         mode: ``(params) -> actions``, the deterministic action (the mean, where there is one).
-        std: ``(params) -> [..., A]``, how far samples spread, for the log; None where this means nothing.
+        std: ``(params) -> [..., A]``, the standard deviation, for the log; None where it has no meaning.
         init_extra: ``() -> pytree`` of learnable parameters beside the network's (a standard deviation).
-        learn_extra: whether those learn.
+        learn_extra: whether those are trained.
         head_kernel: changes the initial kernel ``[fan_in, prod(output_dim)]`` of the network's last layer.
         head_bias: likewise for its bias.
-        discrete: whether an action is one choice out of ``A``.
-        readout: how ``mode`` is read off the network's output, for exports that do not trace it: ``("output",)`` as it
+        discrete: whether actions are discrete, ``0`` to ``A - 1``.
+        readout: how ``mode`` follows from the network's output, for exports that do not trace it: ``("output",)`` as it
             is, ``("first_row",)``, ``("beta_mean", smallest, width)``, ``("argmax",)``; None where it is none of these.
     """
 

@@ -12,14 +12,14 @@ from rsl_jax.distributions.base import Distribution
 from rsl_jax.types import Array, DistributionParams, Key
 
 NEAREST_TO_BOUNDS = 1e-6
-"""How near, within [0, 1], an action may come to a bound before its log-probability is taken further inside."""
+"""Smallest distance, within [0, 1], of an action to a bound in its log-probability; nearer ones are moved inside."""
 
 
 def beta(output_dim: int, *, action_range: tuple[float, float] = (-1.0, 1.0)) -> Distribution:
-    r"""A Beta distribution an action, stretched over ``action_range``.
+    r"""Beta distribution per action, stretched over ``action_range``.
 
-    The network gives ``[..., 2, A]``, from which ``alpha`` and ``beta`` come by ``softplus(x) + 1``: above 1, so that
-    the density has one peak. The part of ``beta`` in the last layer starts at zero.
+    The network outputs ``[..., 2, A]``, from which ``alpha`` and ``beta`` follow by ``softplus(x) + 1``: above 1, so
+    that the density has one peak. The part of ``beta`` in the last layer starts at zero.
 
     Args:
         output_dim: number of actions, ``A``.
@@ -29,7 +29,7 @@ def beta(output_dim: int, *, action_range: tuple[float, float] = (-1.0, 1.0)) ->
         the distribution; its parameters are ``(alpha, beta)``, each ``[..., A]``. Its deterministic action is the mean.
 
     Raises:
-        ValueError: if the range is none.
+        ValueError: if the range is invalid.
 
     Source: Chou et al., "Improving stochastic policy gradients in continuous control with deep reinforcement learning
     using the Beta distribution" (2017).
@@ -69,7 +69,7 @@ def beta(output_dim: int, *, action_range: tuple[float, float] = (-1.0, 1.0)) ->
 
 
 def beta_kl(old: DistributionParams, new: DistributionParams) -> Array:
-    r"""``KL(old || new)`` an action: ``D(a_o, a_n) + D(b_o, b_n) - D(a_o + b_o, a_n + b_n)``.
+    r"""Compute ``KL(old || new)`` per action: ``D(a_o, a_n) + D(b_o, b_n) - D(a_o + b_o, a_n + b_n)``.
 
     ``D(x, y)`` is how far ``log Gamma`` at ``y`` lies above its tangent at ``x``. PyTorch and distrax write that out,
     as a difference of logarithms of the gamma function. Those are of the size of 1 to 1000, and XLA gives them in
@@ -84,7 +84,7 @@ def beta_kl(old: DistributionParams, new: DistributionParams) -> Array:
 
 
 def log_gamma_above_tangent(x: Array, y: Array) -> Array:
-    r"""``log Gamma(y) - log Gamma(x) - psi(x) (y - x)`` for ``x, y >= 1``, to the last digits also where ``y`` is near.
+    r"""Compute ``log Gamma(y) - log Gamma(x) - psi(x) (y - x)`` for ``x, y >= 1``, precisely also for ``y`` near ``x``.
 
     By ``log Gamma(x) = log Gamma(x + 8) - sum_{k < 8} log(x + k)`` and Stirling's series, of which each part has such
     a difference of its own: ``log x`` that of ``-g(t)``, with ``g(t) = t - log(1 + t)`` and ``t = (y - x) / x``;

@@ -1,4 +1,4 @@
-"""One choice out of n, for discrete actions."""
+"""Categorical distribution, for discrete actions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rsl_jax.types import Array, DistributionParams
 
 
 def categorical(output_dim: int) -> Distribution:
-    """A choice whose unnormalised log-probabilities are the network's outputs (not in RSL-RL).
+    """Discrete actions whose unnormalised log-probabilities are the network's outputs (not in RSL-RL).
 
     Args:
-        output_dim: number of choices, ``A``.
+        output_dim: number of discrete actions, ``A``.
 
     Returns:
-        the distribution; its parameters are ``(logits,)``, ``[..., A]``, its actions are choices, int32 ``[...]``. Its
-        deterministic action is the likeliest one.
+        the distribution; its parameters are ``(logits,)``, ``[..., A]``, its actions are int32 ``[...]``. Its
+        deterministic action is the most probable one.
     """
 
     def choice(params: DistributionParams) -> distrax.Categorical:

@@ -1,4 +1,4 @@
-"""Diagonal Gaussian with one standard deviation an action, the same in every state."""
+"""Diagonal Gaussian with one standard deviation per action, the same in every state."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def gaussian(
     std_type: Literal["scalar", "log"] = "scalar",
     learn_std: bool = True,
 ) -> Distribution:
-    """A Gaussian whose mean is the network's output and whose standard deviation is a parameter of its own.
+    """Gaussian whose mean is the network's output and whose standard deviation is a separate parameter.
 
     Args:
         output_dim: number of actions, ``A``.
         init_std: initial standard deviation.
         std_range: smallest and largest standard deviation; the smallest is never below 1e-6.
         std_type: whether the standard deviation itself is learned (scalar) or its logarithm.
-        learn_std: whether it learns at all.
+        learn_std: whether it is trained.
 
     Returns:
         the distribution; its parameters are ``(mean, std)``, each ``[..., A]``.
@@ -60,10 +60,10 @@ def gaussian(
 
 
 def check_std(init_std: float, std_range: tuple[float, float], std_type: str) -> tuple[float, float]:
-    """The range of the standard deviation with its floor.
+    """Return the range of the standard deviation with its floor.
 
     Raises:
-        ValueError: if the standard deviation's type, range or initial value makes no sense.
+        ValueError: if the standard deviation's type, range or initial value is invalid.
     """
     if std_type not in ("scalar", "log"):
         raise ValueError(f"std_type is 'scalar' or 'log'; got {std_type!r}.")
@@ -75,12 +75,12 @@ def check_std(init_std: float, std_range: tuple[float, float], std_type: str) ->
 
 
 def logarithm(x: float) -> Any:
-    """The logarithm of a number, which may be traced."""
+    """Compute the logarithm of a number, which may be traced."""
     return math.log(x) if isinstance(x, (int, float)) else jnp.log(x)
 
 
 def std_parameterization(bounds: tuple[float, float], std_type: str) -> Callable[[Array], Array]:
-    """From what is learned to a standard deviation within bounds."""
+    """Return the function from the learned parameter to a standard deviation within bounds."""
     if std_type == "scalar":
         return lambda parameter: clamp(parameter, *bounds)
     low, high = (math.log(bound) for bound in bounds)
@@ -88,16 +88,17 @@ def std_parameterization(bounds: tuple[float, float], std_type: str) -> Callable
 
 
 def clamp(x: Array, low: float, high: float) -> Array:
-    """``x`` within bounds; at a bound its gradient is still 1, as in PyTorch (``jnp.clip`` halves it there)."""
+    """Clamp ``x``; at a bound its gradient is still 1, as in PyTorch (``jnp.clip`` halves it there)."""
     return jnp.where((x >= low) & (x <= high), x, jnp.clip(jax.lax.stop_gradient(x), low, high))
 
 
 def normal_kl(old: DistributionParams, new: DistributionParams) -> Array:
-    r"""``KL(old || new)`` an action, ``(r + ((m_o - m_n) / s_n)^2 - 1 - \log r) / 2`` with ``r = (s_o / s_n)^2``.
+    r"""Return ``KL(old || new)`` per action, ``(r + ((m_o - m_n) / s_n)^2 - 1 - \log r) / 2``, ``r = (s_o / s_n)^2``.
 
     Written so, and not as distrax has it, because rounding then swallows the difference of an unchanged policy: the
-    divergence is exactly 0, which the learning-rate rule tells from a small one. The ratio of standard deviations goes
-    by their difference because XLA may divide by multiplying with a reciprocal, and ``s * (1 / s)`` is not always 1.
+    divergence is exactly 0, which the learning-rate rule distinguishes from a small one. The ratio of standard
+    deviations is computed from their difference because XLA may divide by multiplying with a reciprocal, and
+    ``s * (1 / s)`` is not always 1.
     """
     (old_mean, old_std), (new_mean, new_std) = old, new
     ratio = jnp.square(1 + (old_std - new_std) / new_std)
@@ -106,7 +107,7 @@ def normal_kl(old: DistributionParams, new: DistributionParams) -> Array:
 
 
 def normal_functions() -> dict[str, Any]:
-    """The functions that all Gaussians on ``(mean, std)`` share."""
+    """Return the functions that all Gaussians on ``(mean, std)`` share."""
 
     def normal(params: DistributionParams) -> distrax.Normal:
         return distrax.Normal(*params)

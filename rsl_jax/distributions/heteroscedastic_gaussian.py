@@ -17,16 +17,16 @@ def heteroscedastic_gaussian(
     std_range: tuple[Limit, Limit] = (1e-6, 1e6),
     std_type: Literal["scalar", "log"] = "scalar",
 ) -> Distribution:
-    """A Gaussian whose means and standard deviations are both outputs of the network.
+    """Gaussian whose means and standard deviations are both outputs of the network.
 
-    The network gives ``[..., 2, A]``: means, then standard deviations (or their logarithms). The latter start as
+    The network outputs ``[..., 2, A]``: means, then standard deviations (or their logarithms). The latter start as
     ``init_std`` in every state, because their part of the last layer starts with zero weights.
 
     Args:
         output_dim: number of actions, ``A``.
         init_std: initial standard deviation.
         std_range: smallest and largest standard deviation; the smallest is never below 1e-6.
-        std_type: whether the network gives the standard deviation itself (scalar) or its logarithm.
+        std_type: whether the network outputs the standard deviation itself (scalar) or its logarithm.
 
     Returns:
         the distribution; its parameters are ``(mean, std)``, each ``[..., A]``.

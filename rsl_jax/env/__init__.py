@@ -1,4 +1,4 @@
-"""Environments: what rsl_jax asks of them, and adapters to what there is."""
+"""Environments: the interfaces that rsl_jax trains on, and adapters to other libraries."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the symmetry checker where it is used: it knows extensions, which environments need not."""
+    """Import the symmetry checker on first use: it imports extensions, which environments do not need."""
     if name not in ("SymmetryReport", "check_symmetry"):
         raise AttributeError(f"module 'rsl_jax.env' has no attribute '{name}'.")
     return getattr(importlib.import_module("rsl_jax.env.symmetry"), name)

@@ -1,4 +1,4 @@
-"""Arrays across the border: what a host environment gives, as JAX arrays, and back in the environment's own kind."""
+"""Conversion of arrays between host environments (numpy, torch) and JAX."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rsl_jax.types import Array, Observations
 
 
 def to_jax(array: Any) -> Array:
-    """A JAX array of what numpy, torch or JAX holds; on the device where it is.
+    """Convert an array of numpy, torch or JAX to a JAX array on the device where it is.
 
     numpy and torch arrays are copied where they are (torch's through DLPack, so nothing passes through the host):
-    simulators like to write their next observations over the last ones, and JAX takes arrays to be immutable.
+    simulators often overwrite their observations in place, and JAX takes arrays to be immutable.
     64-bit numbers become 32-bit ones unless JAX is told to use 64 bits.
     """
     if isinstance(array, jax.Array):
@@ -28,25 +28,25 @@ def to_jax(array: Any) -> Array:
 
 
 def to_jax_observations(observations: Any) -> Observations:
-    """Observation groups as JAX arrays, leaves ``[N, ...]``; a bare array is the group ``policy``.
+    """Convert observation groups to JAX arrays, leaves ``[N, ...]``; a bare array is the group ``policy``.
 
-    Takes anything with ``items()``: a dict, or a TensorDict as RSL-RL's torch environments give.
+    Accepts anything with ``items()``: a dict, or a TensorDict as RSL-RL's torch environments return.
     """
     return {name: to_jax(group) for name, group in groups(observations)}
 
 
 def groups(observations: Any) -> Iterable[tuple[str, Any]]:
-    """Observation groups by name, in the kind that they are given; a bare array is the group ``policy``."""
+    """Return observation groups by name, in their kind of arrays; a bare array is the group ``policy``."""
     return observations.items() if hasattr(observations, "items") else (("policy", observations),)
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """A numpy array of what Python, numpy, torch or JAX holds, with all the bits that it has there; not a copy."""
+    """Convert numbers of Python, numpy, torch or JAX to a numpy array of the same precision; not a copy."""
     return np.asarray(array.detach().cpu() if is_torch(array) else array)
 
 
 def with_dtype_of(reference: Any, array: Any) -> Any:
-    """``array`` in kind, device and dtype of the array ``reference``, as :func:`like` gives it."""
+    """Convert ``array`` to the kind, device and dtype of the array ``reference``, as :func:`like` does."""
     array = like(reference, array)
     return (
         array.to(reference.dtype)
@@ -56,16 +56,16 @@ def with_dtype_of(reference: Any, array: Any) -> Any:
 
 
 def kept(array: Any) -> Any:
-    """An array that stays as it is when the environment writes over its own, in the kind that it has."""
+    """Return an array that stays valid when the environment overwrites its own, of the same kind."""
     if isinstance(array, jax.Array):
         return array
     return array.detach().clone() if is_torch(array) else np.array(array)
 
 
 def stack(arrays: Sequence[Any]) -> Array:
-    """Arrays ``[N, ...]`` of one kind side by side along a new first axis, ``[T, N, ...]``, as one JAX array.
+    """Stack arrays ``[N, ...]`` of one kind along a new first axis, ``[T, N, ...]``, as one JAX array.
 
-    They are stacked by their own library, so that one array crosses the border in place of many.
+    They are stacked by their own library, so that one array is transferred in place of many.
     """
     if is_torch(arrays[0]):
         return jax.dlpack.from_dlpack(importlib.import_module("torch").stack(list(arrays)))
@@ -73,9 +73,9 @@ def stack(arrays: Sequence[Any]) -> Array:
 
 
 def like(reference: Any, array: Array) -> Any:
-    """``array`` in the kind of ``reference``: numpy, torch (on the device of ``reference``) or JAX.
+    """Convert ``array`` to the kind of ``reference``: numpy, torch (on the device of ``reference``) or JAX.
 
-    numpy and torch get their own copy, which an environment may write to. ``reference`` may also be a mapping of such
+    numpy and torch arrays are copies, which an environment may write to. ``reference`` may also be a mapping of such
     arrays.
     """
     if isinstance(reference, Mapping) or hasattr(reference, "items"):
@@ -89,5 +89,5 @@ def like(reference: Any, array: Array) -> Any:
 
 
 def is_torch(array: Any) -> bool:
-    """Whether this is a torch tensor, without importing torch."""
+    """Return whether this is a torch tensor, without importing torch."""
     return any(kind.__module__.partition(".")[0] == "torch" for kind in type(array).__mro__)

@@ -1,11 +1,11 @@
-"""What rsl_jax asks of an environment.
+"""The interfaces of environments.
 
-Three shapes of environment, from the simplest to write to the most general:
+Three kinds of environment, from the simplest to write to the most general:
 
-- :class:`SingleEnv`: *one* robot, two pure functions; :func:`rsl_jax.env.vectorize` batches it, ends its episodes and
-  resets it.
-- :class:`Env`: a *batch* of robots, pure and auto-resetting. What compiled training drives.
-- :class:`VecEnv`: a batch of robots behind Python methods, RSL-RL's contract. What a simulator outside JAX offers.
+- :class:`SingleEnv`: *one* environment, two pure functions; :func:`rsl_jax.env.vectorize` batches it, ends its episodes
+  and resets it.
+- :class:`Env`: a *batch* of environments, pure and auto-resetting. Compiled training steps these.
+- :class:`VecEnv`: a batch of environments with Python methods, RSL-RL's interface. For simulators outside JAX.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ State = TypeVar("State")
 
 
 class Transition(NamedTuple):
-    """What one robot answers to an action.
+    """Result of a step of one environment.
 
     Attributes:
-        observations: what is seen after the action, without any reset; an array or a dict of arrays.
+        observations: observations after the action, without any reset; an array or a dict of arrays.
         reward: ``[]``.
         terminated: whether the episode reached a terminal state, bool ``[]``. A float will do; NaN among them makes the
             reward NaN, too, which stops learning.
@@ -43,22 +43,22 @@ class Transition(NamedTuple):
 
 
 class SingleEnv(Protocol[State]):
-    """One robot as two pure functions. Randomness during an episode comes from a key kept in the state.
+    """One environment as two pure functions. Randomness during an episode comes from a key kept in the state.
 
-    It may further have what :func:`rsl_jax.env.vectorize` looks for: ``discrete`` (an action is then one choice, an int
-    ``[]``), ``max_episode_length``, ``step_dt`` and ``cfg`` as in :class:`Env`, and ``render(state)``, which gives a
-    picture uint8 ``[H, W, 3]``. Where a state holds much that follows from a few floats, ``coordinates(state)`` gives
-    these, as a pytree, and ``at(state, coordinates)`` the state that has others;
-    :func:`rsl_jax.env.check_symmetry` asks for them.
+    It may also have attributes that :func:`rsl_jax.env.vectorize` reads: ``discrete`` (an action is then an int
+    ``[]``), ``max_episode_length``, ``step_dt`` and ``cfg`` as in :class:`Env`, and ``render(state)``, which returns an
+    image uint8 ``[H, W, 3]``. Where a state holds much that follows from a few floats, ``coordinates(state)`` returns
+    these, as a pytree, and ``at(state, coordinates)`` the state with other ones;
+    :func:`rsl_jax.env.check_symmetry` uses them.
 
     Attributes:
-        num_actions: size of an action, ``A``; the number of choices where ``discrete``.
+        num_actions: size of an action, ``A``; the number of discrete actions where ``discrete``.
     """
 
     num_actions: int
 
     def reset(self, key: Key) -> tuple[State, Array | Observations]:
-        """Start an episode; gives the state and the first observations."""
+        """Start an episode; returns the state and the first observations."""
         ...
 
     def step(self, state: State, action: Array) -> tuple[State, Transition]:
@@ -73,11 +73,11 @@ class Env(Generic[State]):
 
     Attributes:
         num_envs: size of the batch, ``N``.
-        num_actions: size of an action, ``A``; the number of choices where ``discrete``.
-        discrete: whether an action is one choice out of ``num_actions``.
+        num_actions: size of an action, ``A``; the number of discrete actions where ``discrete``.
+        discrete: whether actions are discrete, ``0`` to ``num_actions - 1``.
         max_episode_length: time limit in steps, or None where there is none.
-        step_dt: seconds between two actions, or None where the environment does not say.
-        cfg: what describes the environment, kept with the logs.
+        step_dt: seconds between two actions, or None if unknown.
+        cfg: description of the environment, saved with the logs.
     """
 
     num_envs: int
@@ -88,20 +88,20 @@ class Env(Generic[State]):
     cfg: Mapping[str, Any] | object = {}
 
     def reset(self, key: Key) -> tuple[State, Observations]:
-        """Start an episode everywhere; gives the state and the first observations, leaves ``[N, ...]``."""
+        """Reset all environments; returns the state and the first observations, leaves ``[N, ...]``."""
         raise NotImplementedError
 
     def step(self, state: State, actions: Array) -> tuple[State, TimeStep]:
-        """Apply actions ``[N, A]``, or choices ``[N]``; an environment whose episode ends is reset in the same step."""
+        """Apply actions ``[N, A]`` (discrete: ``[N]``); an environment whose episode ends is reset in the same step."""
         raise NotImplementedError
 
     def begin_iteration(self, state: State, key: Key) -> State:
-        """Called once before each rollout, for what need not happen at every step (renewing a pool of resets)."""
+        """Do what is needed only once before each rollout, not at every step (renewing a pool of resets)."""
         del key
         return state
 
     def part(self: Self, num_parts: int) -> Self:
-        """The same environment with an equal part of the batch, which is what one of several devices steps.
+        """Return the same environment with an equal part of the batch, which one of several devices steps.
 
         Here it is a copy with a smaller ``num_envs``; environments that keep other sizes change these, too.
         """
@@ -110,19 +110,19 @@ class Env(Generic[State]):
         return part
 
     def render(self, state: State) -> np.ndarray:
-        """Picture of the first environment, uint8 ``[H, W, 3]``; called outside of compiled code.
+        """Render the first environment, uint8 ``[H, W, 3]``; called outside of compiled code.
 
         Raises:
-            NotImplementedError: if the environment cannot draw itself.
+            NotImplementedError: if the environment cannot render.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot draw itself: it has no method render(state).")
 
 
 def equal_part(name: str, size: int, num_parts: int) -> int:
-    """What falls to each of ``num_parts`` devices.
+    """Return the share of each of ``num_parts`` devices.
 
     Raises:
-        ValueError: if it is not the same for all.
+        ValueError: if the shares are not equal.
     """
     if size % num_parts:
         raise ValueError(f"{name} ({size}) must be divisible by the number of devices ({num_parts}).")
@@ -131,16 +131,16 @@ def equal_part(name: str, size: int, num_parts: int) -> int:
 
 @runtime_checkable
 class VecEnv(Protocol):
-    """RSL-RL's contract for a batch of environments outside JAX; arrays are of numpy, jax or torch.
+    """RSL-RL's interface of a batch of environments outside JAX; arrays are of numpy, jax or torch.
 
     Attributes:
         num_envs: size of the batch, ``N``.
-        num_actions: size of an action, ``A``; the number of choices where there is an attribute ``discrete`` that is
-            true (not in RSL-RL).
+        num_actions: size of an action, ``A``; the number of discrete actions where there is an attribute ``discrete``
+            that is true (not in RSL-RL).
         max_episode_length: time limit in steps, one for all or ``[N]``.
         episode_length_buf: steps since the last reset, ``[N]``.
-        device: where its arrays live.
-        cfg: what describes the environment, kept with the logs.
+        device: device of its arrays.
+        cfg: description of the environment, saved with the logs.
     """
 
     num_envs: int
@@ -151,11 +151,11 @@ class VecEnv(Protocol):
     cfg: Any
 
     def get_observations(self) -> Mapping[str, Any]:
-        """Current observations, leaves ``[N, ...]``."""
+        """Return the current observations, leaves ``[N, ...]``."""
         ...
 
     def step(self, actions: Any) -> tuple[Mapping[str, Any], Any, Any, dict[str, Any]]:
-        """Apply actions ``[N, A]``, or choices ``[N]``; gives observations, rewards ``[N]``, dones ``[N]`` and extras.
+        """Apply actions ``[N, A]`` (discrete: ``[N]``); returns observations, rewards ``[N]``, dones ``[N]``, extras.
 
         ``extras`` may hold ``"time_outs"`` ``[N]``, ``"final_observations"`` (leaves ``[N, ...]``, before the reset)
         and ``"log"`` (scalars or arrays by tag; arrays are averaged).

@@ -1,4 +1,4 @@
-"""MuJoCo Playground's and Brax's environments: two registries, one kind of environment."""
+"""Environments of MuJoCo Playground and Brax: two registries, one interface."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ BRAX_EPISODE_LENGTH = 1000
 """Simulation steps of an episode in Brax's own training, for all of its environments."""
 
 _BRAX_NOT_SPRING = {"swimmer": "generalized"}
-"""Brax's environments that cannot be simulated by springs, and what they are simulated by instead."""
+"""Brax's environments that the ``spring`` backend cannot simulate, and the backend to use instead."""
 
 
 class BraxSingleEnv:
-    """One robot of Playground or Brax: anything with ``reset(rng) -> state`` and ``step(state, action) -> state``.
+    """Environment of Playground or Brax: anything with ``reset(rng) -> state`` and ``step(state, action) -> state``.
 
     A state has ``obs``, ``reward``, ``done``, ``metrics`` and ``info``. ``done`` means terminated, unless
-    ``truncation_key`` names an entry of ``info`` that says that the episode was only cut short. ``metrics`` are logged.
+    ``truncation_key`` names an entry of ``info`` that says that the episode was only truncated. ``metrics`` are logged.
 
     Attributes:
-        env: the environment as its library made it.
+        env: the environment of its library.
         num_actions: size of an action.
-        action_repeat: steps of ``env`` an action.
+        action_repeat: steps of ``env`` per action.
         step_dt: seconds between two actions.
         max_episode_length: time limit in actions.
-        cfg: what describes the environment.
-        domain_randomizer: the randomizer that its library made for it, or None.
+        cfg: description of the environment.
+        domain_randomizer: the randomizer that its library provides for it, or None.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class BraxSingleEnv:
         Args:
             env: an environment of Playground or Brax, not yet wrapped for training.
             episode_length: time limit in steps of ``env``, or None.
-            action_repeat: how many steps of ``env`` an action is held; their rewards are summed.
+            action_repeat: number of steps of ``env`` per action; their rewards are summed.
             clip_actions: actions are clipped to plus and minus this, which is what both libraries' own training does in
-                effect; None leaves them alone.
-            truncation_key: entry of ``info`` that is 1 where ``done`` is no termination. The registries' own
-                environments have none to be believed: ``time_out``, where it is set, is 1 when Brax's pendulum falls.
-            cfg: what describes the environment.
-            domain_randomizer: what ``randomize=True`` means for it.
+                effect; None leaves them unchanged.
+            truncation_key: entry of ``info`` that is 1 where ``done`` is not a termination. The registries' own
+                environments have no reliable one: ``time_out``, where it is set, is 1 when Brax's pendulum falls.
+            cfg: description of the environment.
+            domain_randomizer: randomizer used by ``randomize=True``.
         """
         if action_repeat < 1:
             raise ValueError(f"action_repeat is {action_repeat}, but must be at least 1.")
@@ -97,7 +97,7 @@ class BraxSingleEnv:
         return state, state.obs
 
     def step(self, state: Any, action: Array) -> tuple[Any, Transition]:
-        """Apply an action ``[A]``, as often as ``action_repeat`` says."""
+        """Apply an action ``[A]``, ``action_repeat`` times."""
         if self._clip_actions is not None:
             action = jnp.clip(action, -self._clip_actions, self._clip_actions)
         with _as_a_simulator():
@@ -113,7 +113,7 @@ class BraxSingleEnv:
         )
 
     def render(self, state: Any) -> np.ndarray:
-        """Picture of a state, uint8 ``[H, W, 3]``."""
+        """Render a state, uint8 ``[H, W, 3]``."""
         if self._camera is None:
             self._camera = MujocoCamera(self.env.mj_model if hasattr(self.env, "mj_model") else self.env.sys.mj_model)
         qpos, qvel = self.coordinates(state)
@@ -121,16 +121,16 @@ class BraxSingleEnv:
         return self._camera.draw(qpos=qpos, qvel=qvel, **{name: getattr(state.data, name) for name in names})
 
     def coordinates(self, state: Any) -> tuple[Array, Array]:
-        """Joint positions and speeds, which the rest of the simulator's state follows from."""
+        """Return joint positions and velocities, which the rest of the simulator's state follows from."""
         if hasattr(state, "pipeline_state"):
             return state.pipeline_state.q, state.pipeline_state.qd
         return state.data.qpos, state.data.qvel
 
     def at(self, state: Any, coordinates: tuple[Array, Array]) -> Any:
-        """The state with other joint positions and speeds; what is seen and rewarded in it stays until the next step.
+        """Return the state with other joint positions and velocities; observations and reward change at the next step.
 
-        In Brax's ``spring`` and ``positional`` simulations joints give way, which joint positions do not tell: there
-        it is the state in which they do not.
+        In Brax's ``spring`` and ``positional`` simulations joints are compliant, which joint positions do not show:
+        there it is the state in which they do not give way.
         """
         positions, speeds = coordinates
         if hasattr(state, "pipeline_state"):
@@ -145,7 +145,7 @@ class BraxSingleEnv:
         return self.env.mjx_model if hasattr(self.env, "mjx_model") else getattr(self.env, "sys", None)
 
     def with_model(self, model: Any) -> BraxSingleEnv:
-        """The same robot with another model."""
+        """Return the same environment with another model."""
         other = copy.copy(self)
         other.env = _with_model(self.env, model)
         return other
@@ -165,14 +165,14 @@ class BraxSingleEnv:
         return state.replace(data=state.data.replace(qvel=qvel.at[:2].add(velocity.astype(qvel.dtype))))
 
     def deployment(self) -> dict[str, Any]:
-        """What a controller needs to know of one of Playground's robots; see :mod:`rsl_jax.env.deployment`."""
+        """Return what a controller needs to know of a robot of Playground; see :mod:`rsl_jax.env.deployment`."""
         suite, _, name = str(self.cfg.get("name", "")).partition("/")
         if suite != "playground":
             return {}
         return facts_of_playground(self.env, name, control_dt=self.step_dt, clip_actions=self._clip_actions)
 
     def _repeat(self, state: Any, action: Array) -> Any:
-        """Hold an action; an episode that ends meanwhile stays at its end and earns no more."""
+        """Repeat an action; an episode that ends meanwhile stays at its end and gets no further reward."""
 
         def again(state: Any, _: None) -> tuple[Any, None]:
             following = self.env.step(state, action)
@@ -185,7 +185,7 @@ class BraxSingleEnv:
 
 
 def _with_model(env: Any, model: Any) -> Any:
-    """A copy of an environment of either library, within its wrappers, that has another model."""
+    """Return a copy of an environment of either library, with its wrappers, that has another model."""
     env = copy.copy(env)
     if "env" in vars(env):
         env.env = _with_model(env.env, model)
@@ -201,12 +201,12 @@ def _bool(flag: Any) -> Array:
 
 
 def playground_names() -> list[str]:
-    """Names of Playground's environments."""
+    """List the names of Playground's environments."""
     return list(import_extra("mujoco_playground", "playground").registry.ALL_ENVS)
 
 
 def playground_downloads() -> list[str]:
-    """Those whose robots' meshes are not there yet."""
+    """List those whose robots' meshes are not downloaded yet."""
     return [name for name in playground_names() if missing_folders(name)]
 
 
@@ -223,7 +223,7 @@ def make_playground(
     randomize_every: int | None = None,
     sensors: Sensors | Mapping[str, Any] | None = None,
 ) -> VectorizedEnv:
-    """An environment of MuJoCo Playground's registry. Its config gives ``episode_length`` and ``action_repeat``.
+    """Make an environment of MuJoCo Playground's registry. Its config gives ``episode_length`` and ``action_repeat``.
 
     Args:
         name: such as ``CartpoleBalance``.
@@ -234,7 +234,7 @@ def make_playground(
         clip_actions: see :class:`BraxSingleEnv`.
         auto_reset: see :func:`rsl_jax.env.vectorize`.
         reset_pool_size: see :func:`rsl_jax.env.vectorize`.
-        randomize: see :func:`rsl_jax.env.vectorize`; True takes Playground's own randomizer of this environment.
+        randomize: see :func:`rsl_jax.env.vectorize`; True uses Playground's own randomizer of this environment.
         randomize_every: see :func:`rsl_jax.env.vectorize`.
         sensors: see :func:`rsl_jax.env.vectorize`.
     """
@@ -269,19 +269,19 @@ def make_playground(
 
 
 def _randomizer_of(registry: Any, name: str) -> Randomizer | None:
-    """Playground's own randomizer of an environment; it prints where there is none."""
+    """Return Playground's own randomizer of an environment; Playground prints a message where there is none."""
     with contextlib.redirect_stdout(io.StringIO()):
         return registry.get_domain_randomizer(name)
 
 
 def _dotted(config: Mapping[str, Any]) -> list[str]:
-    """Keys of nested dicts, as ``outer.inner``."""
+    """Flatten nested dicts to keys ``outer.inner``."""
     inner = {key: _dotted(value) for key, value in config.items() if isinstance(value, Mapping)}
     return [*config, *(f"{key}.{name}" for key, names in inner.items() for name in names)]
 
 
 def brax_names() -> list[str]:
-    """Names of Brax's environments."""
+    """List the names of Brax's environments."""
     # "fast" is a dummy for Brax's own tests.
     return sorted(set(import_extra("brax.envs", "brax")._envs) - {"fast"})
 
@@ -301,14 +301,14 @@ def make_brax(
     sensors: Sensors | Mapping[str, Any] | None = None,
     **env_kwargs: Any,
 ) -> VectorizedEnv:
-    """An environment of Brax's registry, with episodes of 1000 simulation steps as in Brax's own training.
+    """Make an environment of Brax's registry, with episodes of 1000 simulation steps as in Brax's own training.
 
     Args:
         name: such as ``ant``.
         num_envs: size of the batch.
         backend: ``spring``, ``positional``, ``generalized`` or ``mjx``. By default ``spring``, by far the fastest to
-            compile and to run (``generalized`` for ``swimmer``, which knows no other).
-        action_repeat: how many simulation steps an action is held.
+            compile and to run (``generalized`` for ``swimmer``, which supports no other).
+        action_repeat: number of simulation steps per action.
         max_episode_length: time limit in actions instead of Brax's.
         clip_actions: see :class:`BraxSingleEnv`.
         auto_reset: see :func:`rsl_jax.env.vectorize`.
@@ -317,7 +317,7 @@ def make_brax(
             ``randomization_fn``.
         randomize_every: see :func:`rsl_jax.env.vectorize`.
         sensors: see :func:`rsl_jax.env.vectorize`.
-        **env_kwargs: go to the environment itself.
+        **env_kwargs: passed to the environment itself.
     """
     envs = import_extra("brax.envs", "brax")
     lookup(name, dict.fromkeys(brax_names()), "Brax environment")
@@ -344,7 +344,7 @@ def make_brax(
 
 
 def _mend_drag() -> None:
-    """Let Brax's drag (of the swimmer, brax 0.14.2) run under today's JAX, whose ``jnp.clip`` knows no ``a_min``."""
+    """Fix Brax's drag (of the swimmer, brax 0.14.2) under current JAX, whose ``jnp.clip`` has no ``a_min``."""
     fluid: Any = import_extra("brax.fluid", "brax")
     if "a_min" not in inspect.signature(jnp.clip).parameters and fluid.jp is jnp:
         mended = types.ModuleType("jax.numpy with the old clip")
@@ -354,9 +354,9 @@ def _mend_drag() -> None:
 
 @contextlib.contextmanager
 def _as_a_simulator() -> Iterator[None]:
-    """Trace what Brax and Playground wrote: it promotes freely, and uses what MuJoCo and JAX deprecate.
+    """Trace code of Brax and Playground, which relies on type promotion and deprecated functions of MuJoCo and JAX.
 
-    The latter is no business of ours, nor of who trains.
+    Warnings of the latter are suppressed: users of rsl_jax can do nothing about them.
     """
     with simulators_promotion(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""Images for robots that have none: drawn in JAX, so that a run that learns from pixels stays one compiled program."""
+"""Image observations for environments that have none: drawn in JAX, so that training stays one compiled program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rsl_jax.types import Array, Key, Observations
 
 
 class Filmed(NamedTuple, Generic[State]):
-    """State of a filmed environment.
+    """State of an environment with a camera.
 
     Attributes:
         env: state of the environment itself.
@@ -26,21 +26,21 @@ class Filmed(NamedTuple, Generic[State]):
 
 
 class WithCamera(Wrapper, Generic[State]):
-    """A single environment whose observations also hold what a camera sees of it.
+    """Single environment whose observations also include camera images.
 
-    What the environment itself observes stays, so that a critic (or a teacher) may look at the state while the actor
+    The environment's own observations stay, so that a critic (or a teacher) may use the state while the actor
     (or the student) sees only the images.
 
     """
 
     def __init__(self, env: SingleEnv[Any], draw: Callable[[Any], Array], *, frames: int = 1, group: str = "camera"):
-        """Film an environment.
+        """Add a camera to an environment.
 
         Args:
-            env: one robot.
+            env: single environment.
             draw: ``(state of the environment) -> image [C, H, W]``, a pure function.
-            frames: how many images to observe, the newest last; with two of them speeds can be seen. An episode
-                starts with as many copies of its first one.
+            frames: how many images to observe, the newest last; with two of them velocities can be seen. An episode
+                starts with copies of its first one.
             group: name of the observation group, ``[frames * C, H, W]``.
         """
         if frames < 1:
@@ -54,7 +54,7 @@ class WithCamera(Wrapper, Generic[State]):
         return self.inner
 
     def reset(self, key: Key) -> tuple[Filmed[Any], Observations]:
-        """Start an episode; gives the state and the first observations."""
+        """Start an episode; returns the state and the first observations."""
         env, observations = self.inner.reset(key)
         state = Filmed(env, jnp.concatenate([self._draw(env)] * self._frames))
         return state, self._observe(observations, state)
@@ -67,7 +67,7 @@ class WithCamera(Wrapper, Generic[State]):
         return state, transition._replace(observations=self._observe(transition.observations, state))
 
     def render(self, state: Filmed[Any]) -> np.ndarray:
-        """What the camera sees now, enlarged, uint8 ``[H, W, 3]``."""
+        """Return the current camera image, enlarged, uint8 ``[H, W, 3]``."""
         image = np.asarray(self._draw(state.env))
         grey = np.round(255 * np.clip(image.mean(0), 0, 1)).astype(np.uint8)
         return np.repeat(np.kron(grey, np.ones((8, 8), np.uint8))[..., None], 3, axis=-1)
@@ -103,5 +103,5 @@ def draw_segments(
     length_squared = jnp.maximum(jnp.sum(jnp.square(along), -1), 1e-12)
     nearest = jnp.clip(jnp.sum((points - starts) * along, -1) / length_squared, 0, 1)
     squares = jnp.sum(jnp.square(points - starts - nearest[..., None] * along), -1)
-    distance = jnp.sqrt(jnp.maximum(squares, 1e-12))  # a root of 0 would have no derivative
+    distance = jnp.sqrt(jnp.maximum(squares, 1e-12))  # the square root has no derivative at 0
     return jnp.max(jnp.clip((radius - distance) / pixel + 0.5, 0, 1), axis=0, keepdims=True)

@@ -1,6 +1,6 @@
-"""RSL-RL's contract (:class:`rsl_jax.env.VecEnv`), and what a host environment makes of it.
+"""Checks of RSL-RL's interface (:class:`rsl_jax.env.VecEnv`) for host environments.
 
-What breaks it would otherwise surface within JAX, or be broadcast into something that learns from wrong numbers.
+A violation would otherwise surface within JAX, or be broadcast, so that training would use wrong numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GETTER, STEP = "get_observations()", "step()"
 
 
 class Answer(NamedTuple):
-    """What a host environment answers to actions, in its own kind of arrays.
+    """Result of a step of a host environment, in its own kind of arrays.
 
     Attributes:
         observations: by group, leaves ``[N, ...]``.
@@ -39,17 +39,17 @@ class Answer(NamedTuple):
 
 
 class CheckedEnv:
-    """A host environment whose answers are held against the contract.
+    """Host environment whose results are checked against the interface.
 
-    That takes as long as a step of a fast simulator, so it is only done where something comes in a form (shape and
-    type) that it has not had before: as a rule, at the first step.
+    A check takes as long as a step of a fast simulator, so it is only done where an array has a form (shape and
+    type) that it has not had before: normally, at the first step.
     """
 
     def __init__(self, env: VecEnv):
-        """Look at the environment and at what it shows first.
+        """Check the environment and its first observations.
 
         Raises:
-            TypeError: if something is of another type than the contract says.
+            TypeError: if something is of another type than the interface says.
             ValueError: if sizes do not fit together.
         """
         self.env = env
@@ -61,17 +61,17 @@ class CheckedEnv:
         self._known: set[Any] = set()
 
     def get_observations(self) -> dict[str, Any]:
-        """What is seen now, by group, leaves ``[N, ...]``."""
+        """Return the current observations by group, leaves ``[N, ...]``."""
         observations = self._groups(self.env.get_observations(), f"{GETTER} returned")
         self._check_if_new(observations, _form, lambda: self._check_groups(observations, f"{GETTER} returned"))
         return observations
 
     def step(self, actions: Any) -> Answer:
-        """Apply actions ``[N, A]``, or choices ``[N]``.
+        """Apply actions ``[N, A]``, or discrete actions ``[N]``.
 
         Raises:
-            TypeError: if something in the answer is of another type than the contract says.
-            ValueError: if a shape is another; says which is expected and which was given.
+            TypeError: if something in the result is of another type than the interface says.
+            ValueError: if a shape is wrong; says which is expected and which was given.
         """
         try:
             returned = self.env.step(actions)
@@ -88,7 +88,7 @@ class CheckedEnv:
     def _check_if_new(self, given: Any, form_of: Callable[[Any], Any], check: Callable[[], None]) -> None:
         try:
             form = form_of(given)
-        except (AttributeError, TypeError):  # lists and what is no array have none, and are checked every time
+        except (AttributeError, TypeError):  # lists and other non-arrays have none, and are checked every time
             form = None
         if form is None or form not in self._known:
             check()
@@ -182,7 +182,7 @@ class CheckedEnv:
 
 
 def refuse_nan(name: str, flags: Any) -> None:
-    """Refuse NaN where there should be true or false; it would count as true.
+    """Reject NaN where there should be true or false; it would count as true.
 
     Raises:
         ValueError: names what it is in.
@@ -196,13 +196,13 @@ def refuse_nan(name: str, flags: Any) -> None:
 
 
 def complete_final_observations(finals: Sequence[Any], following: Sequence[Any], dones: Any) -> list[Any]:
-    """What was seen at the end of each step before any reset, where an environment tells it only if an episode ended.
+    """Complete final observations from an environment that returns them only for steps in which an episode ended.
 
-    Elsewhere nothing was reset, so it is what is seen next.
+    In other steps nothing was reset, so they are the next observations.
 
     Args:
-        finals: what the environment handed over in each of ``T`` steps; None where it did not.
-        following: what it showed after each step.
+        finals: what the environment returned in each of ``T`` steps; None where it returned none.
+        following: observations after each step.
         dones: whether episodes ended, ``[T, N]``.
 
     Raises:
@@ -219,10 +219,10 @@ def complete_final_observations(finals: Sequence[Any], following: Sequence[Any],
 
 
 def floats_of_log(log: Any) -> dict[str, np.ndarray]:
-    """What an environment logs, float64 ``[k]`` each: counters may be larger than 32 bits can hold.
+    """Convert the log of an environment to float64 ``[k]`` each: counters may be larger than 32 bits can hold.
 
     Raises:
-        TypeError: if it is no dict, or an entry is neither a number nor an array of numbers.
+        TypeError: if it is not a dict, or an entry is neither a number nor an array of numbers.
     """
     if not hasattr(log, "items"):
         raise TypeError(
@@ -265,7 +265,7 @@ def _count(env: Any, name: str) -> int:
 
 
 def _rows(name: Any, group: Any, num_envs: int, where: str) -> tuple[int, ...]:
-    """Shape of a group without the axis of environments."""
+    """Return the shape of a group without the axis of environments."""
     if hasattr(group, "items"):
         raise TypeError(
             f"The observation group {name!r} of the environment's {where} is a {type(group).__name__}; expected an "
@@ -281,7 +281,7 @@ def _rows(name: Any, group: Any, num_envs: int, where: str) -> tuple[int, ...]:
 
 
 def _shape(name: str, array: Any, where: str) -> tuple[int, ...]:
-    """Shape of an array of numbers."""
+    """Return the shape of an array of numbers."""
     try:
         shape = tuple(array.shape) if hasattr(array, "shape") else np.shape(array)
         dtype = None if is_torch(array) else getattr(array, "dtype", None) or np.asarray(array).dtype

@@ -1,6 +1,6 @@
-"""What a controller on the robot needs to know of the environment that its policy was trained in.
+"""Description of an environment for the controller that runs its policy on a robot.
 
-An environment that knows it has a method ``deployment()``, which gives plain values by name; exported policies carry
+An environment can have a method ``deployment()``, which returns plain values by name; exported policies contain
 them (``docs/export.md`` lists the names).
 """
 
@@ -14,10 +14,10 @@ import numpy as np
 from rsl_jax.types import Spec
 
 TERMS = "observation_terms"
-"""Under which the layout of observation groups is found: sizes of their terms, by group and in order."""
+"""Key of the layout of observation groups: sizes of their terms, by group and in order."""
 
 FROM_DEFAULT_POSE = ("Go1Joystick", "G1Joystick", "BerkeleyHumanoidJoystick", "T1Joystick")
-"""How names of Playground's start where the joints' targets are ``default_joint_pos + action_scale * action``.
+"""Prefixes of Playground's environments whose joint targets are ``default_joint_pos + action_scale * action``.
 
 Others add to the joints' positions or to the last targets (Getup, Handstand).
 """
@@ -33,16 +33,16 @@ WITHIN_LIMITS = (
 
 
 def deployment_of(env: Any, spec: Spec | None = None) -> dict[str, Any]:
-    """What is known of an environment, or of those within it.
+    """Return the deployment facts of an environment, or of those that it wraps.
 
     Args:
-        env: an ``Env``, ``VecEnv`` or ``SingleEnv``; its method ``deployment()`` is called, or that of the environment
-            within (``env``, ``single_env``).
-        spec: what the policy sees of it; layouts of other sizes than these are left out, because a wrapper has changed
+        env: an ``Env``, ``VecEnv`` or ``SingleEnv``; its method ``deployment()`` is called, or that of the wrapped
+            environment (``env``, ``single_env``).
+        spec: the spec that the policy was built for; layouts of other sizes are left out, because a wrapper has changed
             the observations.
 
     Returns:
-        plain values by name, to be written into an exported policy; at least ``control_dt`` where ``spec`` knows it.
+        plain values by name, to be written into an exported policy; at least ``control_dt`` where ``spec`` has it.
     """
     facts: dict[str, Any] = {}
     if spec is not None and spec.step_dt:
@@ -68,7 +68,7 @@ def _ask(env: Any) -> Mapping[str, Any]:
 
 
 def layout_of(name: str, num_joints: int) -> dict[str, dict[str, int]]:
-    """Terms of the observation groups of Playground's joystick tasks of the Go1 and the G1, as they stack them.
+    """Return the terms of the observation groups of Playground's joystick tasks of the Go1 and the G1, in their order.
 
     Args:
         name: such as ``Go1JoystickFlatTerrain``.
@@ -93,10 +93,10 @@ def layout_of(name: str, num_joints: int) -> dict[str, dict[str, int]]:
 
 
 def facts_of_playground(env: Any, name: str, *, control_dt: float, clip_actions: float | None = None) -> dict[str, Any]:
-    """What Playground's environments know; joints and gains where actions are offsets from a default pose.
+    """Return the facts of Playground's environments; joints and gains where actions are offsets from a default pose.
 
     Args:
-        env: the environment as Playground made it.
+        env: the environment of Playground.
         name: its name in Playground's registry.
         control_dt: seconds between two actions.
         clip_actions: actions are clipped to plus and minus this before they are used; None if they are not.
@@ -120,7 +120,7 @@ def facts_of_playground(env: Any, name: str, *, control_dt: float, clip_actions:
 
 
 def _joints(model: Any, pose: np.ndarray, action_scale: float) -> dict[str, Any]:
-    """Joints in the order of the actions, which are targets of their position controllers."""
+    """Return the joints in the order of the actions, which are targets of their position controllers."""
     joints = model.actuator_trnid[:, 0]
     efforts = [
         np.where(limited.astype(bool), bounds[:, 1], np.inf)  # of the motor, and of the joint
@@ -141,12 +141,12 @@ def _joints(model: Any, pose: np.ndarray, action_scale: float) -> dict[str, Any]
 
 
 def _numbers(array: np.ndarray) -> list[float | None]:
-    """Shortest digits of an array's own precision: 0.9 in float32 is written as 0.9; None stands for no limit."""
+    """Round to the shortest digits of an array's own precision: float32 0.9 becomes 0.9; None stands for no limit."""
     return [float(str(value)) if np.isfinite(value) else None for value in array]
 
 
 def _command_limits(config: Mapping[str, Any]) -> list[list[float]]:
-    """Smallest and largest commanded velocities of the training."""
+    """Return the smallest and largest commanded velocities of the training."""
     if "lin_vel_x" in config:
         return [[float(bound) for bound in config[key]] for key in ("lin_vel_x", "lin_vel_y", "ang_vel_yaw")]
     return [[-float(bound), float(bound)] for bound in config["command_config"]["a"]]

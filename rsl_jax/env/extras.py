@@ -1,4 +1,4 @@
-"""Packages that a simulator needs and that rsl_jax does not: imported on demand."""
+"""Optional packages of simulators, imported on demand."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ import jax
 from rsl_jax.registry import install_line
 
 PYGAME = 'pip install "gymnasium[classic-control]"'
-"""What a person types to get what gymnasium and gymnax draw with."""
+"""Command that installs what gymnasium and gymnax render with."""
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module could be imported; does not import it."""
+    """Return whether a module could be imported; does not import it."""
     return importlib.util.find_spec(module) is not None
 
 
 def import_extra(module: str, extra: str) -> ModuleType:
-    """Import what belongs to an extra, without its deprecation noise.
+    """Import a module of an extra, without its deprecation warnings.
 
     Raises:
         ImportError: if it is missing; names the line that installs it.
@@ -37,16 +37,16 @@ def import_extra(module: str, extra: str) -> ModuleType:
             return importlib.import_module(module)
     except ImportError as error:
         if is_installed(module.partition(".")[0]):
-            raise  # The package is there, but broken: its own message says more than ours.
+            raise  # The package is installed, but broken: its own message says more than ours.
         raise ImportError(f"{module} is not installed. Install it with: {install_line(extra)}") from error
 
 
 @contextlib.contextmanager
 def simulators_promotion() -> Iterator[None]:
-    """Trace a simulator under JAX's lenient rules of promotion, whatever the program around it asks for.
+    """Trace a simulator under JAX's lenient promotion rules, whatever the surrounding program uses.
 
     Simulators mix dtypes and ranks freely, so a program that is strict about its own (``jax_numpy_dtype_promotion``,
-    ``jax_numpy_rank_promotion``) could step none.
+    ``jax_numpy_rank_promotion``) could not step any.
     """
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
@@ -54,7 +54,7 @@ def simulators_promotion() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_notices() -> Iterator[None]:
-    """Keep quiet what libraries say about their own models while they make them.
+    """Suppress what libraries print about their own models while they build them.
 
     That is Python's warnings, and MuJoCo's, which it would also write to MUJOCO_LOG.TXT in the working directory.
     """
@@ -69,12 +69,12 @@ def without_notices() -> Iterator[None]:
 
 
 def is_headless() -> bool:
-    """Whether there is no display to open a window on."""
+    """Return whether there is no display to open a window on."""
     return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def without_screen_and_sound() -> None:
-    """Have pygame draw in memory and look for neither a sound card nor, where there is none, a display."""
+    """Let pygame draw in memory, without a sound card and, where there is none, without a display."""
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     if is_headless():

@@ -1,4 +1,4 @@
-"""Other observation groups than an environment has: what a robot can measure, what only a simulator knows."""
+"""Regrouping of observations, e.g. into what a robot can measure and what only a simulator knows."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ Selection = str | tuple[str, Sequence[int]]
 
 
 def regroup(env: Env[Any], groups: Mapping[str, Selection]) -> RegroupedEnv:
-    """An environment that shows its observations in other groups.
+    """Rearrange the observations of an environment into other groups.
 
     For example ``regroup(env, {"measured": ("policy", [0, 1, 2]), "privileged": "policy"})``.
 
     Args:
         env: the environment.
-        groups: by the new group's name, what it shows of which group. Groups that nothing names are hidden.
+        groups: by the new group's name, its source: a group, or entries of one. Groups that are not named are hidden.
 
     Raises:
-        ValueError: if a group is not there, has no such entries, or entries are picked out of what is no vector.
+        ValueError: if a group does not exist or has no such entries, or entries are selected from one that is not a
+            vector.
     """
     return RegroupedEnv(env, groups)
 
 
 class RegroupedEnv(Env[Any]):
-    """What :func:`regroup` makes; ``env`` is the environment within, whose states it has."""
+    """Environment with regrouped observations (:func:`regroup`); ``env`` is the wrapped one, whose states it has."""
 
     def __init__(self, env: Env[Any], groups: Mapping[str, Selection]):
         _, observations = jax.eval_shape(env.reset, jax.random.key(0))
@@ -48,7 +49,7 @@ class RegroupedEnv(Env[Any]):
         self.cfg = env.cfg
 
     def reset(self, key: Key) -> tuple[Any, Observations]:
-        """Start an episode everywhere."""
+        """Reset all environments."""
         state, observations = self.env.reset(key)
         return state, self._regrouped(observations)
 
@@ -62,17 +63,17 @@ class RegroupedEnv(Env[Any]):
         )
 
     def begin_iteration(self, state: Any, key: Key) -> Any:
-        """What the environment does before each rollout."""
+        """Do what the environment does before each rollout."""
         return self.env.begin_iteration(state, key)
 
     def part(self, num_parts: int) -> RegroupedEnv:
-        """The same with an equal part of the environment within."""
+        """Return the same with an equal part of the wrapped environment."""
         part = super().part(num_parts)
         part.env = self.env.part(num_parts)
         return part
 
     def render(self, state: Any) -> np.ndarray:
-        """Picture of the first environment, uint8 ``[H, W, 3]``."""
+        """Render the first environment, uint8 ``[H, W, 3]``."""
         return self.env.render(state)
 
     def _regrouped(self, observations: Observations) -> Observations:
@@ -83,7 +84,7 @@ class RegroupedEnv(Env[Any]):
 
 
 def _checked(name: str, selection: Selection, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, np.ndarray | None]:
-    """Source and entries of a new group."""
+    """Return source and entries of a new group."""
     source, entries = (selection, None) if isinstance(selection, str) else (selection[0], np.asarray(selection[1]))
     if source not in shapes:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""gymnasium's vector environments as RSL-RL's ``VecEnv``."""
+"""Adapter of gymnasium's vector environments to RSL-RL's ``VecEnv``."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from rsl_jax.registry import lookup
 __all__ = ["GYMNASIUM", "GymnasiumVecEnv", "gymnasium_names", "make_gymnasium"]
 
 _NOT_FOR_US = {"tabular", "Blackjack"}
-"""Registered, but with tuples for observations, or with spaces that are not what their tables need."""
+"""Registered environments that are left out: tuples for observations, or spaces that do not match their tables."""
 
 
 class GymnasiumVecEnv:
-    """A ``gymnasium.vector`` environment behind RSL-RL's contract (:class:`rsl_jax.env.VecEnv`), in numpy.
+    """``gymnasium.vector`` environment with RSL-RL's interface (:class:`rsl_jax.env.VecEnv`), in numpy.
 
-    ``time_outs`` are the ends that gymnasium calls truncated, or that the time limit brings, and that are not
-    terminations too. ``final_observations`` are those of before the reset.
+    ``time_outs`` are episode ends by truncation in gymnasium, or by the time limit, that are not
+    terminations too. ``final_observations`` are those before the reset.
 
     Observations keep the names of a ``Dict`` space; of any other space they are the group ``policy``. Images
-    ``[H, W, C]`` (or ``[C, H, W]``) become ``[C, H, W]``, bytes are divided by 255; one choice out of n becomes a
-    one-hot vector; other boxes become vectors. Actions are clipped to the bounds of a ``Box``.
+    ``[H, W, C]`` (or ``[C, H, W]``) become ``[C, H, W]``, bytes are divided by 255; a ``Discrete`` observation becomes
+    a one-hot vector; other boxes become vectors. Actions are clipped to the bounds of a ``Box``.
 
     Attributes:
         envs: the vector environment.
         num_envs: size of the batch, ``N``.
-        num_actions: size of an action, ``A``; the number of choices where ``discrete``.
-        discrete: whether an action is one choice.
+        num_actions: size of an action, ``A``; the number of discrete actions where ``discrete``.
+        discrete: whether actions are discrete.
         max_episode_length: time limit in steps, or None.
         step_dt: seconds between two actions, where given.
         device: always ``"cpu"``.
-        cfg: what describes the environment.
+        cfg: description of the environment.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class GymnasiumVecEnv:
         """Adapt an environment and reset it.
 
         Args:
-            envs: a ``gymnasium.vector.VectorEnv``. With ``autoreset_mode=AutoresetMode.DISABLED`` it is reset from
-                here, so that a time limit and random episode lengths can be enforced; ``SAME_STEP`` works too.
+            envs: a ``gymnasium.vector.VectorEnv``. With ``autoreset_mode=AutoresetMode.DISABLED`` the adapter resets
+                it, so that a time limit and random episode lengths can be enforced; ``SAME_STEP`` works too.
             seed: seed of the environments.
             max_episode_length: time limit in steps; that of the environment's spec where not given.
             step_dt: seconds between two actions.
-            flatten: whether images become vectors too.
-            cfg: what describes the environment.
+            flatten: whether images are flattened to vectors too.
+            cfg: description of the environment.
 
         Raises:
             ValueError: if it resets itself in the step after an end, or has spaces that cannot be used.
@@ -85,14 +85,14 @@ class GymnasiumVecEnv:
         self.reset(seed=seed)
 
     def reset(self, *, seed: int | None = None) -> Groups:
-        """Start an episode everywhere; gives the first observations, leaves ``[N, ...]``."""
+        """Reset all environments; returns the first observations, leaves ``[N, ...]``."""
         observations, _ = self.envs.reset(seed=seed)
         self._lengths = np.zeros(self.num_envs, np.int64)
         self._observations = self._convert(observations)
         return self._observations
 
     def get_observations(self) -> Groups:
-        """Current observations, leaves ``[N, ...]``."""
+        """Return the current observations, leaves ``[N, ...]``."""
         return self._observations
 
     def step(self, actions: Any) -> tuple[Groups, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -118,11 +118,11 @@ class GymnasiumVecEnv:
         return self._observations, rewards, dones, extras
 
     def render(self) -> np.ndarray:
-        """Picture of the first environment, uint8 ``[H, W, 3]``.
+        """Render the first environment, uint8 ``[H, W, 3]``.
 
         Raises:
             NotImplementedError: if the environment was not made with ``render_mode="rgb_array"``.
-            ImportError: if a package is missing that gymnasium draws with.
+            ImportError: if a package is missing that gymnasium renders with.
         """
         if getattr(self.envs, "render_mode", None) != "rgb_array":
             raise NotImplementedError(
@@ -132,19 +132,19 @@ class GymnasiumVecEnv:
         if is_headless():
             os.environ.setdefault("MUJOCO_GL", "egl")
         try:
-            # Not every environment is to be drawn for the sake of one.
+            # Do not render every environment for the sake of one.
             frame = self.envs.envs[0].render() if hasattr(self.envs, "envs") else self.envs.render()[0]
         except import_extra("gymnasium", "gymnasium").error.DependencyNotInstalled as error:
             raise ImportError(f"gymnasium cannot draw: {error}. For its classic control tasks: {PYGAME}") from error
         return np.asarray(frame, np.uint8)
 
     def close(self) -> None:
-        """Let go of the environments."""
+        """Close the environments."""
         self.envs.close()
 
     @property
     def episode_length_buf(self) -> np.ndarray:
-        """Steps since the last reset, int64 ``[N]``; may be set where the environment does not reset itself."""
+        """Steps since the last reset, int64 ``[N]``; can be set where the environment does not reset itself."""
         return self._lengths
 
     @episode_length_buf.setter
@@ -161,7 +161,7 @@ class GymnasiumVecEnv:
 
 
 def gymnasium_names() -> list[str]:
-    """Names of gymnasium's environments that can be trained here: newest versions, of packages that are installed."""
+    """List gymnasium's environments that can be trained here: newest versions, of packages that are installed."""
     registration = import_extra("gymnasium", "gymnasium").envs.registration
     newest: dict[tuple[str | None, str], Any] = {}
     for spec in registration.registry.values():
@@ -184,7 +184,7 @@ def make_gymnasium(
     vectorization_mode: str = "sync",
     **env_kwargs: Any,
 ) -> GymnasiumVecEnv:
-    """An environment of gymnasium's registry, ``num_envs`` times.
+    """Make an environment of gymnasium's registry, ``num_envs`` times.
 
     Args:
         name: such as ``Pendulum-v1``, or ``module:Name-v0`` to have a module imported first.
@@ -192,9 +192,9 @@ def make_gymnasium(
         seed: seed of the environments.
         max_episode_length: time limit in steps instead of the registered one.
         step_dt: seconds between two actions.
-        flatten: whether images become vectors.
-        vectorization_mode: ``sync`` (one process) or ``async`` (one process an environment).
-        **env_kwargs: go to ``gymnasium.make``.
+        flatten: whether images are flattened to vectors.
+        vectorization_mode: ``sync`` (one process) or ``async`` (one process per environment).
+        **env_kwargs: passed to ``gymnasium.make``.
     """
     gymnasium = import_extra("gymnasium", "gymnasium")
     without_screen_and_sound()
@@ -235,7 +235,7 @@ def _spec_limit(envs: Any) -> int | None:
 
 
 def _final(observations: Any, infos: Mapping[str, Any]) -> Any:
-    """What was seen at the ends, as gymnasium hands it over; rows of environments that went on are not to be used."""
+    """Return final observations as gymnasium provides them; rows of environments that did not end are invalid."""
     if "final_obs" not in infos:
         raise ValueError("An environment with autoreset_mode SAME_STEP must hand over infos['final_obs'], but did not.")
 
@@ -250,12 +250,12 @@ def _final(observations: Any, infos: Mapping[str, Any]) -> Any:
 
 
 def _by_name(final: Any, name: str) -> Any:
-    """One group of the final observations: gymnasium has kept them as a dict of arrays, and as an array of dicts."""
+    """Return one group of the final observations, which gymnasium stores as a dict of arrays or an array of dicts."""
     return final[name] if isinstance(final, Mapping) else [None if seen is None else seen[name] for seen in final]
 
 
 def _put(groups: Groups, replacements: Groups, where: np.ndarray) -> Groups:
-    """New groups that hold ``replacements`` where ``where`` ``[N]``."""
+    """Return new groups that hold ``replacements`` where ``where`` ``[N]``."""
 
     def put(name: str, group: np.ndarray) -> np.ndarray:
         return np.where(np.reshape(where, where.shape + (1,) * (group.ndim - 1)), replacements[name], group)
@@ -274,7 +274,7 @@ def _can_be_loaded(registration: Any, spec: Any) -> bool:
 
 
 def _render_mode(registration: Any, name: str) -> dict[str, str]:
-    """Ask for pictures where the environment can give them; costs nothing until one is asked for."""
+    """Request rendering where the environment supports it; costs nothing until an image is asked for."""
     try:
         creator = registration.load_env_creator(registration.registry[name].entry_point)
     except Exception:  # not registered yet, or a package is missing: making the environment says so

@@ -1,4 +1,4 @@
-"""What gymnasium's spaces hold, as observation groups and from actions."""
+"""Conversion between gymnasium's spaces and observation groups or actions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Groups = dict[str, np.ndarray]
 
 
 def action_converter(space: Any, num_envs: int) -> tuple[int, bool, Callable[[Any], np.ndarray]]:
-    """From actions ``[N, A]`` (``[N]`` or ``[N, 1]`` where discrete) to a batch of a space, clipped to its bounds.
+    """Return a function from actions ``[N, A]`` (``[N]`` or ``[N, 1]`` where discrete) to a space's, clipped to bounds.
 
     Args:
-        space: of one environment's actions.
+        space: action space of one environment.
         num_envs: size of the batch, ``N``.
 
     Returns:
-        the size of an action (or the number of choices), whether it is a choice, and the function.
+        the size of an action (or the number of discrete actions), whether actions are discrete, and the function.
 
     Raises:
         ValueError: for a space that is neither a Box nor Discrete.
@@ -46,11 +46,11 @@ def action_converter(space: Any, num_envs: int) -> tuple[int, bool, Callable[[An
 
 
 def observation_converter(space: Any, *, flatten: bool = False) -> Callable[[Any], Groups]:
-    """From batches of a space to observation groups; always copies, since simulators may write over what they gave.
+    """Return a function from batches of a space to observation groups; it copies, as simulators may overwrite theirs.
 
     Args:
-        space: of one environment's observations.
-        flatten: whether images become vectors too.
+        space: observation space of one environment.
+        flatten: whether images are flattened to vectors too.
 
     Raises:
         ValueError: for a space that is neither a Box, Discrete, MultiBinary nor a Dict of them.
@@ -76,6 +76,6 @@ def _group_converter(spaces: Any, name: str, space: Any, flatten: bool) -> Calla
     if len(space.shape) != 3 or flatten:
         return lambda x: np.array(x, dtype).reshape(len(x), -1)
     channels_last = space.shape[-1] <= space.shape[0]
-    # Bytes stay bytes, a quarter of the memory; an encoder divides them by 255.
+    # Bytes stay bytes to save memory (a quarter of float32); an encoder divides them by 255.
     dtype = space.dtype if space.dtype == np.uint8 else dtype
     return lambda x: np.array(np.moveaxis(x, -1, 1) if channels_last else x, dtype, order="C")

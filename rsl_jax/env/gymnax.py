@@ -1,4 +1,4 @@
-"""gymnax's environments."""
+"""Adapter of gymnax's environments."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class GymnaxState:
     """State of one gymnax environment.
 
     Attributes:
-        env: as gymnax keeps it.
-        key: what the steps to come draw from.
+        env: gymnax's own state.
+        key: random key of the coming steps.
     """
 
     env: Any
@@ -38,19 +38,20 @@ class GymnaxState:
 
 
 class GymnaxSingleEnv:
-    """One environment of gymnax 1.x, without its own reset.
+    """One environment of gymnax 1.x, without its automatic reset.
 
-    Observations: an image ``[H, W, C]`` becomes ``[C, H, W]``, one choice out of n becomes a one-hot vector, anything
+    Observations: an image ``[H, W, C]`` becomes ``[C, H, W]``, a ``Discrete`` observation becomes a one-hot vector,
+    anything
     else that is not a vector becomes one. Actions are clipped to the bounds of a ``Box``.
 
     Attributes:
-        env: as gymnax made it.
+        env: the environment of gymnax.
         params: its parameters.
-        num_actions: size of an action; the number of choices where ``discrete``.
-        discrete: whether an action is one choice.
+        num_actions: size of an action; the number of discrete actions where ``discrete``.
+        discrete: whether actions are discrete.
         step_dt: seconds between two actions, where the parameters say so (``dt`` or ``tau``).
         max_episode_length: time limit in steps.
-        cfg: what describes the environment.
+        cfg: description of the environment.
     """
 
     def __init__(self, env: Any, params: Any, *, flatten: bool = False):
@@ -59,10 +60,10 @@ class GymnaxSingleEnv:
         Args:
             env: a gymnax environment.
             params: its parameters.
-            flatten: whether images become vectors too.
+            flatten: whether images are flattened to vectors too.
 
         Raises:
-            ValueError: if actions are neither a vector nor one choice, or observations not one array.
+            ValueError: if actions are neither a vector nor discrete, or observations not one array.
         """
         spaces = import_extra("gymnax.environments.spaces", "gymnax")
         self.env = env
@@ -92,7 +93,7 @@ class GymnaxSingleEnv:
         return GymnaxState(env=env, key=key), self._observations(observations)
 
     def step(self, state: GymnaxState, action: Array) -> tuple[GymnaxState, Transition]:
-        """Apply an action ``[A]``, or one choice ``[]``."""
+        """Apply an action ``[A]``, or a discrete action ``[]``."""
         step_key, key = jax.random.split(state.key)
         if self._bounds is not None:
             action = jnp.clip(action, *self._bounds).astype(action.dtype).reshape(self._action_shape)
@@ -107,11 +108,11 @@ class GymnaxSingleEnv:
         )
 
     def render(self, state: GymnaxState) -> np.ndarray:
-        """Picture of a state by gymnax's own visualizer, uint8 ``[H, W, 3]``.
+        """Render a state with gymnax's own visualizer, uint8 ``[H, W, 3]``.
 
         Raises:
-            NotImplementedError: if gymnax cannot draw this environment.
-            ImportError: if a package is missing that gymnax draws with.
+            NotImplementedError: if gymnax cannot render this environment.
+            ImportError: if a package is missing that gymnax renders with.
         """
         if self._visualizer is None:
             self._visualizer = self._start_visualizer(state)
@@ -125,11 +126,11 @@ class GymnaxSingleEnv:
 
     @property
     def model(self) -> Any:
-        """What can be randomized: the parameters."""
+        """The parameters, which can be randomized."""
         return self.params
 
     def with_model(self, model: Any) -> GymnaxSingleEnv:
-        """The same environment with other parameters."""
+        """Return the same environment with other parameters."""
         other = copy.copy(self)
         other.params = model
         return other
@@ -138,7 +139,7 @@ class GymnaxSingleEnv:
         without_screen_and_sound()
         with simulators_promotion():
             visualizer = import_extra("gymnax.visualize", "gymnax").Visualizer(self.env, self.params, [state.env])
-        # pyplot need not know the figure: it would keep it, and show it.
+        # Do not register the figure with pyplot, which would keep it, and show it.
         importlib.import_module("matplotlib.pyplot").close(visualizer.fig)
         try:
             with simulators_promotion():
@@ -158,7 +159,7 @@ class GymnaxSingleEnv:
 
 
 def gymnax_names() -> list[str]:
-    """Names of gymnax's environments that can be made without a download."""
+    """List gymnax's environments that can be made without a download."""
     return [name for name in import_extra("gymnax", "gymnax").registered_envs if name != "MNISTBandit-bsuite"]
 
 
@@ -177,13 +178,13 @@ def make_gymnax(
     sensors: Sensors | Mapping[str, Any] | None = None,
     **env_kwargs: Any,
 ) -> VectorizedEnv:
-    """An environment of gymnax's registry.
+    """Make an environment of gymnax's registry.
 
     Args:
         name: such as ``Pendulum-v1``.
         num_envs: size of the batch.
         params: changes to gymnax's default parameters.
-        flatten: whether images become vectors.
+        flatten: whether images are flattened to vectors.
         max_episode_length: time limit in steps instead of gymnax's.
         auto_reset: see :func:`rsl_jax.env.vectorize`.
         reset_pool_size: see :func:`rsl_jax.env.vectorize`.
@@ -191,7 +192,7 @@ def make_gymnax(
         randomize: see :func:`rsl_jax.env.vectorize`; the model are the parameters.
         randomize_every: see :func:`rsl_jax.env.vectorize`.
         sensors: see :func:`rsl_jax.env.vectorize`.
-        **env_kwargs: go to ``gymnax.make``.
+        **env_kwargs: passed to ``gymnax.make``.
     """
     gymnax = import_extra("gymnax", "gymnax")
     lookup(name, dict.fromkeys(gymnax.registered_envs), "gymnax environment")
@@ -215,7 +216,7 @@ def make_gymnax(
 
 
 def _shape(space: Any) -> tuple[int, ...]:
-    """Shape of a space; gymnax's own environments write some of one axis as a bare number."""
+    """Return the shape of a space; gymnax's own environments give some of one axis as a bare number."""
     return (space.shape,) if isinstance(space.shape, int) else tuple(space.shape)
 
 

@@ -1,4 +1,4 @@
-"""Time limits in steps, however large."""
+"""Time limits in steps, of any size."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from rsl_jax.env.arrays import to_numpy
 
 LARGEST = int(np.iinfo(np.int32).max)
-"""The largest time limit that is told from a larger one: steps are counted in 32 bits."""
+"""The largest time limit, to which larger ones are clamped: steps are counted in 32 bits."""
 
 
 def step_limit(limit: Any) -> Any:
-    """A time limit as int32 can hold it; simulators that play without an end say 5e10 steps, or infinity.
+    """Convert a time limit to int32; simulators without one use large numbers such as 5e10 steps, or infinity.
 
     Args:
-        limit: a number of steps or an array of them, of any kind; None for no limit.
+        limit: a number of steps or an array of them, of any library; None for no limit.
 
     Returns:
         an int for a number, int32 for an array, None for None.
 
     Raises:
-        ValueError: if it is no number of steps of at least 1.
+        ValueError: if it is not a number of steps of at least 1.
     """
     if limit is None:
         return None

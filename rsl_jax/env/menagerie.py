@@ -1,4 +1,4 @@
-"""The robots' meshes that MuJoCo Playground does not bring: those of MuJoCo Menagerie."""
+"""The robots' meshes that MuJoCo Playground does not include: those of MuJoCo Menagerie."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ FOLDERS: Mapping[str, tuple[str, ...]] = {
     "Spot": ("boston_dynamics_spot",),
     "T1": ("booster_t1",),
 }
-"""Folders of MuJoCo Menagerie that Playground's robots need, by how the environments' names start."""
+"""Folders of MuJoCo Menagerie that Playground's robots need, by prefix of the environments' names."""
 
 
 def menagerie_path() -> Path:
-    """Where Playground looks for MuJoCo Menagerie."""
+    """Return the path at which Playground looks for MuJoCo Menagerie."""
     return Path(import_extra("mujoco_playground._src.mjx_env", "playground").MENAGERIE_PATH)
 
 
 def missing_folders(name: str) -> list[str]:
-    """Folders of MuJoCo Menagerie that an environment of Playground's needs and that are not there."""
+    """List the missing folders of MuJoCo Menagerie that an environment of Playground needs."""
     path = menagerie_path()
     return [folder for folder in _needed(name) if not (path / folder).is_dir()]
 
 
 @contextlib.contextmanager
 def needing_meshes(name: str) -> Iterator[None]:
-    """Explain what fails while an environment of Playground's is made because its robot's meshes are not there.
+    """Explain failures to make an environment of Playground that come from missing meshes of its robot.
 
     Playground clones all of MuJoCo Menagerie by git, but only where its folder does not exist.
 
@@ -53,7 +53,7 @@ def needing_meshes(name: str) -> Iterator[None]:
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         missing = missing_folders(name)
         is_download = isinstance(error, subprocess.SubprocessError)
-        if not (missing or is_download or "opening file" in str(error)):  # the last of a folder that is not whole
+        if not (missing or is_download or "opening file" in str(error)):  # a file of an incomplete folder
             raise
         mjx_env = import_extra("mujoco_playground._src.mjx_env", "playground")
         path, version, what = menagerie_path(), mjx_env.MENAGERIE_COMMIT_SHA, " ".join(str(error).split())

@@ -1,7 +1,7 @@
-"""Mirrors of robots from their models: which joints are left and which right, and which turn the other way.
+"""Mirrors of robots from their models: which joints are left and right, and which change their sign.
 
 :func:`mirror_for` gives the mirror of Playground's Go1 and G1 joystick tasks, :func:`robot_mirror` that of any robot of
-MuJoCo whose observations are made of terms like theirs. :func:`rsl_jax.env.check_symmetry` tries one.
+MuJoCo whose observations are made of terms like theirs. :func:`rsl_jax.env.check_symmetry` tests one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIDES = (
     ("lf", "rf"),
     ("lh", "rh"),
 )
-"""Words of names that say left and right, in any case: ``left_knee``, ``FL_hip_joint``, ``RH_HAA``."""
+"""Pairs of name parts for left and right, in any case: ``left_knee``, ``FL_hip_joint``, ``RH_HAA``."""
 
 Term = str | Mirror
 """Part of an observation: a name of :data:`TERMS`, or a mirror."""
@@ -49,15 +49,15 @@ TERMS = {
 """Terms that observations of robots are made of; x is forwards and y to the left."""
 
 _TOLERANCE = 0.01
-"""Metres, and parts of an axis, by which mirrored joints may miss each other: models are rounded."""
+"""Tolerance, in metres and parts of an axis, for positions and axes of mirrored joints: models are rounded."""
 
 
 def mirror_of_names(names: Sequence[str], signs: Sequence[int] | None = None) -> Mirror:
-    """Make the mirror of a vector that has an entry for each name.
+    """Build the mirror of a vector that has an entry for each name.
 
     Args:
-        names: of joints, feet or actuators, ``[size]``. A name that says left is swapped with the one that says right
-            in its place (:data:`SIDES`); others stay.
+        names: names of joints, feet or actuators, ``[size]``. A name that says left is swapped with the one that says
+            right in its place (:data:`SIDES`); others stay.
         signs: -1 for entries that change their sign, ``[size]``; 1 for all if None.
 
     Raises:
@@ -77,7 +77,7 @@ def mirror_of_names(names: Sequence[str], signs: Sequence[int] | None = None) ->
 
 
 def joint_mirror(model: Any, joints: Sequence[int] | None = None) -> Mirror:
-    """Make the mirror of joint positions, or of what else there is one of for each joint.
+    """Build the mirror of joint positions, or of anything else with one entry per joint.
 
     Signs come from the axes of the joints where all positions are zero: a joint that turns about y turns the same way
     in the mirror, one that turns about x or z the other way.
@@ -102,15 +102,15 @@ def joint_mirror(model: Any, joints: Sequence[int] | None = None) -> Mirror:
 
 
 def robot_mirror(model: Any, observations: Mapping[str, Sequence[Term]], *, feet: Sequence[str] = ()) -> MirrorSpec:
-    """Make the mirror of a robot of MuJoCo.
+    """Build the mirror of a robot of MuJoCo.
 
     Args:
         model: ``mujoco.MjModel``.
-        observations: what each group is made of, in order: :data:`TERMS` by name, or mirrors.
+        observations: terms of each group, in order: :data:`TERMS` by name, or mirrors.
         feet: names of the feet, in the order of the observations.
 
     Raises:
-        ValueError: for a term that there is not, or names that do not pair up.
+        ValueError: for an unknown term, or names that do not pair up.
     """
     terms = _terms(model, feet)
     return MirrorSpec(
@@ -120,7 +120,7 @@ def robot_mirror(model: Any, observations: Mapping[str, Sequence[Term]], *, feet
 
 
 class Task(NamedTuple):
-    """What a task of Playground observes and remembers.
+    """Observations and state entries of a task of Playground.
 
     Attributes:
         feet: names of the feet, in its order.
@@ -167,19 +167,19 @@ TASKS = {
     "playground/G1JoystickFlatTerrain": _G1,
     "playground/G1JoystickRoughTerrain": _G1,
 }
-"""Tasks whose mirror is known."""
+"""Tasks with a known mirror."""
 
 
 def mirror_for(env: Any) -> MirrorSpec:
-    """Give the mirror of an environment of :data:`TASKS`.
+    """Return the mirror of an environment of :data:`TASKS`.
 
-    A group that shows a history is mirrored observation by observation.
+    A group with a history is mirrored observation by observation.
 
     Args:
-        env: the environment, as :func:`rsl_jax.env.make_env` gives it.
+        env: the environment, as returned by :func:`rsl_jax.env.make_env`.
 
     Raises:
-        ValueError: if nothing is known of its mirror, or its observations are of other sizes.
+        ValueError: if its mirror is unknown, or its observations are of other sizes.
     """
     robot, task = _robot_of(env)
     mirror = robot_mirror(
@@ -192,12 +192,12 @@ def mirror_for(env: Any) -> MirrorSpec:
 
 
 def mirror_state_for(env: Any) -> Callable[[Any], Any]:
-    """Give ``mirror_state`` of :func:`rsl_jax.env.check_symmetry` for an environment of :data:`TASKS`.
+    """Return ``mirror_state`` of :func:`rsl_jax.env.check_symmetry` for an environment of :data:`TASKS`.
 
-    A randomized robot keeps its model, which the check then takes for even.
+    A randomized robot keeps its model, which the check then assumes to be symmetric.
 
     Raises:
-        ValueError: if nothing is known of its mirror; from what is returned, for an environment with sensors.
+        ValueError: if its mirror is unknown; from the returned function, for an environment with sensors.
     """
     robot, task = _robot_of(env)
     while isinstance(robot, Wrapper):
@@ -226,7 +226,7 @@ def robot_symmetry(env: Any, obs: Observations | None, actions: Array | None) ->
     In a config it is ``rsl_jax.env.mirrors:robot_symmetry``.
 
     Raises:
-        ValueError: if nothing is known of the mirror of the environment, or of one of its groups.
+        ValueError: if the mirror of the environment, or of one of its groups, is unknown.
     """
     mirror = mirror_for(env)
     if obs is not None:
@@ -242,17 +242,17 @@ _HINGE_OR_SLIDE = (2, 3)  # mjtJoint: slide, hinge
 
 
 def _other_side(name: str) -> str:
-    """The name on the other side, in lower case."""
+    """Return the name on the other side, in lower case."""
     other = {**dict(SIDES), **{right: left for left, right in SIDES}}
     return "".join(other.get(word, word) for word in re.split(r"(_|-|\.|/|\d+)", name.lower()))
 
 
 def _sign(model: Any, data: Any, here: int, there: int) -> int:
-    """Which way a joint's partner turns in the mirror: 1 for the same, -1 for the other."""
+    """Return the sign of a joint's partner in the mirror: 1 for the same direction, -1 for the opposite."""
     flip = np.array([1, -1, 1])
     axis = data.xaxis[here] * (flip if model.jnt_type[here] == _HINGE_OR_SLIDE[0] else -flip)
     sign = int(np.sign(axis @ data.xaxis[there])) or 1
-    # Where along its axis a joint has its anchor says nothing.
+    # The position of a joint's anchor along its axis has no effect.
     apart = data.xanchor[here] * flip - data.xanchor[there]
     apart = apart - (apart @ data.xaxis[there]) * data.xaxis[there]
     if np.abs(axis - sign * data.xaxis[there]).max() > _TOLERANCE or np.abs(apart).max() > _TOLERANCE:
@@ -294,7 +294,7 @@ def _term(term: Term, terms: Mapping[str, Mirror]) -> Mirror:
 
 
 def _joined(mirrors: Sequence[Mirror]) -> Mirror:
-    """The mirror of vectors one after the other."""
+    """Join mirrors of vectors into the mirror of their concatenation."""
     starts = np.cumsum([0, *(mirror.size for mirror in mirrors)])
     places = [
         int(start) + place for start, mirror in zip(starts, mirrors, strict=False) for place in mirror.permutation
@@ -317,7 +317,7 @@ def _apply(mirror: Mirror, x: Array) -> Array:
 
 
 def _robot_of(env: Any) -> tuple[Any, Task]:
-    """The robot in an environment, and what is known of its task."""
+    """Return the single environment in an environment, and its task."""
     while not hasattr(env, "single_env"):
         if not hasattr(env, "env"):
             raise ValueError(f"Mirrors are known of vectorized environments; got {type(env).__name__}.")

@@ -1,4 +1,4 @@
-"""Pictures of MuJoCo models, also on machines without a display."""
+"""Rendering of MuJoCo models, also on machines without a display."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _NO_OPENGL = (
 
 
 class MujocoCamera:
-    """Draws states of one MuJoCo model, as its first camera sees them, or from aside where it has none."""
+    """Renderer of the states of one MuJoCo model, from its first camera, or from the side where it has none."""
 
     def __init__(self, model: Any, *, height: int = 360, width: int = 480):
-        """Prepare; OpenGL is started with the first picture, so that training never touches it.
+        """Set up; OpenGL is started with the first image, so that training never uses it.
 
         Args:
             model: a ``mujoco.MjModel``.
-            height: of the pictures, in pixels.
-            width: of the pictures, in pixels.
+            height: of the images, in pixels.
+            width: of the images, in pixels.
         """
         self._model = model
         self._rect = (0, 0, min(width, model.vis.global_.offwidth), min(height, model.vis.global_.offheight))
         self._drawing: tuple[Any, ...] | None = None
 
     def draw(self, **fields: Any) -> np.ndarray:
-        """Picture of a state, uint8 ``[H, W, 3]``.
+        """Render a state, uint8 ``[H, W, 3]``.
 
         Args:
-            **fields: what is set in ``mujoco.MjData`` (``qpos``, ``qvel``, ...).
+            **fields: fields to set in ``mujoco.MjData`` (``qpos``, ``qvel``, ...).
 
         Raises:
             RuntimeError: if there is no OpenGL; says what to install.
@@ -63,7 +63,7 @@ class MujocoCamera:
             gl_context.make_current()
             context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
             mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
-        except Exception as error:  # OpenGL's bindings fail in as many ways as there are machines.
+        except Exception as error:  # OpenGL's bindings raise as many kinds of errors as there are machines.
             raise RuntimeError(_NO_OPENGL.format(error=error)) from error
         camera = mujoco.MjvCamera()
         mujoco.mjv_defaultFreeCamera(self._model, camera)
@@ -73,9 +73,9 @@ class MujocoCamera:
 
 
 def _gl_context(mujoco: Any) -> Any:
-    """The class of OpenGL context to draw in: MUJOCO_GL's, else EGL where MuJoCo would look for a display in vain.
+    """Return the class of OpenGL context: MUJOCO_GL's, else EGL where MuJoCo would look for a display in vain.
 
-    MuJoCo itself reads MUJOCO_GL only once, when it is imported, which may be long before anybody thinks of pictures.
+    MuJoCo itself reads MUJOCO_GL only once, when it is imported, which may be long before anything is rendered.
     """
     wanted = os.environ.get("MUJOCO_GL", "").strip().lower() or ("egl" if is_headless() else "")
     return importlib.import_module(f"mujoco.{wanted}").GLContext if wanted in ("egl", "osmesa") else mujoco.GLContext

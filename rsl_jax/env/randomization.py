@@ -1,8 +1,8 @@
-"""Domain randomization: physics that differ from robot to robot.
+"""Domain randomization: physics that differ between environments.
 
 A single environment that keeps its physical parameters in one pytree, ``model``, can be randomized. The values that a
-randomizer draws travel in the state of each robot, beside what the environment itself keeps there, so that a batch is
-a ``vmap`` over (drawn values, state, action), and checkpoints, devices and seeds need nothing of their own.
+randomizer draws are kept in the state of each environment, beside the environment's own, so that a batch is
+a ``vmap`` over (drawn values, state, action), and checkpoints, devices and seeds need no special handling.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from rsl_jax.types import Array, Key
 Randomizer: TypeAlias = Callable[[Any, Key], tuple[Any, Any]]
 """``(model, keys [N]) -> (model of N robots, in_axes)``, as of MuJoCo Playground and Brax.
 
-``in_axes`` is for the returned model what it is for ``jax.vmap``: 0 at leaves that got an axis of ``N`` robots, None at
-those that all of them share."""
+``in_axes`` has the meaning of ``jax.vmap``'s for the returned model: 0 at leaves that got an axis of ``N`` robots, None
+at those that all of them share."""
 
 Randomize: TypeAlias = bool | str | Randomizer
-"""Whether to randomize, by the environment's own ``domain_randomizer``, or by which randomizer."""
+"""Randomizer option: True for the environment's own ``domain_randomizer``, a function, or its import path."""
 
 Drawn: TypeAlias = dict[str, Array]
-"""Leaves of models that differ from robot to robot, by their paths."""
+"""Leaves of models that differ between environments, by their paths."""
 
 
 class Robot(NamedTuple):
@@ -49,7 +49,7 @@ class Robot(NamedTuple):
 
 
 class Start(NamedTuple):
-    """What an episode of a randomized robot starts from.
+    """Input of the reset of a randomized environment.
 
     Attributes:
         key: key of the reset.
@@ -62,11 +62,11 @@ class Start(NamedTuple):
 
 @struct.dataclass
 class Models:
-    """The models that episodes start with.
+    """Pool of models that episodes start with.
 
     Attributes:
         drawn: their leaves by path, ``[M, ...]``.
-        age: in how many iterations they have been used, int32 ``[M]``.
+        age: number of iterations in which they have been used, int32 ``[M]``.
     """
 
     drawn: Drawn
@@ -74,18 +74,18 @@ class Models:
 
 
 class RandomizedSingleEnv(Wrapper):
-    """A robot that has its model in its state.
+    """Single environment with its model in its state.
 
-    ``reset`` takes a :class:`Start`; given a bare key it starts the robot with the model as it is.
+    ``reset`` takes a :class:`Start`; with a bare key the model is unchanged.
     """
 
     def __init__(self, env: SingleEnv[Any], randomize: Randomize):
-        """Try a randomizer on the model of an environment; nothing is executed.
+        """Check a randomizer on the model of an environment; nothing is executed.
 
         Raises:
-            ValueError: if the environment has no model, or ``randomize`` is True and it brings no randomizer, or the
+            ValueError: if the environment has no model, or ``randomize`` is True and it has no randomizer, or the
                 randomizer changes shapes, dtypes or nothing at all.
-            TypeError: if the randomizer returns something else than a model and ``in_axes``.
+            TypeError: if the randomizer returns anything but a model and ``in_axes``.
         """
         super().__init__(env)
         if getattr(env, "model", None) is None:
@@ -99,7 +99,7 @@ class RandomizedSingleEnv(Wrapper):
         self._varied: list[str] = list(jax.eval_shape(self.draw, jax.random.split(jax.random.key(0), 2)))
 
     def draw(self, keys: Key) -> Drawn:
-        """Draw the models of ``N`` robots.
+        """Draw the models of ``N`` environments.
 
         Args:
             keys: ``[N]``.
@@ -130,14 +130,14 @@ class RandomizedSingleEnv(Wrapper):
         return drawn
 
     def reset(self, start: Key | Start) -> tuple[Robot, Any]:
-        """Start an episode with a drawn model, or by a bare key with the model as it is."""
+        """Start an episode with a drawn model, or from a bare key with the unchanged model."""
         if not isinstance(start, Start):
             start = Start(start, {name: jnp.asarray(self._nominal[name]) for name in self._varied})
         env, observations = self._with(start.model).reset(start.key)
         return Robot(env, start.model), observations
 
     def step(self, state: Robot, action: Array) -> tuple[Robot, Transition]:
-        """Apply an action ``[A]`` to the robot that this is."""
+        """Apply an action ``[A]`` with the state's model."""
         env, transition = self._with(state.model).step(state.env, action)
         return Robot(env, state.model), transition
 
@@ -146,7 +146,7 @@ class RandomizedSingleEnv(Wrapper):
         return with_model(self.inner, jax.tree.unflatten(jax.tree.structure(self.inner.model), leaves))
 
     def _robots(self, name: str, old: Any, new: Any, axis: int | None, size: int) -> Array | None:
-        """A leaf of all robots ``[N, ...]``; None if it is the same as ever."""
+        """Return a leaf of all environments ``[N, ...]``; None if it is unchanged."""
         if new is old:
             return None
         old, new = jnp.asarray(old), jnp.asarray(new)
@@ -166,22 +166,22 @@ class RandomizedSingleEnv(Wrapper):
 
 
 class Randomization(NamedTuple):
-    """When the models of a batch are drawn.
+    """Schedule of drawing the models of a batch.
 
     Attributes:
         draw: ``keys [M] -> leaves [M, ...]``.
-        every: iterations after which models are drawn anew; None for never.
+        every: number of iterations after which new models are drawn; None for never.
     """
 
     draw: Callable[[Key], Drawn]
     every: int | None = None
 
     def init(self, key: Key, size: int) -> Models:
-        """The first ``size`` models."""
+        """Draw the first ``size`` models."""
         return Models(self.draw(jax.random.split(key, size)), jnp.zeros(size, jnp.int32))
 
     def renew(self, models: Models, key: Key) -> Models:
-        """The models of the iteration that begins."""
+        """Return the models of the coming iteration."""
         if self.every is None:
             return models
         size = len(models.age)
@@ -191,9 +191,9 @@ class Randomization(NamedTuple):
 
 
 def with_model(env: Any, model: Any) -> Any:
-    """A copy of a single environment that has another model.
+    """Return a copy of a single environment that has another model.
 
-    It is ``env.with_model(model)`` where the environment has that, else a copy whose attribute ``model`` is the other.
+    It is ``env.with_model(model)`` if that exists, else a copy with another attribute ``model``.
     """
     if isinstance(env, Wrapper):
         return env.around(with_model(env.inner, model))

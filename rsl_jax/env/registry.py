@@ -1,4 +1,4 @@
-"""From a name to an environment: :func:`make_env`."""
+"""Environments by name: :func:`make_env`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rsl_jax.registry import BASES, PARTS, load, nearest, resolve_part
 from rsl_jax.trusted import permit
 
 ROBOT_OPTIONS = ("randomize", "randomize_every", "sensors")
-"""Options of :func:`rsl_jax.env.vectorize` that :func:`make_env` applies to a factory's robot, too."""
+"""Options of :func:`rsl_jax.env.vectorize` that :func:`make_env` also applies to a factory's ``SingleEnv``."""
 
 
 def make_env(name: str, *, num_envs: int, **options: Any) -> Env[Any] | VecEnv:
@@ -22,19 +22,19 @@ def make_env(name: str, *, num_envs: int, **options: Any) -> Env[Any] | VecEnv:
 
     Args:
         name: ``playground/CartpoleBalance``, ``brax/ant``, ``gymnax/Pendulum-v1``, ``gymnasium/Pendulum-v1``, one of a
-            suite of your own as ``module.path:SUITE/NAME`` (a :class:`Suite`), or an environment of your own as
+            custom suite as ``module.path:SUITE/NAME`` (a :class:`Suite`), or a custom environment as
             ``module.path:factory``. The factory is called as ``factory(num_envs=num_envs, **options)`` (without
-            ``num_envs`` where it takes none) and returns an ``Env``, a ``VecEnv``, or a ``SingleEnv``, which is then
-            vectorized.
+            ``num_envs`` where it has no such parameter) and returns an ``Env``, a ``VecEnv``, or a ``SingleEnv``, which
+            is then vectorized.
         num_envs: size of the batch, ``N``.
-        **options: go to the suite's adapter (:mod:`rsl_jax.env.brax`, :mod:`rsl_jax.env.gymnax`,
+        **options: passed to the suite's adapter (:mod:`rsl_jax.env.brax`, :mod:`rsl_jax.env.gymnax`,
             :mod:`rsl_jax.env.gymnasium`) or to the factory; for all but gymnasium's: ``max_episode_length``,
-            ``auto_reset``, ``reset_pool_size``, and ``randomize``, ``randomize_every`` and ``sensors``, which also go
-            for a factory's ``SingleEnv`` (:func:`rsl_jax.env.vectorize` says what they mean).
+            ``auto_reset``, ``reset_pool_size``, and ``randomize``, ``randomize_every`` and ``sensors``, which also
+            apply to a factory's ``SingleEnv`` (:func:`rsl_jax.env.vectorize` describes them).
 
     Raises:
-        ValueError: for an unknown name or option; tells the nearest one.
-        ImportError: if a package is missing; tells how to install it.
+        ValueError: for an unknown name or option; names the nearest one.
+        ImportError: if a package is missing; says how to install it.
         TypeError: if a factory returns something else.
     """
     suite, _, env_name = name.partition("/")
@@ -50,7 +50,7 @@ def make_env(name: str, *, num_envs: int, **options: Any) -> Env[Any] | VecEnv:
 
 
 def make_vec_env(name: str, *, num_envs: int, seed: int = 0, **options: Any) -> VecEnv:
-    """Make an environment behind RSL-RL's contract: a pure one is worn as :class:`rsl_jax.env.JaxVecEnv`.
+    """Make an environment with RSL-RL's interface: a pure one is wrapped as :class:`rsl_jax.env.JaxVecEnv`.
 
     Args:
         name: see :func:`make_env`.
@@ -67,10 +67,10 @@ def make_vec_env(name: str, *, num_envs: int, seed: int = 0, **options: Any) -> 
 
 
 def permit_env(name: str) -> None:
-    """Ask whether a name may be used that is read from a file; nothing is made.
+    """Check whether the name of an environment, read from a file, may be used; no environment is made.
 
     Raises:
-        UntrustedNameError: if it is of a run's file, and would import what that may not name.
+        UntrustedNameError: if it is from a run's file, and would import what that must not name.
     """
     suite, _, env_name = name.partition("/")
     if ":" in suite and env_name:
@@ -82,7 +82,7 @@ def permit_env(name: str) -> None:
 
 
 def list_envs() -> dict[str, list[str]]:
-    """Names that :func:`make_env` takes, by suite; a suite whose package is not installed has none."""
+    """List the names that :func:`make_env` accepts, by suite; a suite whose package is not installed has none."""
     return {
         name: [f"{name}/{env}" for env in suite.names()] if suite.is_installed else []
         for name, suite in _library_suites().items()
@@ -90,22 +90,22 @@ def list_envs() -> dict[str, list[str]]:
 
 
 def needs_download() -> list[str]:
-    """The names of :func:`list_envs` that need a download before they are first made."""
+    """List the names of :func:`list_envs` that need a download before they are first made."""
     return [
         f"{name}/{env}" for name, suite in _library_suites().items() if suite.is_installed for env in suite.downloads()
     ]
 
 
 def missing_extras() -> dict[str, str]:
-    """The line that installs it, for each suite whose package is not installed."""
+    """Return the installation command for each suite whose package is not installed."""
     return {name: suite.install for name, suite in _library_suites().items() if not suite.is_installed}
 
 
 def suite_of(name: str) -> Suite:
-    """The suite of a name, or of the import path of one.
+    """Return the suite of a name, or of the import path of one.
 
     Raises:
-        TypeError: if the path leads to something else.
+        TypeError: if the path leads to anything else.
     """
     suite = resolve_part(name, "suite", called="suite of environments")
     if not isinstance(suite, Suite):
@@ -118,7 +118,7 @@ def _library_suites() -> dict[str, Suite]:
 
 
 def _all_names_like(name: str) -> list[str]:
-    """All names, and for a name without a suite also those that only lack it, so that they are found to be near."""
+    """List all names; for a name without a suite also those that only lack it, so that they count as near."""
     names = [env for envs in list_envs().values() for env in envs]
     bare = [env for env in names if env.partition("/")[2].lower() == name.lower()]
     return bare or names
@@ -150,7 +150,7 @@ def _from_factory(name: str, num_envs: int, options: dict[str, Any]) -> Env[Any]
 
 
 def _call(make: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
-    """Call ``make``, unless it does not know an option."""
+    """Call ``make``, after a check of its options."""
     parameters = inspect.signature(make).parameters.values()
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for option in options:

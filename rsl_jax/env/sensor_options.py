@@ -1,4 +1,4 @@
-"""Sensors and motors of a robot as one description: :class:`Sensors`."""
+"""Description of a robot's sensors and actuators: :class:`Sensors`."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from rsl_jax.registry import lookup
 
 @dataclass(frozen=True)
 class Sensors:
-    """All wrappers of :mod:`rsl_jax.env.sensors` as one description: what ``sensors`` of an environment means.
+    """Description of all wrappers of :mod:`rsl_jax.env.sensors`: the option ``sensors`` of an environment.
 
-    In the order in which things happen: the robot is pushed, actions arrive late, measurements are noisy, they arrive
-    late, and the controller remembers some of them.
+    In the order in which they apply: the robot is pushed, actions are delayed, measurements are noisy and
+    delayed, and the controller remembers some of them.
 
     Attributes:
-        push_interval: least and most seconds from one push to the next; None for no pushes.
-        push_speed: least and most speed of a push in m/s.
-        action_delay: steps by which actions arrive late, or the least and the most of them.
+        push_interval: minimum and maximum seconds from one push to the next; None for no pushes.
+        push_speed: minimum and maximum speed of a push in m/s.
+        action_delay: delay of actions in steps, or its minimum and maximum.
         noise: level of the noise by group; see :class:`WithNoise`.
         noise_distribution: ``uniform`` or ``gaussian``.
-        observation_delay: steps by which groups arrive late, or the least and the most of them.
-        history: how many observations of a group are shown.
+        observation_delay: delay of groups in steps, or its minimum and maximum.
+        history: number of observations of a group to stack.
     """
 
     push_interval: Sequence[float] | None = None
@@ -46,7 +46,7 @@ class Sensors:
     history: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what is no mapping by group."""
+        """Reject what is not a mapping by group."""
         for name in ("noise", "observation_delay", "history"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but must say it by group: {{'policy': ...}}.")
@@ -56,7 +56,7 @@ class Sensors:
         """Read a mapping of the attributes.
 
         Raises:
-            ValueError: for an unknown key; tells the nearest one.
+            ValueError: for an unknown key; names the nearest one.
         """
         if isinstance(given, Sensors):
             return given
@@ -69,11 +69,11 @@ class Sensors:
         return cls(**given)
 
     def for_evaluation(self) -> Sensors:
-        """The same without noise and pushes; what a controller has to live with (delays, history) stays."""
+        """Return the same without noise and pushes; what a controller has to cope with (delays, history) stays."""
         return replace(self, push_interval=None, noise={})
 
     def wrap(self, env: SingleEnv[Any]) -> Any:
-        """A robot with these sensors."""
+        """Wrap a single environment with these sensors."""
         if self.push_interval is not None:
             env = WithPushes(env, interval=self.push_interval, speed=self.push_speed)
         if step_bounds("action_delay", self.action_delay) != (0, 0):
@@ -88,10 +88,10 @@ class Sensors:
 
 
 def evaluation_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of an environment without what is random only in training: its model, its noise, its pushes.
+    """Remove from an environment's options what is random only in training: its model, its noise, its pushes.
 
     Args:
-        options: of :func:`rsl_jax.env.make_env`.
+        options: options of :func:`rsl_jax.env.make_env`.
     """
     kept = {name: value for name, value in options.items() if name not in ("randomize", "randomize_every")}
     if kept.get("sensors") is not None:

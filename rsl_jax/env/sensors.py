@@ -1,7 +1,7 @@
-"""What a real robot's sensors and motors do to a policy: noise, delay, a view of the past, and pushes.
+"""Wrappers that model real sensors and actuators: noise, delay, observation history, and pushes.
 
-Each is a small wrapper around a single environment, with a memory of its own that starts anew with each episode. They
-compose in any order; :class:`rsl_jax.env.Sensors` composes them in the order in which they happen.
+Each is a small wrapper around a single environment, with its own memory that starts anew with each episode. They
+compose in any order; :class:`rsl_jax.env.Sensors` composes them in the order in which they apply.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from rsl_jax.registry import lookup
 from rsl_jax.types import Array, Key, Observations
 
 Steps: TypeAlias = int | Sequence[int]
-"""A number of steps, or the least and the most of them."""
+"""A number of steps, or its minimum and maximum."""
 
 Level: TypeAlias = float | Sequence[float]
 """A level for all entries of a group, or one for each."""
 
 
 class WithHistory(Wrapper):
-    """The last observations of some groups beside each other, the newest last.
+    """Wrapper that stacks the last observations of some groups, the newest last.
 
-    A group ``[n, ...]`` becomes ``[steps * n, ...]``. An episode starts with as many copies of its first observation.
+    A group ``[n, ...]`` becomes ``[steps * n, ...]``. An episode starts with copies of its first observation.
     """
 
     def __init__(self, env: SingleEnv[Any], steps: Mapping[str, int]):
-        """Remember observations.
+        """Set up a history of observations.
 
         Args:
-            env: one robot.
-            steps: how many observations to show, by group; with 1 a group stays as it is.
+            env: single environment.
+            steps: number of observations to stack, by group; with 1 a group stays as it is.
         """
         super().__init__(env)
         for group, number in steps.items():
@@ -64,23 +64,23 @@ class WithHistory(Wrapper):
 
 
 class WithObservationDelay(Wrapper):
-    """Groups that are seen some steps late; how many is drawn for each episode and group.
+    """Wrapper that delays observation groups by some steps; the delay is drawn for each episode and group.
 
-    Until the first delayed observation arrives, the first one of the episode is seen.
+    Until the first delayed observation arrives, the first one of the episode is repeated.
     """
 
     def __init__(self, env: SingleEnv[Any], steps: Mapping[str, Steps]):
-        """Delay observations.
+        """Set up a delay of observations.
 
         Args:
-            env: one robot.
-            steps: by how many steps, or by how many at least and at most, by group.
+            env: single environment.
+            steps: delay in steps, or its minimum and maximum, by group.
         """
         super().__init__(env)
         self._range = {group: step_bounds(f"observation_delay of '{group}'", given) for group, given in steps.items()}
 
     def reset(self, key: Key) -> tuple[Wrapped, Observations]:
-        """Start an episode, with delays of its own."""
+        """Start an episode, with new delays."""
         key, delay_key = jax.random.split(key)
         env, observations = self.inner.reset(key)
         groups = as_groups(observations)
@@ -104,21 +104,21 @@ class WithObservationDelay(Wrapper):
 
 
 class WithActionDelay(Wrapper):
-    """Actions that reach the robot some steps late; how many is drawn for each episode.
+    """Wrapper that delays actions by some steps; the delay is drawn for each episode.
 
-    Until the first one arrives the robot is given zeros. What the environment itself shows of past actions are those
+    Until the first one arrives the robot receives zeros. Past actions that the environment itself observes are those
     that have arrived.
     """
 
     def __init__(self, env: SingleEnv[Any], steps: Steps):
-        """Delay actions.
+        """Set up a delay of actions.
 
         Args:
-            env: one robot.
-            steps: by how many steps, or by how many at least and at most.
+            env: single environment.
+            steps: delay in steps, or its minimum and maximum.
 
         Raises:
-            ValueError: for actions that are choices: none of them is known to do nothing.
+            ValueError: for discrete actions: none of them is known to do nothing.
         """
         super().__init__(env)
         self._range = step_bounds("action_delay", steps)
@@ -129,7 +129,7 @@ class WithActionDelay(Wrapper):
             )
 
     def reset(self, key: Key) -> tuple[Wrapped, Any]:
-        """Start an episode, with a delay of its own."""
+        """Start an episode, with a new delay."""
         key, delay_key = jax.random.split(key)
         env, observations = self.inner.reset(key)
         past = jnp.zeros((self._range[1] + 1, self.inner.num_actions))
@@ -144,7 +144,7 @@ class WithActionDelay(Wrapper):
 
 
 class WithNoise(Wrapper):
-    """Groups that are measured with noise, drawn anew at each step."""
+    """Wrapper that adds noise to observation groups, drawn anew at each step."""
 
     def __init__(
         self,
@@ -153,10 +153,10 @@ class WithNoise(Wrapper):
         *,
         distribution: Literal["uniform", "gaussian"] = "uniform",
     ):
-        """Add noise to observations.
+        """Set up noise on observations.
 
         Args:
-            env: one robot.
+            env: single environment.
             levels: largest deviation of ``uniform`` noise, standard deviation of ``gaussian`` noise; by group, one for
                 all of its entries or one for each.
             distribution: ``uniform`` or ``gaussian``.
@@ -201,19 +201,19 @@ class WithNoise(Wrapper):
 
 
 class WithPushes(Wrapper):
-    """A robot that is pushed now and then: its base gains a horizontal speed in a random direction at once."""
+    """Wrapper that pushes a robot at random times: its base gains a horizontal velocity in a random direction."""
 
     def __init__(self, env: SingleEnv[Any], *, interval: Sequence[float], speed: Sequence[float]):
-        """Push a robot.
+        """Set up pushes of a robot.
 
         Args:
-            env: one robot, which has ``push(state, velocity) -> state``: adds a horizontal velocity ``[2]`` in m/s in
-                the world's frame. Robots of MuJoCo Playground whose base is free have it.
-            interval: least and most seconds from one push to the next.
-            speed: least and most speed of a push in m/s.
+            env: single environment with ``push(state, velocity) -> state``, which adds a horizontal velocity ``[2]`` in
+                m/s in the world's frame. Robots of MuJoCo Playground whose base is free have it.
+            interval: minimum and maximum seconds from one push to the next.
+            speed: minimum and maximum speed of a push in m/s.
 
         Raises:
-            ValueError: for ranges that are none, or a robot that cannot be pushed.
+            ValueError: for invalid ranges, or an environment that has no ``push``.
         """
         super().__init__(env)
         if not hasattr(env, "push"):
@@ -235,7 +235,7 @@ class WithPushes(Wrapper):
         return Wrapped(env, (push_key, _drawn(wait_key, self._interval))), observations
 
     def step(self, state: Wrapped, action: Array) -> tuple[Wrapped, Transition]:
-        """Push where it is time, then apply an action ``[A]``."""
+        """Push if it is time, then apply an action ``[A]``."""
         key, wait = state.memory
         key, wait_key, speed_key, angle_key = jax.random.split(key, 4)
         due = wait <= 1
@@ -251,30 +251,30 @@ def _uniform(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def _repeated(x: Array, size: int) -> Array:
-    """``size`` copies, ``[size, ...]``."""
+    """Return ``size`` copies, ``[size, ...]``."""
     return jnp.broadcast_to(x[None], (size, *x.shape))
 
 
 def _pushed(past: Array, x: Array) -> Array:
-    """The past ``[size, ...]``, the newest last, with one more and without the oldest."""
+    """Append to the past ``[size, ...]``, the newest last, and drop the oldest."""
     return jnp.concatenate([past[1:], x[None].astype(past.dtype)])
 
 
 def _late(past: Array, delay: Array) -> Array:
-    """What was the newest ``delay`` steps ago."""
+    """Return the value from ``delay`` steps ago."""
     return past[past.shape[0] - 1 - delay]
 
 
 def _drawn(key: Key, bounds: tuple[int, int]) -> Array:
-    """A whole number between bounds, both included, int32 ``[]``."""
+    """Draw an integer between bounds, both included, int32 ``[]``."""
     return jax.random.randint(key, (), bounds[0], bounds[1] + 1, jnp.int32)
 
 
 def step_bounds(what: str, given: Steps) -> tuple[int, int]:
-    """Read the least and the most of a number of steps.
+    """Return the minimum and maximum of a number of steps.
 
     Raises:
-        ValueError: if they are none.
+        ValueError: if they are invalid.
     """
     bounds: Any = (given, given) if _is_count(given) else given
     if not _is_pair(bounds) or not all(map(_is_count, bounds)) or not 0 <= bounds[0] <= bounds[1]:

@@ -1,4 +1,4 @@
-"""Shapes and dtypes of a single environment: checked once, when it is built, and kept to ever after."""
+"""Shapes and dtypes of a single environment: checked once, when it is built, and fixed from then on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsl_jax.types import Array, Key, Metrics, Observations
 
 
 class Answer(NamedTuple):
-    """A :class:`rsl_jax.env.Transition` in which nothing is left open.
+    """:class:`rsl_jax.env.Transition` with fixed types.
 
     Attributes:
         observations: by group, leaves of floats or bytes ``[...]``.
@@ -33,11 +33,11 @@ class Answer(NamedTuple):
 
 
 class Signature:
-    """A single environment whose two functions fit together.
+    """Single environment whose two functions have consistent shapes and dtypes.
 
-    ``reset`` and ``step`` give states and observations of one structure, one shape and one dtype, so that a step is a
+    ``reset`` and ``step`` return states and observations of one structure, one shape and one dtype, so that a step is a
     loop body and never compiles twice. Where dtypes of the environment's own functions differ (a counter that starts as
-    a Python number, say) the wider one is taken. Everything else that does not fit is an error at construction.
+    a Python number, say) the wider one is used. Any other mismatch is an error at construction.
 
     Attributes:
         state: shapes and dtypes of the state.
@@ -50,18 +50,18 @@ class Signature:
 
         Raises:
             TypeError: if ``reset`` or ``step`` returns something of another form.
-            ValueError: if shapes or groups do not fit.
+            ValueError: if shapes or groups do not match.
         """
         self._name = type(single_env).__name__
         self._single_env = single_env
         self.action = _action(single_env, self._name)
-        # Compiled functions remember their trace, so that what is traced here is not traced again in training.
+        # Compiled functions cache their trace, so that what is traced here is not traced again in training.
         self._reset = jax.jit(self._raw_reset)
         self._step = jax.jit(self._raw_step)
         self.state, self.observations = self._fixed_point()
 
     def reset(self, key: Key) -> tuple[Any, Observations]:
-        """Start an episode; gives the state and the first observations."""
+        """Start an episode; returns the state and the first observations."""
         return _cast(self._reset(key), (self.state, self.observations))
 
     def step(self, state: Any, action: Array) -> tuple[Any, Answer]:
@@ -124,15 +124,15 @@ class Signature:
 
 
 def typed(x: Any, dtype: Any) -> Array:
-    """``x`` as an array of exactly this dtype, not weakly typed."""
+    """Convert ``x`` to an array of exactly this dtype, not weakly typed."""
     x = jnp.asarray(x)
-    # Keys know no conversions, and need none.
+    # Keys cannot be converted, and need not be.
     return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, dtype)
 
 
 @contextlib.contextmanager
 def _noting(text: str) -> Iterator[None]:
-    """Tell where an error of the user's own code was met."""
+    """Add to an error of the user's own code where it occurred."""
     try:
         yield
     except Exception as error:
@@ -183,12 +183,12 @@ def _groups(observations: Any, where: str) -> Observations:
             raise ValueError(
                 f"The observation group {name!r} of {where} is a scalar; give a vector [1], or an image [C, H, W]."
             )
-    # Bytes stay bytes, a quarter of the memory; models make floats of them.
+    # Bytes stay bytes to save memory (a quarter of float32); models make floats of them.
     return {name: x if x.dtype == jnp.uint8 else _float(x) for name, x in groups.items()}
 
 
 def _float(x: Any) -> Array:
-    """``x`` as floats: its own, or JAX's default ones where it has none."""
+    """Convert ``x`` to floats: of its own type, or of JAX's default type if it has none."""
     x = jnp.asarray(x)
     return typed(x, x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float))
 

@@ -1,4 +1,4 @@
-"""What a library of environments is to :func:`rsl_jax.env.make_env`."""
+"""Libraries of environments, as :func:`rsl_jax.env.make_env` uses them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rsl_jax.registry import install_line
 
 
 class Suite(NamedTuple):
-    """A library of environments.
+    """Description of a library of environments.
 
-    A new one is a file with such a record and a line in :data:`rsl_jax.registry.PARTS`; one of the user's is named by
+    A new one is a file with such a record and a line in :data:`rsl_jax.registry.PARTS`; a custom one is named by
     its import path, ``my_package.suite:SUITE/ENV``.
 
     Attributes:
-        package: what must be installed.
-        install: the line that installs it.
+        package: required package.
+        install: command that installs it.
         make: ``(name, num_envs, **options)``, makes an environment.
-        names: ``() -> names`` of those that there are.
+        names: ``() -> names`` of the available environments.
         downloads: ``() -> names`` of those among them that need a download before they are first made.
     """
 
@@ -31,7 +31,7 @@ class Suite(NamedTuple):
 
     @property
     def is_installed(self) -> bool:
-        """Whether its package is there; does not import it."""
+        """Return whether its package is installed; does not import it."""
         return is_installed(self.package)
 
     @classmethod
@@ -43,5 +43,5 @@ class Suite(NamedTuple):
         names: Callable[[], list[str]],
         downloads: Callable[[], list[str]] = list,
     ) -> Suite:
-        """A suite that an extra of rsl_jax installs."""
+        """Return a suite that an extra of rsl_jax installs."""
         return cls(package, install_line(extra), make, names, downloads)

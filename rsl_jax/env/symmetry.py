@@ -1,4 +1,4 @@
-"""Does a mirror really mirror an environment? :func:`check_symmetry` steps it beside its mirror image and compares."""
+"""Test of an environment's symmetry: :func:`check_symmetry` steps it beside its mirror image and compares."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rsl_jax.trees import select_rows
 from rsl_jax.types import Array, Key, Observations
 
 LARGEST_SEARCH = 200
-"""Numbers of a state up to which its mirror image is searched for."""
+"""Maximum size of a state whose mirror image is searched for."""
 
 Step = Callable[[Any, Array], tuple[Any, tuple[Observations, Array, Array]]]
 At = Callable[[Any, Any], Any]
@@ -28,15 +28,15 @@ At = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True)
 class SymmetryReport:
-    """How far an environment is from its mirror image.
+    """Report of how far an environment deviates from its mirror image.
 
     Errors are the largest over all states and steps, divided by the largest magnitude of what is compared.
 
     Attributes:
-        observation_errors: of each entry, by group.
-        reward_error: of the reward.
+        observation_errors: error of each entry, by group.
+        reward_error: error of the reward.
         different_endings: steps at which only one of the two was terminated.
-        searched: whether the mirrored states were searched for, not given.
+        searched: whether the mirrored states were found by a search, not given.
         tolerance: errors up to which the symmetry is said to hold.
     """
 
@@ -48,7 +48,7 @@ class SymmetryReport:
 
     @property
     def dynamics_hold(self) -> bool:
-        """Whether what is seen stays mirrored."""
+        """Whether observations stay mirrored."""
         return all(bool(np.all(errors <= self.tolerance)) for errors in self.observation_errors.values())
 
     @property
@@ -57,7 +57,7 @@ class SymmetryReport:
         return self.dynamics_hold and self.reward_error <= self.tolerance and self.different_endings == 0
 
     def __str__(self) -> str:
-        """What a person wants to know."""
+        """Format the report for reading."""
         if self.holds:
             return f"The mirror is a symmetry, within {self.tolerance:g}."
         lines = ["The mirror is no symmetry:"]
@@ -86,13 +86,14 @@ def check_symmetry(
     tolerance: float = 1e-3,
     key: Key | None = None,
 ) -> SymmetryReport:
-    """Step an environment beside its mirror image, with mirrored actions, and compare what comes of it.
+    """Step an environment beside its mirror image, with mirrored actions, and compare the results.
 
-    A wrong mirror passes its own loss: the policy learns it all the same. So states are collected with random actions,
-    one an environment; each is mirrored; both go on for some steps; and what is seen, rewarded and terminated is
-    compared. Without ``mirror_state`` the mirrored state is searched for: the one whose observations over these steps
-    are the nearest to the mirror image. Searched are the state's ``coordinates``, where the environment has them
-    (Playground and Brax: joint positions and speeds; see :class:`rsl_jax.env.SingleEnv`), else all its floats.
+    A wrong mirror raises no error in training: the policy learns it all the same. So states are collected with random
+    actions, one per environment; each is mirrored; both are stepped for some steps; and observations, rewards and
+    terminations are compared. Without ``mirror_state`` the mirrored state is searched for: the one whose observations
+    over these steps are the nearest to the mirror image. The search is over the state's ``coordinates``, where the
+    environment has them (Playground and Brax: joint positions and speeds; see :class:`rsl_jax.env.SingleEnv`), else all
+    its floats.
 
     It tells nothing about states that random actions do not reach, about what is not observed, or about noise, which is
     the same for both and not mirrored. Contacts amplify rounding; fewer steps and a larger tolerance are for that. A
@@ -102,10 +103,10 @@ def check_symmetry(
         env: a vectorized environment; as many states are compared as it has environments (32 are plenty).
         mirror: the mirror, or a function like ``data_augmentation_func`` with one mirror image.
         mirror_state: the mirror image of one robot's state (``env.reset(key)[0].env`` without the first axis).
-        num_steps: how long to compare.
-        warm_up: most random steps before that.
+        num_steps: number of steps to compare.
+        warm_up: maximum number of random steps before that.
         tolerance: see :class:`SymmetryReport`.
-        key: of states and actions.
+        key: random key of states and actions.
 
     Returns:
         the report; print it.
@@ -124,7 +125,8 @@ def check_symmetry(
 
     def compare() -> tuple[Any, ...]:
         states = _visited(env, step, states_key, warm_up)
-        # What else a simulator remembers, such as where its solver begins, would be the same on both sides, unmirrored.
+        # Anything else that a simulator remembers, such as where its solver begins, would be the same on both sides,
+        # unmirrored.
         states = jax.vmap(lambda state: at(state, coordinates(state)))(states)
         actions = jax.random.uniform(actions_key, (num_steps, env.num_envs, env.num_actions), minval=-1, maxval=1)
         mirrored_actions = jax.vmap(lambda x: _image(call(function, env, None, x)[1], env.num_envs))(actions)
@@ -155,7 +157,7 @@ def check_symmetry(
 
 
 def _step_of(env: VectorizedEnv) -> Step:
-    """A step of one robot without any reset."""
+    """Return the step of one environment without any reset."""
 
     def step(state: Any, action: Array) -> tuple[Any, tuple[Observations, Array, Array]]:
         state, answer = env.single_step(state, action)
@@ -165,12 +167,12 @@ def _step_of(env: VectorizedEnv) -> Step:
 
 
 def _follow(step: Step, states: Any, actions: Array) -> tuple[Observations, Array, Array]:
-    """Observations, rewards and terminations of steps ``[K, ...]``."""
+    """Return observations, rewards and terminations of steps ``[K, ...]``."""
     return jax.lax.scan(step, states, actions)[1]
 
 
 def _visited(env: VectorizedEnv, step: Step, key: Key, warm_up: int) -> Any:
-    """States after 0 to ``warm_up`` random steps, environment by environment; leaves ``[N, ...]``."""
+    """Return states after 0 to ``warm_up`` random steps, environment by environment; leaves ``[N, ...]``."""
     reset_key, key = jax.random.split(key)
     waits = jnp.arange(env.num_envs) % (warm_up + 1)
 
@@ -187,7 +189,7 @@ def _visited(env: VectorizedEnv, step: Step, key: Key, warm_up: int) -> Any:
 def _search(
     step: Step, coordinates: Callable[[Any], Any], at: At, states: Any, actions: Array, expected: Observations
 ) -> Any:
-    """The states ``[N, ...]`` that, with given actions ``[K, N, A]``, come nearest to expected observations.
+    """Find the states ``[N, ...]`` that, with given actions ``[K, N, A]``, come nearest to expected observations.
 
     Levenberg and Marquardt's method on the squares of the differences, from the original state and from its negative.
     """
@@ -227,7 +229,7 @@ def _search(
 
 
 def _coordinates_of(single_env: SingleEnv[Any]) -> tuple[Callable[[Any], Any], At]:
-    """How to take a few floats that a state follows from out of it, and how to make the state that has others."""
+    """Return functions that extract the few floats a state follows from, and that build a state with other ones."""
 
     def all_floats(state: Any) -> list[Array]:
         return [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -259,7 +261,7 @@ def _joined(first: Any, second: Any, *, axis: int) -> Any:
 
 
 def _image(both: Any, size: int) -> Any:
-    """The mirror image out of ``size`` originals and their image."""
+    """Return the mirror image out of ``size`` originals and their image."""
 
     def second(x: Array) -> Array:
         if x.shape[0] != 2 * size:

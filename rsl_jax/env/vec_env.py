@@ -1,4 +1,4 @@
-"""A pure environment worn as RSL-RL's ``VecEnv``."""
+"""Wrapper of a pure environment as RSL-RL's ``VecEnv``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rsl_jax.types import Array, Key, Observations, TimeStep
 
 
 class JaxVecEnv:
-    """A pure :class:`rsl_jax.env.Env` behind Python methods, RSL-RL's contract (:class:`rsl_jax.env.VecEnv`).
+    """Pure :class:`rsl_jax.env.Env` wrapped as RSL-RL's :class:`rsl_jax.env.VecEnv`.
 
-    Steps and resets are compiled; all arrays are JAX arrays. What was handed out stays valid, whatever is done next.
+    Steps and resets are compiled; all arrays are JAX arrays. Returned arrays stay valid, whatever is done next.
 
     Attributes:
-        env: the pure environment, whose attributes are found here too.
+        env: the pure environment, whose attributes are available here too.
         state: its current state.
-        device: where the arrays live.
+        device: device of the arrays.
     """
 
     def __init__(self, env: Env[Any], *, seed: int | None = None, key: Key | None = None):
@@ -52,24 +52,24 @@ class JaxVecEnv:
         self.device = next(iter(self._lengths.devices()))
 
     def reset(self, *, key: Key) -> Observations:
-        """Start an episode everywhere; gives the first observations, leaves ``[N, ...]``."""
+        """Reset all environments; returns the first observations, leaves ``[N, ...]``."""
         self.state, self._observations = self._reset(key)
         self._lengths = jnp.zeros(self.num_envs, jnp.int32)
         return self._observations
 
     def get_observations(self) -> Observations:
-        """Current observations, leaves ``[N, ...]``."""
+        """Return the current observations, leaves ``[N, ...]``."""
         return self._observations
 
     def step(self, actions: Any) -> tuple[Observations, Array, Array, dict[str, Any]]:
-        """Apply actions ``[N, A]``, or choices ``[N]``, of JAX, numpy or torch.
+        """Apply actions ``[N, A]``, or discrete actions ``[N]``, of JAX, numpy or torch.
 
         Returns:
             observations (leaves ``[N, ...]``), rewards ``[N]``, dones ``[N]``, and extras with ``time_outs`` ``[N]``,
-            ``log`` and, where the environment hands them over, ``final_observations``.
+            ``log`` and, where the environment provides them, ``final_observations``.
         """
         (state, lengths), timestep = self._step((self.state, self._lengths), to_jax(actions))
-        # All in one statement: Ctrl-C comes before it or after it, so that these never belong to different steps.
+        # All in one statement: Ctrl-C comes before it or after it, so that these always belong to the same step.
         self.state, self._lengths, self._observations = state, lengths, timestep.observations
         extras: dict[str, Any] = {"time_outs": timestep.time_outs, "log": dict(timestep.log)}
         if timestep.final_observations is not None:
@@ -77,16 +77,16 @@ class JaxVecEnv:
         return timestep.observations, timestep.rewards, timestep.dones, extras
 
     def begin_iteration(self, key: Key) -> None:
-        """To be called once before each rollout: lets the environment renew what it need not renew at each step."""
+        """Let the environment renew what it need not renew at each step; to be called once before each rollout."""
         self.state = self._begin_iteration(self.state, key)
 
     def render(self) -> np.ndarray:
-        """Picture of the first environment, uint8 ``[H, W, 3]``."""
+        """Render the first environment, uint8 ``[H, W, 3]``."""
         return self.env.render(self.state)
 
     @property
     def episode_length_buf(self) -> Array:
-        """Steps since the last reset ``[N]``; may be set, where the environment's state keeps them, in its dtype."""
+        """Steps since the last reset ``[N]``; can be set, where the environment's state keeps them, in its dtype."""
         return getattr(self.state, "episode_length", self._lengths)
 
     @episode_length_buf.setter

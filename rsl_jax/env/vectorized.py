@@ -1,4 +1,4 @@
-"""A batch of robots out of one: :func:`vectorize`."""
+"""Vectorization of a single environment: :func:`vectorize`."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class VectorState(Generic[State]):
         episode_length: steps since the last reset, int32 ``[N]``.
         pool: states and observations that episodes can start from, leaves ``[P, ...]``; ``()`` where every reset is
             made anew.
-        key: what resets draw from, ``[N]``.
-        models: the models that episodes start with, where robots are randomized, leaves ``[M, ...]``; else ``()``.
+        key: random keys of the resets, ``[N]``.
+        models: the models that episodes start with, where physics are randomized, leaves ``[M, ...]``; else ``()``.
     """
 
     env: State
@@ -55,17 +55,17 @@ def vectorize(
     randomize_every: int | None = None,
     sensors: Sensors | Mapping[str, Any] | None = None,
 ) -> VectorizedEnv:
-    """Turn one robot into a batch that ends its episodes and resets itself.
+    """Turn a single environment into a batch that ends its episodes and resets itself.
 
     An episode ends where the single environment says terminated or truncated, and at the time limit. ``time_outs`` are
-    the ends that are not terminations. At an end the *whole* state of the single environment is replaced, also what it
-    remembers between steps, and what was seen before that is handed over as ``final_observations``.
+    the ends that are not terminations. At an end the *whole* state of the single environment is replaced, including
+    what it remembers between steps, and the observations before that are returned as ``final_observations``.
 
     Args:
-        single_env: one robot. Its attributes ``max_episode_length``, ``step_dt`` and ``cfg``, where it has them, stand
-            in for arguments that are not given.
+        single_env: the single environment. Its attributes ``max_episode_length``, ``step_dt`` and ``cfg``, if any, are
+            the defaults of arguments that are not given.
         num_envs: size of the batch, ``N``.
-        max_episode_length: time limit in steps, as large as one likes; None for no limit.
+        max_episode_length: time limit in steps, of any size; None for no limit.
         auto_reset: where the next episode starts. ``"pool"``: each environment draws one of ``reset_pool_size`` random
             initial states, which ``begin_iteration`` renews (before it first does, they are those that the first
             episodes started from); as cheap as it gets, and as varied as resets are.
@@ -73,18 +73,18 @@ def vectorize(
             ``"cached"``: each environment returns to the state it first started from, as Brax's training does; with
             the random key in that state, so that the noise of its episodes is always the same.
         step_dt: seconds between two actions.
-        cfg: what describes the environment, kept with the logs.
+        cfg: description of the environment, saved with the logs.
         reset_pool_size: size of the pool, ``P``; ``num_envs`` where not given.
-        randomize: whether physics differ from robot to robot: True for the environment's own ``domain_randomizer``, or
+        randomize: whether physics differ between environments: True for the environment's own ``domain_randomizer``, or
             a function, or the import path of one (:data:`rsl_jax.env.randomization.Randomizer`). The environment keeps
-            its physics in the pytree ``model``. A robot keeps its model until its episode ends.
-        randomize_every: iterations after which models are drawn anew, for the episodes that start from then on; None
-            for never. A ``"cached"`` start cannot have another model.
+            its physics in the pytree ``model``. A model is kept until its episode ends.
+        randomize_every: number of iterations after which new models are drawn, for the episodes that start from then
+            on; None for never. A ``"cached"`` start cannot have another model.
         sensors: noise, delays, history and pushes; see :class:`rsl_jax.env.Sensors`.
 
     Raises:
         ValueError: for sizes that are not positive, an unknown ``auto_reset``, a randomizer that does not keep its
-            contract, sensors of groups that there are not, or an environment whose ``reset`` and ``step`` do not fit
+            contract, sensors of unknown groups, or an environment whose ``reset`` and ``step`` do not fit
             together (:class:`rsl_jax.env.signature.Signature` says what is checked).
     """
     _check_positive("num_envs", num_envs)
@@ -116,7 +116,7 @@ def vectorize(
 
 
 class VectorizedEnv(Env[VectorState[Any]]):
-    """What :func:`vectorize` makes; ``single_env`` is the one robot within."""
+    """Batch of environments (:func:`vectorize`); ``single_env`` is the wrapped single environment."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class VectorizedEnv(Env[VectorState[Any]]):
             self._randomization = Randomization(single_env.draw, randomize_every)
 
     def reset(self, key: Key) -> tuple[VectorState[Any], Observations]:
-        """Start an episode everywhere; gives the state and the first observations, leaves ``[N, ...]``."""
+        """Reset all environments; returns the state and the first observations, leaves ``[N, ...]``."""
         key, start_key = jax.random.split(key)
         pool_size = self._pool_size if self.auto_reset == "pool" else self.num_envs
         # One batched reset serves both, because a simulator's takes long to compile.
@@ -179,11 +179,11 @@ class VectorizedEnv(Env[VectorState[Any]]):
         return next_state, timestep
 
     def single_step(self, state: State, action: Array) -> tuple[State, Answer]:
-        """A step of one robot, without time limit and reset."""
+        """Step one environment, without time limit and reset."""
         return self._signature.step(state, action)
 
     def begin_iteration(self, state: VectorState[Any], key: Key) -> VectorState[Any]:
-        """Renew the models of randomized robots, where it is time, and the pool of initial states, if there is one."""
+        """Renew randomized models, if it is time, and the pool of initial states, if there is one."""
         if self._randomization is not None:
             key, model_key = jax.random.split(key)
             state = replace(state, models=self._randomization.renew(state.models, model_key))
@@ -192,13 +192,13 @@ class VectorizedEnv(Env[VectorState[Any]]):
         return replace(state, pool=self._starts(jax.random.split(key, self._pool_size), state.models))
 
     def part(self, num_parts: int) -> VectorizedEnv:
-        """The same with an equal part of the batch and of the pool."""
+        """Return the same with an equal part of the batch and of the pool."""
         part = super().part(num_parts)
         part._pool_size = equal_part("reset_pool_size", self._pool_size, num_parts)
         return part
 
     def render(self, state: VectorState[Any], index: int = 0) -> np.ndarray:
-        """Picture of environment ``index``, uint8 ``[H, W, 3]``."""
+        """Render environment ``index``, uint8 ``[H, W, 3]``."""
         render = getattr(self.single_env, "render", None)
         if render is None:
             raise NotImplementedError(
@@ -217,7 +217,7 @@ class VectorizedEnv(Env[VectorState[Any]]):
         return answer.terminated | time_up, time_up & ~answer.terminated
 
     def _restart(self, dones: Array, current: Any, state: VectorState[Any], keys: Key) -> Any:
-        """Replace ``current`` by a start where done; environment by environment from a key of its own.
+        """Replace ``current`` by a start where done; environment by environment, each from its own key.
 
         Selecting at every step was measured to be no slower than a ``cond`` that skips it where nobody is done (256
         cart-poles, CPU), and is the same under ``vmap``. Only a full reset is worth a ``cond``.

@@ -1,4 +1,4 @@
-"""What all wrappers around a single environment have in common."""
+"""Base of all wrappers around a single environment."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Wrapped(NamedTuple):
     """State of a wrapped environment.
 
     Attributes:
-        env: state of the environment within.
-        memory: what the wrapper itself remembers, a pytree.
+        env: state of the wrapped environment.
+        memory: the wrapper's own state, a pytree.
     """
 
     env: Any
@@ -24,20 +24,20 @@ class Wrapped(NamedTuple):
 
 
 class Wrapper:
-    """A single environment around another one: whatever it does not have itself is that of the environment within.
+    """Wrapper around a single environment: attributes that it lacks are those of the wrapped environment.
 
-    States are named tuples with a field ``env``, the state of the environment within, which is what its ``render``,
-    ``coordinates``, ``at`` and ``push`` are given.
+    States are named tuples with a field ``env``, the state of the wrapped environment, which is what its ``render``,
+    ``coordinates``, ``at`` and ``push`` receive.
 
     Attributes:
-        inner: the environment within, which may be a wrapper, too.
+        inner: the wrapped environment, which may be a wrapper, too.
     """
 
     def __init__(self, env: SingleEnv[Any]):
         self.inner: Any = env
 
     def __getattr__(self, name: str) -> Any:
-        """Attributes of the environment within."""
+        """Return an attribute of the wrapped environment."""
         if name.startswith("__") or name == "inner":
             raise AttributeError(name)
         found = getattr(self.inner, name)
@@ -48,22 +48,22 @@ class Wrapper:
         return found
 
     def around(self, env: SingleEnv[Any]) -> Any:
-        """The same wrapper around another environment."""
+        """Return the same wrapper around another environment."""
         other = copy.copy(self)
         other.inner = env
         return other
 
 
 def as_groups(observations: Array | Observations) -> dict[str, Array]:
-    """Observations by group; a single array is the group ``policy``."""
+    """Return observations by group; a single array is the group ``policy``."""
     return dict(observations) if isinstance(observations, Mapping) else {"policy": observations}
 
 
 def check_groups(what: str, named: Iterable[str], available: Iterable[str]) -> None:
-    """Refuse observation groups that there are not.
+    """Reject unknown observation groups.
 
     Raises:
-        ValueError: names the group, and those that there are.
+        ValueError: if a group does not exist; names it, and those that do.
     """
     available = sorted(available)
     for name in named:
@@ -77,6 +77,6 @@ def check_groups(what: str, named: Iterable[str], available: Iterable[str]) -> N
 def change_groups(
     observations: Array | Observations, names: Iterable[str], change: Callable[[str, Array], Array]
 ) -> Observations:
-    """Observations of which some groups are replaced by ``change(name, group)``."""
+    """Return observations with some groups replaced by ``change(name, group)``."""
     groups = as_groups(observations)
     return {**groups, **{name: change(name, groups[name]) for name in names}}

@@ -1,4 +1,4 @@
-"""From a config section to a model."""
+"""Construction of models from config sections."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def build_model(
     """Build the model of an observation set.
 
     Args:
-        cfg: its section of the config.
+        cfg: the model's section of the config.
         spec: the environment.
         obs_set: name of the observation set (actor, critic, ...).
         obs_groups: resolved groups of every set.
-        output_dim: size of its output.
+        output_dim: size of the model's output.
 
     Returns:
         a linen module with the methods of :class:`rsl_jax.models.MLPModel`.
 
     Raises:
-        ValueError: if the model cannot look at one of its groups, or its distribution is not over the environment's
+        ValueError: if the model does not support one of its groups, or its distribution is not over the environment's
             actions.
     """
     kwargs = arguments_of(cfg)
@@ -55,10 +55,10 @@ def build_model(
 
 
 def build_policy(cfg: Any, spec: Spec, *, obs_set: str, obs_groups: Mapping[str, tuple[str, ...]]) -> Any:
-    """Build a model that samples actions; one without a distribution gets that which the environment asks for.
+    """Build a model that samples actions; without a distribution it gets the one that the environment needs.
 
     Args:
-        cfg: its section of the config.
+        cfg: the model's section of the config.
         spec: the environment.
         obs_set: name of the observation set (actor, ...).
         obs_groups: resolved groups of every set.
@@ -80,7 +80,7 @@ def build_distribution(cfg: Any, output_dim: int) -> Distribution:
     """Build a distribution over ``output_dim`` actions from its section of the config.
 
     Raises:
-        TypeError: if what was built is no distribution.
+        TypeError: if what was built is not a distribution.
     """
     built = resolve_part(cfg.class_name, "distribution")(output_dim, **arguments_of(cfg))
     if not isinstance(built, Distribution):

@@ -18,11 +18,11 @@ from rsl_jax.types import Array, Carry, Observations
 Shapes = Mapping[str, tuple[int, ...]]
 
 ENCODERS = "cnns"
-"""Under this name the encoders stand in a model's collections of variables."""
+"""Name of the encoders in a model's collections of variables."""
 
 
 class CNNModel(MLPModel):
-    """Images through an encoder a group, beside normalised 1-D observation groups (if any), through an MLP.
+    """Images through one encoder per group, beside normalised 1-D observation groups (if any), through an MLP.
 
     Attributes:
         cnn_cfg: the encoder of all image groups, or a mapping from their names to encoders.
@@ -31,17 +31,17 @@ class CNNModel(MLPModel):
     cnn_cfg: CNNConfig | Mapping[str, CNNConfig] | None = None
 
     def setup(self) -> None:
-        """Create the parts; called by linen."""
+        """Create the submodules; called by linen."""
         super().setup()
         images = image_groups(self.obs_shapes, self.obs_groups)
         self.cnns = Encoders(encoders_by_group(self.cnn_cfg, images), self.dtype)
 
     @classmethod
     def check(cls, obs_set: str, obs_shapes: Shapes, obs_groups: tuple[str, ...], **kwargs: Any) -> None:
-        """Refuse observations and encoders that make no model, before anything is built.
+        """Reject observations and encoders that do not fit, before anything is built.
 
         Raises:
-            ValueError: names the group, its shape and the remedy.
+            ValueError: if they do not fit; names the group, its shape and the remedy.
         """
         for group in obs_groups:
             if len(obs_shapes[group]) not in (1, 3):
@@ -68,7 +68,7 @@ class CNNModel(MLPModel):
             )
 
     def unroll_latent(self, observations: Observations, carry: Carry, dones: Array) -> tuple[Array, Carry]:
-        """What the MLP sees in many steps; one after the other, for what encoders compute in between is large."""
+        """Compute the MLP's input for many steps, one after the other: the encoders' intermediate results are large."""
         if dones.shape[0] == 1:
             return self.latent(observations, carry)
         moving = TRAINING if self.is_mutable_collection(*TRAINING) else ()
@@ -81,16 +81,16 @@ class CNNModel(MLPModel):
         return scan(self, (), observations)[1], carry
 
     def latent(self, observations: Observations, carry: Carry) -> tuple[Array, Carry]:
-        """What the MLP sees, ``[..., D]``: 1-D observations first, then the images' features."""
+        """Compute the MLP's input, ``[..., D]``: 1-D observations first, then the images' features."""
         vectors = [self.normalized(observations)] if self.groups_1d else []
         return jnp.concatenate([*vectors, *self.cnns(observations)], axis=-1), carry
 
 
 def with_encoders_of(actor: Any, critic: Any, obs_shapes: Shapes, obs_groups: Mapping[str, tuple[str, ...]]) -> Any:
-    """The critic's section, with the actor's encoders in place of its own.
+    """Return the critic's section, with the actor's encoders in place of its own.
 
     Raises:
-        ValueError: if one of the two has no encoders, or they look at different images.
+        ValueError: if one of the two has no encoders, or they use different images.
     """
     if not all(has_encoders(section) for section in (actor, critic)):
         raise ValueError(
@@ -107,20 +107,20 @@ def with_encoders_of(actor: Any, critic: Any, obs_shapes: Shapes, obs_groups: Ma
 
 
 def has_encoders(section: Any) -> bool:
-    """Whether a section describes a :class:`CNNModel`, or a model of the user's that derives from it."""
+    """Return whether a section describes a :class:`CNNModel`, or a custom model that derives from it."""
     model_class = resolve_part(section.class_name, "model")
     return isinstance(model_class, type) and issubclass(model_class, CNNModel)
 
 
 def image_groups(obs_shapes: Shapes, obs_groups: tuple[str, ...]) -> tuple[str, ...]:
-    """The groups that are images, in order."""
+    """Return the groups that are images, in order."""
     return tuple(group for group in obs_groups if len(obs_shapes[group]) == 3)
 
 
 def encoders_by_group(
     cnn_cfg: CNNConfig | Mapping[str, CNNConfig] | None, groups: tuple[str, ...]
 ) -> dict[str, CNNConfig]:
-    """The encoder of each image group.
+    """Return the encoder of each image group.
 
     Raises:
         ValueError: if there is none for a group, or one for a group that does not exist.
@@ -143,10 +143,10 @@ def encoders_by_group(
 
 
 def check_encoder(cfg: CNNConfig, what: str, shape: tuple[int, ...]) -> None:
-    """Refuse an encoder that makes no vector out of an image of a shape ``[C, H, W]``; ``what`` it is, is for errors.
+    """Reject an encoder whose output for images ``[C, H, W]`` is not a vector; ``what`` names it in errors.
 
     Raises:
-        ValueError: says why.
+        ValueError: if it is not; says why.
     """
     if not cfg.flatten:
         raise ValueError(f"{what}: the MLP behind the encoder takes vectors. Set its flatten to true.")

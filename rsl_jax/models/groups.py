@@ -1,4 +1,4 @@
-"""Which observation groups each observation set (actor, critic; student, teacher; rnd_state) looks at."""
+"""Observation groups of each observation set (actor, critic; student, teacher; rnd_state)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Mapping, Sequence
 from rsl_jax.registry import nearest
 
 PRIVILEGED: Mapping[str, str] = {"critic": "actor", "teacher": "student"}
-"""Sets that may look at what a robot cannot measure, and the set whose groups they share where nothing is known."""
+"""Sets that may use privileged observations, and the set whose groups they use by default."""
 
 
 def resolve_obs_groups(
     available: Sequence[str], obs_groups: Mapping[str, Sequence[str]], sets: Sequence[str], *, warn: bool = True
 ) -> dict[str, tuple[str, ...]]:
-    """Decide which observation groups each observation set looks at.
+    """Resolve the observation groups of each observation set.
 
-    A set that ``obs_groups`` does not mention takes what :func:`default_groups` says, with a warning where the
-    environment leaves a choice.
+    A set that ``obs_groups`` does not mention gets those of :func:`default_groups`, with a warning where the
+    environment has several groups.
 
     Args:
         available: names of the groups that the environment returns.
         obs_groups: groups of each set, from the config.
-        sets: the sets that are needed, in an order in which those that share groups come last.
+        sets: the required sets, in an order in which those that share groups come last.
         warn: whether to warn.
 
     Returns:
@@ -52,7 +52,7 @@ def resolve_obs_groups(
                 f"'policy'. "
                 f"Add obs_groups['{name}'] with some of {sorted(available)}."
             )
-        # An environment with a single group leaves nothing to choose, hence nothing to warn of.
+        # An environment with a single group leaves nothing to choose, so there is nothing to warn of.
         if warn and len(available) > 1:
             taken = f"the group '{fallback[0]}'" if len(fallback) == 1 else f"the groups {list(fallback)}"
             warnings.warn(f"obs_groups has no entry '{name}'; taking {taken} out of {sorted(available)}.", stacklevel=2)
@@ -63,19 +63,19 @@ def resolve_obs_groups(
 def default_groups(
     name: str, available: Sequence[str], obs_groups: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...] | None:
-    """The groups of an observation set of which nothing is said.
+    """Return the default groups of an observation set.
 
-    That is the group of its own name. Else, for critic and teacher, ``privileged_state``, then ``policy``, then what
-    actor and student see; for the others ``policy``, as RSL-RL's environments call what a robot can measure, then
-    ``state``, as MuJoCo Playground's do, then the only group there is.
+    That is the group of its own name. Else, for critic and teacher, ``privileged_state``, then ``policy``, then those
+    of actor and student; for the others ``policy``, RSL-RL's name for what a robot can measure, then
+    ``state``, MuJoCo Playground's name for it, then the only group there is.
 
     Args:
-        name: the set.
+        name: name of the set.
         available: names of the groups that the environment returns.
-        obs_groups: groups of the sets that are known.
+        obs_groups: groups of the known sets.
 
     Returns:
-        the groups, or None where that is not to be guessed.
+        the groups, or None if there is no default.
     """
     peer = PRIVILEGED.get(name)
     for group in (name, "policy", "state") if peer is None else (name, "privileged_state", "policy"):

@@ -1,4 +1,4 @@
-"""The feed-forward model, and what all models share."""
+"""The feed-forward model, base of all models."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rsl_jax.types import Array, Carry, Observations, default_dtype
 
 
 class MLPModel(nn.Module):
-    """Normalised 1-D observation groups, side by side, through an MLP.
+    """Normalised 1-D observation groups, concatenated, through an MLP.
 
     A model is a linen module with the methods below. Its variables are the collection ``params``, which gradients
-    train, and others that it learns without them (``normalizer``). Its output is what the distribution calls its
-    parameters, or an array ``[..., output_dim]`` where there is no distribution.
+    train, and others that are updated without them (``normalizer``). Its output are the parameters of its
+    distribution, or an array ``[..., output_dim]`` without one.
 
-    The first block of attributes is given by the algorithm, the second by the config.
+    The first block of attributes is set by the algorithm, the second by the config.
 
     Attributes:
         obs_shapes: shape of every observation group, without the environments' axis.
-        obs_groups: names of the groups to look at, in order.
+        obs_groups: names of the model's groups, in order.
         output_dim: size of the output.
         distribution: distribution over the output, or None for a deterministic one.
         dtype: type to compute in, or None for that of the parameters.
@@ -46,7 +46,7 @@ class MLPModel(nn.Module):
     obs_normalization: bool = False
 
     def setup(self) -> None:
-        """Create the parts; called by linen."""
+        """Create the submodules; called by linen."""
         distribution = self.distribution
         if self.obs_normalization:
             self.normalizer = self.variable("normalizer", "obs", init_normalizer, (self.obs_dim,), default_dtype())
@@ -64,10 +64,10 @@ class MLPModel(nn.Module):
     def check(
         cls, obs_set: str, obs_shapes: Mapping[str, tuple[int, ...]], obs_groups: tuple[str, ...], **kwargs: Any
     ) -> None:
-        """Refuse observations that this model (with the config's ``kwargs``) cannot look at, before anything is built.
+        """Reject observations that this model (with the config's ``kwargs``) does not support, before it is built.
 
         Raises:
-            ValueError: names the group, its shape and the remedy.
+            ValueError: if they do not fit; names the group, its shape and the remedy.
         """
         del kwargs
         for group in obs_groups:
@@ -80,26 +80,26 @@ class MLPModel(nn.Module):
 
     @property
     def groups_1d(self) -> tuple[str, ...]:
-        """The groups that are vectors, in order."""
+        """Names of the groups that are vectors, in order."""
         return tuple(group for group in self.obs_groups if len(self.obs_shapes[group]) == 1)
 
     @property
     def obs_dim(self) -> int:
-        """Size of all vectors together."""
+        """Total size of all vectors."""
         return sum(self.obs_shapes[group][0] for group in self.groups_1d)
 
     def initial_carry(self, num_envs: int) -> Carry:
-        """Hidden states at the start of an episode, leaves ``[num_envs, ...]``; ``()`` here."""
+        """Return the hidden states at the start of an episode, leaves ``[num_envs, ...]``; ``()`` here."""
         del num_envs
         return ()
 
     def __call__(self, observations: Observations, carry: Carry) -> tuple[Any, Carry]:
-        """One step: observations with leaves ``[N, ...]`` to the output ``[N, ...]`` and the next hidden states."""
+        """Run one step: from observations, leaves ``[N, ...]``, to the output ``[N, ...]`` and the next hidden states."""
         latent, carry = self.latent(observations, carry)
         return self.head(latent), carry
 
     def unroll(self, observations: Observations, carry: Carry, dones: Array) -> Any:
-        """Many steps at once.
+        """Run many steps at once.
 
         Args:
             observations: leaves ``[T, N, ...]``.
@@ -112,11 +112,11 @@ class MLPModel(nn.Module):
         return self.head(self.unroll_latent(observations, carry, dones)[0])
 
     def unroll_ahead(self, observations: Observations, following: Observations, carry: Carry, dones: Array) -> Any:
-        """The output at what followed each step, with the hidden states after that step; nothing advances them.
+        """Compute the output at the observations that followed each step, with the hidden states after that step.
 
         Args:
             observations: leaves ``[T, N, ...]``.
-            following: what was seen right after each of them, before any reset; leaves ``[T, N, ...]``.
+            following: observations right after each of them, before any reset; leaves ``[T, N, ...]``.
             carry: hidden states before the first step, leaves ``[N, ...]``.
             dones: whether an episode ended with the step, ``[T, N]``.
 
@@ -127,7 +127,7 @@ class MLPModel(nn.Module):
         return self.unroll(following, carry, dones)
 
     def unroll_mode(self, observations: Observations, carry: Carry, dones: Array) -> tuple[Array, Carry]:
-        """Many steps of the deterministic output ``[T, N, output_dim]``, and the hidden states after the last one.
+        """Run many steps of the deterministic output ``[T, N, output_dim]``; returns the last hidden states, too.
 
         These are zero where an episode ended with it. Arguments are those of :meth:`unroll`.
         """
@@ -135,40 +135,40 @@ class MLPModel(nn.Module):
         return self.deterministic(latent), carry
 
     def mode(self, observations: Observations, carry: Carry) -> tuple[Array, Carry]:
-        """One step of the deterministic output ``[N, output_dim]``."""
+        """Run one step of the deterministic output ``[N, output_dim]``."""
         latent, carry = self.latent(observations, carry)
         return self.deterministic(latent), carry
 
     def latent(self, observations: Observations, carry: Carry) -> tuple[Array, Carry]:
-        """What the MLP sees, ``[..., D]``, and the next hidden states."""
+        """Compute the MLP's input, ``[..., D]``, and the next hidden states."""
         return self.normalized(observations), carry
 
     def unroll_latent(self, observations: Observations, carry: Carry, dones: Array) -> tuple[Array, Carry]:
-        """What the MLP sees in many steps, ``[T, N, D]``, and the hidden states after the last one."""
+        """Compute the MLP's input for many steps, ``[T, N, D]``, and the hidden states after the last one."""
         del dones
         return self.latent(observations, carry)
 
     def head(self, latent: Array) -> Any:
-        """From the latent to the output."""
+        """Compute the output from the latent."""
         output = self._network_output(latent)
         return self.distribution.params(output, self.distribution_extra) if self.distribution else output
 
     def deterministic(self, latent: Array) -> Array:
-        """From the latent to the deterministic output."""
+        """Compute the deterministic output from the latent."""
         output = self.head(latent)
         return self.distribution.mode(output) if self.distribution else output
 
     def concatenated(self, observations: Observations) -> Array:
-        """The 1-D groups side by side, ``[..., obs_dim]``; as floats, whatever numbers the environment gives."""
+        """Concatenate the 1-D groups, ``[..., obs_dim]``; as floats, whatever numbers the environment returns."""
         return jnp.concatenate([observations[group].astype(default_dtype()) for group in self.groups_1d], axis=-1)
 
     def normalized(self, observations: Observations) -> Array:
-        """The 1-D groups side by side, normalised where asked for."""
+        """Concatenate the 1-D groups, normalised if configured."""
         x = self.concatenated(observations)
         return normalize(self.normalizer.value, x) if self.obs_normalization else x
 
     def update_normalization(self, observations: Observations, axis_name: str | None = None) -> None:
-        """Learn the moments of observations with leaves ``[..., D]``; call with ``mutable=["normalizer"]``."""
+        """Update the moments with observations with leaves ``[..., D]``; call with ``mutable=["normalizer"]``."""
         if self.obs_normalization:
             x = self.concatenated(observations)
             self.normalizer.value = update_normalizer(self.normalizer.value, x, axis_name=axis_name)
@@ -179,7 +179,7 @@ class MLPModel(nn.Module):
             return ()
         if distribution.learn_extra:
             return self.param("distribution", lambda _: distribution.init_extra())
-        # What does not learn is no parameter, so that no optimiser moves it (weight decay would).
+        # Constants are not parameters, so that no optimiser moves them (weight decay would).
         return self.variable("constants", "distribution", distribution.init_extra).value
 
     def _network_output(self, latent: Array) -> Array:

@@ -1,6 +1,6 @@
-"""Variables by PyTorch's names: the state dicts of RSL-RL's modules, in both directions.
+"""Conversion between variables and the state dicts of RSL-RL's PyTorch modules.
 
-Only numpy is needed; tensors are taken as well.
+Only numpy is needed; tensors are accepted as well.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from rsl_jax.types import Array
 
 
 class Layout(NamedTuple):
-    """How PyTorch lays out an array and how we do.
+    """Layout of an array in PyTorch and here.
 
     Attributes:
-        ours: from PyTorch's to ours.
-        theirs: from ours to PyTorch's.
+        ours: conversion from PyTorch's layout to ours.
+        theirs: conversion from our layout to PyTorch's.
     """
 
     ours: Callable[[np.ndarray], np.ndarray]
@@ -37,18 +37,18 @@ def _permuted(permutations: Mapping[int, tuple[int, ...]]) -> Callable[[np.ndarr
 
 SAME = Layout(lambda array: array, lambda array: array)
 TRANSPOSED = Layout(np.transpose, np.transpose)
-# Kernels [D, C, H, W] are [H, W, C, D] with us, pixels [C, H, W] are [H, W, C]; a vector stays one.
+# Kernels [D, C, H, W] are [H, W, C, D] here, pixels [C, H, W] are [H, W, C]; vectors are unchanged.
 CHANNELS_LAST = Layout(_permuted({3: (1, 2, 0), 4: (2, 3, 1, 0)}), _permuted({3: (2, 0, 1), 4: (3, 2, 0, 1)}))
 WITHOUT_BATCH = Layout(lambda array: array[0] if array.ndim else array, lambda array: array[None])
 
 
 class Rule(NamedTuple):
-    """Where an array is found. In the names, ``{number}`` counts, ``{even}`` is its double, ``{group}`` is a name.
+    """Names of an array on both sides, where ``{number}`` counts, ``{even}`` is its double, ``{group}`` is a name.
 
     Attributes:
         theirs: name in the state dict.
         ours: path of the variable.
-        layout: of the two.
+        layout: layouts of the two.
     """
 
     theirs: str
@@ -74,36 +74,36 @@ def _normalizer(theirs: str, ours: str) -> tuple[Rule, ...]:
 
 RULES: tuple[Rule, ...] = (
     *_normalizer("obs_normalizer", "normalizer/obs"),
-    # What is configured not to learn is a constant with us; RSL-RL keeps it among the parameters.
+    # What is configured not to learn is a constant here; RSL-RL keeps it among the parameters.
     Rule("distribution.std_param", "params/distribution/std"),
     Rule("distribution.std_param", "constants/distribution/std"),
     Rule("distribution.log_std_param", "params/distribution/log_std"),
     Rule("distribution.log_std_param", "constants/distribution/log_std"),
     *_linear("mlp", "params/mlp"),
-    # Gates stand side by side in the same order: r, z, n of a GRU, i, f, g, o of an LSTM.
+    # Gates are concatenated in the same order: r, z, n of a GRU, i, f, g, o of an LSTM.
     Rule("rnn.rnn.weight_ih_l{number}", "params/rnn/layer_{number}/input_kernel", TRANSPOSED),
     Rule("rnn.rnn.weight_hh_l{number}", "params/rnn/layer_{number}/hidden_kernel", TRANSPOSED),
     Rule("rnn.rnn.bias_ih_l{number}", "params/rnn/layer_{number}/input_bias"),
     Rule("rnn.rnn.bias_hh_l{number}", "params/rnn/layer_{number}/hidden_bias"),
-    # Convolutions and normalisations are numbered in a row; what stands at a number has one kind of weight.
+    # Convolutions and normalisations are numbered consecutively; each number has one kind of weight.
     Rule("cnns.{group}.{number}.weight", "params/cnns/{group}/layer_{number}/kernel", CHANNELS_LAST),
     Rule("cnns.{group}.{number}.weight", "params/cnns/{group}/layer_{number}/scale", CHANNELS_LAST),
     Rule("cnns.{group}.{number}.bias", "params/cnns/{group}/layer_{number}/bias", CHANNELS_LAST),
     Rule("cnns.{group}.{number}.running_mean", "batch_statistics/cnns/{group}/layer_{number}/mean"),
     Rule("cnns.{group}.{number}.running_var", "batch_statistics/cnns/{group}/layer_{number}/var"),
-    # Curiosity.
+    # Random network distillation.
     *_normalizer("state_normalizer", "normalizers/state"),
     *_normalizer("reward_normalizer.emp_norm", "normalizers/reward"),
     *_linear("predictor", "predictor"),
     *_linear("target", "target"),
 )
-"""A new kind of layer is a line here; they stand in the order in which RSL-RL registers its parts."""
+"""A new kind of layer is a line here; in the order in which RSL-RL registers its modules."""
 
 DERIVED = re.compile(r".*(normalizer|emp_norm)\._std|cnns\..*\.num_batches_tracked")
-"""What follows from other arrays, or from nothing that is computed."""
+"""Arrays that follow from others, or that no computation uses."""
 
 BUFFER = re.compile(r".*(\._mean|\._var|\._std|\.count|\.running_mean|\.running_var|\.num_batches_tracked)")
-"""Names that are no parameters, so that no optimiser counts them."""
+"""Names that are not parameters, so that no optimiser counts them."""
 
 _FIELDS = {"number": r"\d+", "even": r"\d*[02468]", "group": r"[^./]+"}
 
@@ -115,14 +115,15 @@ def from_state_dict(
     strict: bool = True,
     called: Mapping[str, str] | None = None,
 ) -> Any:
-    """Bring a state dict into the shape of our variables.
+    """Convert a state dict to our variables.
 
     Args:
         state_dict: arrays (of numpy, or tensors) by PyTorch's names.
         like: variables of one of our models by collection (``params``, ``normalizer``, ...), or some of them. They say
             which arrays are wanted, and their shapes and types.
-        strict: whether everything must fit; otherwise what does not keeps the values of ``like``, with a warning.
-        called: what messages call a name of the state dict, where they shall call it otherwise.
+        strict: whether everything must fit; otherwise an array that does not fit keeps the value of ``like``, with a
+            warning.
+        called: other names for entries of the state dict, for messages.
 
     Returns:
         the same tree with the arrays of the state dict.
@@ -159,7 +160,7 @@ def from_state_dict(
 
 
 def to_state_dict(variables: Any, *, groups: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Bring our variables into a state dict; the inverse of :func:`from_state_dict`.
+    """Convert our variables to a state dict; the inverse of :func:`from_state_dict`.
 
     Args:
         variables: variables of one of our models by collection, or some of them.
@@ -186,23 +187,23 @@ def to_state_dict(variables: Any, *, groups: Sequence[str] = ()) -> dict[str, np
         elif name.endswith(".count"):
             state_dict[name] = array.astype(np.int64)
         elif name.endswith(".running_var"):
-            # Only counted: with a fixed momentum PyTorch never looks at it.
+            # Only a counter: with a fixed momentum PyTorch never uses it.
             state_dict[name.removesuffix("running_var") + "num_batches_tracked"] = np.zeros((), np.int64)
     return state_dict
 
 
 def to_numpy(value: Any) -> np.ndarray:
-    """An array or tensor, wherever it is, as an array of numpy."""
+    """Convert an array or tensor on any device to numpy."""
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a message."""
+    """Format names for a message."""
     return ", ".join(f"'{name}'" for name in names) or "nothing"
 
 
 def has_place_for(name: str, like: Any) -> bool:
-    """Whether variables have a place for an array of a state dict."""
+    """Return whether an array of a state dict has a counterpart among variables."""
     return bool(leaves_by_path(like).keys() & _targets(name).keys())
 
 
@@ -218,7 +219,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def _fields(template: str, text: str) -> dict[str, str] | None:
-    """What stands in the fields of a template; None where the text is none of its kind."""
+    """Match a text with a template and return its fields; None if it does not match."""
     match = _pattern(template).fullmatch(text)
     if match is None:
         return None
@@ -235,13 +236,13 @@ def _filled(template: str, fields: Mapping[str, str]) -> str:
 
 
 def _targets(name: str) -> dict[str, Layout]:
-    """Paths at which an array of a state dict may stand, of which a model has one, and its layout."""
+    """Return the possible paths of a state dict's array, of which a model has one, and its layout."""
     matches = ((rule, _fields(rule.theirs, name)) for rule in RULES)
     return {_filled(rule.ours, fields): rule.layout for rule, fields in matches if fields is not None}
 
 
 def _rule_of(path: str) -> tuple[int, dict[str, str]]:
-    """The rule of a variable, by its index, and the fields of its path."""
+    """Return the index of a variable's rule, and the fields of its path."""
     for rank, rule in enumerate(RULES):
         fields = _fields(rule.ours, path)
         if fields is not None:
@@ -253,7 +254,7 @@ def _rule_of(path: str) -> tuple[int, dict[str, str]]:
 
 
 def _their_name(path: str) -> str:
-    """What a variable is called in a state dict, for messages."""
+    """Return the name of a variable in a state dict, for messages."""
     try:
         rank, fields = _rule_of(path)
     except ValueError:
@@ -262,7 +263,7 @@ def _their_name(path: str) -> str:
 
 
 def _section(rule: Rule) -> int:
-    """Place of the part of a module that a rule is about."""
+    """Return the place of the submodule that a rule is about."""
     parts = [other.theirs.partition(".")[0] for other in RULES]
     return parts.index(rule.theirs.partition(".")[0])
 
@@ -274,7 +275,7 @@ def _cast(array: np.ndarray, like: Array) -> Array:
 
 
 def _complaint(unused: Sequence[str], missing: Sequence[str], misshapen: Sequence[str]) -> str:
-    """What does not fit, and what to do; empty where all does."""
+    """Describe what does not fit, and what to do; empty if everything fits."""
     sentences = [
         *([f"The model has no place for {listed(unused)}."] if unused else []),
         *(

@@ -1,8 +1,8 @@
-"""``runner.alg``: what scripts for RSL-RL ask its algorithm and its models for.
+"""``runner.alg``: RSL-RL's interface to the algorithm and its models, for scripts written for RSL-RL.
 
-RSL-RL's algorithm learns by being called, and its models are PyTorch modules. Here both are pure functions, and the
-runner holds their state; these views answer out of it, with tensors of PyTorch's and RSL-RL's names. A name that cannot
-be answered raises an ``AttributeError`` that says why, and what to do (:data:`NOT_OF_ALGORITHMS`,
+In RSL-RL the algorithm and its models are stateful PyTorch objects. Here both are pure functions, and the
+runner holds their state; these views read it and return tensors, under the names of PyTorch and RSL-RL. A name
+that cannot be served raises an ``AttributeError`` that says why, and what to do (:data:`NOT_OF_ALGORITHMS`,
 :data:`NOT_OF_MODELS`).
 """
 
@@ -48,7 +48,7 @@ NOT_OF_ALGORITHMS: Mapping[str, str] = {
     "num_updates": "runner.state.iteration counts finished iterations.",
     "last_hidden_states": "hidden states are in runner.loop_state.carry.",
 }
-"""What RSL-RL's algorithms have and :class:`AlgorithmView` has not, with the reason."""
+"""Attributes of RSL-RL's algorithms that :class:`AlgorithmView` lacks, with the reason."""
 
 _FUNCTIONAL = "models are pure functions here (flax), and the training state holds what they learn"
 
@@ -64,17 +64,17 @@ NOT_OF_MODELS: Mapping[str, str] = {
     "latent_dim": "as_jit().mlp[0].in_features is it.",
     "cnn_latent_dim": "as_jit().mlp[0].in_features is it, with obs_dim.",
 }
-"""What RSL-RL's models have and :class:`ModelView` has not, with the reason."""
+"""Attributes of RSL-RL's models that :class:`ModelView` lacks, with the reason."""
 
 
 class AlgorithmView:
-    """RSL-RL's algorithm, as far as scripts look at it: ``save``, ``load``, ``get_policy``, ``learning_rate``, models.
+    """View of the algorithm with RSL-RL's interface: ``save``, ``load``, ``get_policy``, ``learning_rate``, models.
 
-    Hyper-parameters (``gamma``, ``num_mini_batches``, ...) are those of the config, the models go by their names
+    Hyper-parameters (``gamma``, ``num_mini_batches``, ...) are those of the config; models are found by their names
     (``actor`` and ``critic``, ``student`` and ``teacher``).
 
     Attributes:
-        is_multi_gpu: False, as several devices are one process.
+        is_multi_gpu: False, because one process drives all devices.
     """
 
     is_multi_gpu = False
@@ -84,7 +84,7 @@ class AlgorithmView:
         self._views: dict[str, ModelView] = {}
 
     def save(self) -> dict[str, Any]:
-        """State dicts of all models and of the optimiser, by RSL-RL's names, of tensors.
+        """Return the state dicts of all models and of the optimiser, as tensors under RSL-RL's names.
 
         Raises:
             ImportError: if PyTorch is not installed.
@@ -96,15 +96,15 @@ class AlgorithmView:
     def load(
         self, loaded_dict: Mapping[str, Any], load_cfg: Mapping[str, bool] | None = None, strict: bool = True
     ) -> bool:
-        """Take over what RSL-RL, or :meth:`save`, saved.
+        """Load a state dict that RSL-RL, or :meth:`save`, produced.
 
         Args:
-            loaded_dict: the dict, of any of RSL-RL's versions.
-            load_cfg: which parts; None for all there is. See :meth:`OnPolicyRunner.load`.
-            strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+            loaded_dict: the dict, of any version of RSL-RL.
+            load_cfg: which parts to load; None for all there are. See :meth:`OnPolicyRunner.load`.
+            strict: whether everything must fit; otherwise a part that does not fit keeps its value, with a warning.
 
         Returns:
-            whether the dict's ``iter`` counts: training then goes on from there.
+            whether training continues from the dict's ``iter``.
 
         Raises:
             ValueError: if it does not fit.
@@ -116,12 +116,12 @@ class AlgorithmView:
         return loaded.iteration is not None
 
     def get_policy(self) -> ModelView:
-        """The model that acts."""
+        """Return the model that acts."""
         return getattr(self, "student" if "student" in self._runner.state.params else "actor")
 
     @property
     def learning_rate(self) -> float:
-        """The rate in force; may be set."""
+        """The current learning rate; can be set."""
         return float(str(np.asarray(self._runner.state.learning_rate)[()]))
 
     @learning_rate.setter
@@ -132,22 +132,22 @@ class AlgorithmView:
 
     @property
     def rnd(self) -> RndView | None:
-        """Curiosity; None where there is none."""
+        """View of random network distillation (RND); None where it is not used."""
         return RndView(self._runner) if "rnd" in self._runner.state.extensions else None
 
     @property
     def teacher_loaded(self) -> bool:
-        """Whether all that does not learn here was loaded."""
+        """Whether every model that is not trained here (the teacher) was loaded."""
         return all(self._runner.has_loaded(name) for name in self._runner.algorithm.given)
 
     @property
     def policy(self) -> ActorCriticView:
-        """What RSL-RL 2 and 3 had in place of the models."""
+        """The policy as RSL-RL 2 and 3 expose it, in place of separate models."""
         return ActorCriticView(self)
 
     @property
     def actor_critic(self) -> ActorCriticView:
-        """What RSL-RL 1 and 2 called :attr:`policy`."""
+        """Alias of :attr:`policy`, by the name of RSL-RL 1 and 2."""
         return self.policy
 
     @property
@@ -157,28 +157,28 @@ class AlgorithmView:
 
     @property
     def gpu_world_size(self) -> int:
-        """How many processes train: one."""
+        """Number of training processes: one."""
         return self._runner.gpu_world_size
 
     @property
     def gpu_global_rank(self) -> int:
-        """Which of them this is."""
+        """Rank of this process."""
         return self._runner.gpu_global_rank
 
     def train_mode(self) -> None:
-        """Do nothing: what differs in training is an argument of the functions."""
+        """Do nothing: training and evaluation mode are arguments of the functions."""
 
     def eval_mode(self) -> None:
-        """Do nothing: what differs in training is an argument of the functions."""
+        """Do nothing: training and evaluation mode are arguments of the functions."""
 
     def compile(self, mode: str | None = None) -> None:
         """Do nothing: everything is compiled already."""
 
     def __getattr__(self, name: str) -> Any:
-        """A model, or a hyper-parameter.
+        """Return a model, or a hyper-parameter.
 
         Raises:
-            AttributeError: if there is none; says why.
+            AttributeError: if there is none of this name; the message says why.
         """
         if name.startswith("_"):
             raise AttributeError(name)
@@ -196,7 +196,7 @@ class AlgorithmView:
         )
 
     def __dir__(self) -> list[str]:
-        """Models and hyper-parameters, too."""
+        """List the attributes, with models and hyper-parameters."""
         return [*super().__dir__(), *self._runner.state.params, *self._runner.cfg.algorithm]
 
     def _view(self, name: str) -> ModelView:
@@ -206,10 +206,10 @@ class AlgorithmView:
 
 
 class ModelView:
-    """A model as RSL-RL's scripts use one: called with observations it gives actions (or values) ``[N, A]``.
+    """View of a model with RSL-RL's interface: called with observations it returns actions (or values) ``[N, A]``.
 
-    It answers out of the runner's state, so it changes as training goes on. PyTorch modules that it hands out
-    (``as_jit()``, ``as_onnx()``, ``mlp``, ``obs_normalizer``, ``rnn``, ``cnns``) are copies of that moment.
+    It reads the runner's state, so it follows the training. PyTorch modules that it returns
+    (``as_jit()``, ``as_onnx()``, ``mlp``, ``obs_normalizer``, ``rnn``, ``cnns``) are copies taken at that moment.
 
     Attributes:
         name: of the model.
@@ -231,12 +231,12 @@ class ModelView:
     def __call__(
         self, obs: Mapping[str, Any], masks: Any = None, hidden_state: Any = None, stochastic_output: bool = False
     ) -> Any:
-        """The output for observations with leaves ``[N, ...]``, in their kind of arrays.
+        """Compute the output for observations with leaves ``[N, ...]``, as the same kind of arrays.
 
         Args:
             obs: the observations.
             masks: not supported: rollouts are not padded here.
-            hidden_state: not supported: hidden states are kept here, and forgotten by :meth:`reset`.
+            hidden_state: not supported: the view keeps hidden states itself, and :meth:`reset` zeroes them.
             stochastic_output: whether to sample from the distribution.
 
         Raises:
@@ -261,14 +261,14 @@ class ModelView:
     forward = __call__
 
     def reset(self, dones: Any = None, hidden_state: Any = None) -> None:
-        """Forget what was seen, everywhere or where ``dones`` ``[N]``."""
+        """Reset hidden states of all environments, or of those where ``dones`` ``[N]``."""
         if dones is None or self._carry is None:
             self._carry = None
         else:
             self._carry = reset_carry(self._carry, to_jax(dones).astype(bool))
 
     def get_hidden_state(self) -> Any:
-        """Hidden states, leaves ``[N, ...]`` of JAX; None where there are none."""
+        """Return the hidden states, JAX arrays ``[N, ...]``; None where the model is not recurrent."""
         return self._carry if jax.tree.leaves(self._carry) else None
 
     # --- the distribution of the last observations ------------------------------------------------------------------
@@ -285,7 +285,7 @@ class ModelView:
 
     @property
     def output_std(self) -> Any:
-        """How far samples spread, a tensor ``[N, A]``."""
+        """The standard deviation of the actions, a tensor ``[N, A]``."""
         distribution = self._distribution()
         if distribution.std is None:
             raise AttributeError(f"The distribution of '{self.name}' has no standard deviation: actions are choices.")
@@ -297,17 +297,17 @@ class ModelView:
         return _tensor(self._distribution().entropy(self._distribution_params()))
 
     def get_output_log_prob(self, outputs: Any) -> Any:
-        """Log-probabilities ``[N]`` of outputs ``[N, A]``."""
+        """Compute the log-probabilities ``[N]`` of outputs ``[N, A]``."""
         return _tensor(self._distribution().log_prob(self._distribution_params(), to_jax(outputs)))
 
     # --- as PyTorch has it --------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters and normaliser as tensors, by RSL-RL's names; copies."""
+        """Return parameters and normaliser as tensors under RSL-RL's names; copies."""
         return self._alg.save()[f"{self.name}_state_dict"]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """Put parameters and normaliser into the training state.
+        """Load parameters and normaliser into the training state.
 
         Raises:
             ValueError: if they do not fit and ``strict``.
@@ -315,22 +315,22 @@ class ModelView:
         self._alg.load({f"{self.name}_state_dict": state_dict}, {self.name: True}, strict)
 
     def as_jit(self) -> Any:
-        """A PyTorch module that ``torch.jit.script`` compiles: ``forward(obs)``, ``reset()``.
+        """Return a PyTorch module that ``torch.jit.script`` compiles: ``forward(obs)``, ``reset()``.
 
         Raises:
-            ExportError: if the model is of a class of one's own.
+            ExportError: if the model is of a custom class.
         """
         from rsl_jax.export.torchscript import torch_policy
 
         return torch_policy(self._model, self._variables())
 
     def as_onnx(self, verbose: bool = False) -> Any:
-        """A PyTorch module for ``torch.onnx.export``, with ``get_dummy_inputs()``, ``input_names``, ``output_names``.
+        """Return a PyTorch module for ``torch.onnx.export``: ``get_dummy_inputs()``, ``input_names``, ``output_names``.
 
         Hidden states are inputs and outputs: ``h_in`` and ``h_out``, of an LSTM also ``c_in`` and ``c_out``.
 
         Raises:
-            ExportError: if the model is of a class of one's own.
+            ExportError: if the model is of a custom class.
         """
         from rsl_jax.export.onnx_modules import onnx_module
 
@@ -339,27 +339,27 @@ class ModelView:
         return onnx_module(self.as_jit(), model.obs_dim, images, verbose).eval()
 
     def to(self, device: Any = None, *args: Any, **kwargs: Any) -> ModelView:
-        """Itself: it acts where the runner is, and its outputs go where the observations are."""
+        """Return itself: it acts on the runner's device, and its outputs are on the device of the observations."""
         return self
 
     def eval(self) -> ModelView:
-        """Itself: what differs in training is an argument of the functions."""
+        """Return itself: training and evaluation mode are arguments of the functions."""
         return self
 
     def train(self, mode: bool = True) -> ModelView:
-        """Itself: what differs in training is an argument of the functions."""
+        """Return itself: training and evaluation mode are arguments of the functions."""
         return self
 
     @property
     def is_recurrent(self) -> bool:
-        """Whether there are hidden states."""
+        """Whether the model is recurrent."""
         return bool(jax.tree.leaves(jax.eval_shape(lambda: self._model.initial_carry(1))))
 
     def __getattr__(self, name: str) -> Any:
-        """A setting of the model, or a part of it as a PyTorch module.
+        """Return a setting of the model, or a part of it as a PyTorch module.
 
         Raises:
-            AttributeError: if there is none; says why.
+            AttributeError: if there is none of this name; the message says why.
         """
         if name.startswith("_"):
             raise AttributeError(name)
@@ -388,7 +388,7 @@ class ModelView:
     # --- within -----------------------------------------------------------------------------------------------------
 
     def _variables(self) -> Any:
-        """The variables as they are now, where the runner is; copies, as training gives its buffers away."""
+        """Return the current variables on the runner's device; copies, because training donates its buffers."""
         runner = self._runner
         if self._variables_of[0] is not runner.state:
             shared = _shared(runner) if self.name == "critic" else ()
@@ -402,7 +402,7 @@ class ModelView:
         return self._model.distribution
 
     def _distribution_params(self, fixed: bool = False) -> Any:
-        """Parameters for the last observations; for zeros where there were none and it does not matter (``fixed``)."""
+        """Return parameters for the last observations; for zeros if there are none and any will do (``fixed``)."""
         self._distribution()
         last = self._last
         if last is None and fixed:
@@ -416,23 +416,23 @@ class ModelView:
 
 
 class RndView:
-    """Curiosity as scripts look at it."""
+    """View of random network distillation (RND) with RSL-RL's interface."""
 
     def __init__(self, runner: OnPolicyRunner):
         self._runner = runner
 
     @property
     def weight(self) -> float:
-        """Weight of the intrinsic reward in the last iteration, or of the first step."""
+        """Weight of the intrinsic reward in the last iteration; before it, that of the first step."""
         runner: Any = self._runner
         return runner.metrics.get("Rnd/weight", runner.cfg.algorithm.rnd_cfg.weight * runner.spec.step_dt)
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks and normalisers as tensors, by RSL-RL's names; copies."""
+        """Return networks and normalisers as tensors under RSL-RL's names; copies."""
         return self._runner.alg.save()["rnd_state_dict"]
 
     def __getattr__(self, name: str) -> Any:
-        """Say what there is.
+        """Raise an error that lists the supported attributes.
 
         Raises:
             AttributeError: always.
@@ -444,7 +444,7 @@ class RndView:
 
 
 class ActorCriticView:
-    """The policy as scripts for RSL-RL 1 to 4 look at it (``alg.policy``, ``alg.actor_critic``).
+    """View of the policy with the interface of RSL-RL 1 to 4 (``alg.policy``, ``alg.actor_critic``).
 
     ``actor``, ``critic``, ``student`` and ``teacher`` are PyTorch modules that exporters of that time copy:
     the MLP alone, without the normaliser (``actor_obs_normalizer``) and the memory (``memory_a.rnn``).
@@ -455,37 +455,37 @@ class ActorCriticView:
 
     @property
     def is_recurrent(self) -> bool:
-        """Whether there are hidden states."""
+        """Whether the model is recurrent."""
         return self._alg.get_policy().is_recurrent
 
     @property
     def action_std(self) -> Any:
-        """How far samples spread, a tensor ``[N, A]``."""
+        """The standard deviation of the actions, a tensor ``[N, A]``."""
         return self._alg.get_policy().output_std
 
     def act_inference(self, observations: Mapping[str, Any]) -> Any:
-        """The deterministic actions."""
+        """Compute the deterministic actions."""
         return self._alg.get_policy()(observations)
 
     def act(self, observations: Mapping[str, Any]) -> Any:
-        """Sampled actions."""
+        """Sample actions."""
         return self._alg.get_policy()(observations, stochastic_output=True)
 
     def evaluate(self, observations: Mapping[str, Any]) -> Any:
-        """The critic's values, or the teacher's actions."""
+        """Compute the critic's values, or the teacher's actions."""
         models = self._alg._runner.state.params
         return self._alg._view("critic" if "critic" in models else "teacher")(observations)
 
     def reset(self, dones: Any = None) -> None:
-        """Forget what was seen, everywhere or where ``dones``."""
+        """Reset hidden states of all environments, or of those where ``dones``."""
         self._alg.get_policy().reset(dones)
 
     def eval(self) -> ActorCriticView:
-        """Itself."""
+        """Return itself."""
         return self
 
     def __getattr__(self, name: str) -> Any:
-        """A part as a PyTorch module.
+        """Return a part as a PyTorch module.
 
         Raises:
             AttributeError: if there is none.
@@ -509,7 +509,7 @@ class ActorCriticView:
 
 
 def _model_of(runner: OnPolicyRunner, name: str) -> Any:
-    """The linen module of a model."""
+    """Return the linen module of a model."""
     policy, _ = runner.algorithm.policy_model(runner.state)
     if name in ("actor", "student"):
         return policy

@@ -9,7 +9,7 @@ import jax
 
 
 def resolve_device(device: str | jax.Device | None) -> jax.Device:
-    """The device that a name such as ``"cuda:0"`` means; JAX's default, with a warning, where there is none."""
+    """Return the device for a name such as ``"cuda:0"``; JAX's default, with a warning, if it does not exist."""
     if isinstance(device, jax.Device):
         return device
     default = jax.devices()[0]
@@ -25,11 +25,11 @@ def resolve_device(device: str | jax.Device | None) -> jax.Device:
 
 
 def processes() -> tuple[int, int, int]:
-    """How many processes train together, which of them this is, and which on this machine; as JAX knows them.
+    """Return the number of training processes, this process's rank, and its rank on this machine, as JAX reports them.
 
     Raises:
-        ValueError: if ``WORLD_SIZE`` says that a launcher (torchrun) started several, of which JAX knows nothing: each
-            would train for itself, and write over the others' files.
+        ValueError: if ``WORLD_SIZE`` says that a launcher (torchrun) started several that JAX does not know of: each
+            would train alone, and overwrite the files of the others.
     """
     wanted = os.environ.get("WORLD_SIZE", "1")
     if wanted not in ("", "1", str(jax.process_count())):

@@ -1,4 +1,4 @@
-"""Turns what a compiled iteration reports into errors and warnings."""
+"""Errors and warnings from what a compiled iteration reports."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rsl_jax.ops.guards import PREFIX, likeliest_first
 from rsl_jax.training.iteration import REPORTED_TIME_OUTS, UNREPORTED_TIME_OUTS
 
 SKIPPED_UPDATES = f"{PREFIX}skipped_updates"
-"""Tag in the log: how many updates ``on_non_finite: skip`` has left out so far."""
+"""Tag in the log: number of updates that ``on_non_finite: skip`` has skipped so far."""
 
 MOST_SKIPS = 10
-"""Updates in a row that may be skipped; one more stops the run."""
+"""Consecutive updates that may be skipped; one more stops the run."""
 
 ENOUGH_TIME_OUTS = 10
-"""Unreported time-outs that are believed: a single robot may well fall in the very step in which its time is up."""
+"""Unreported time-outs that are tolerated: one robot may fall in the very step in which its time limit is reached."""
 
 _ENVIRONMENT = "The environment returned it: look at its step() and reset(), or at the actions it was given."
 _ADVICE = {
@@ -33,21 +33,21 @@ _LEARNING = "a smaller learning_rate or max_grad_norm, obs_normalization, or sma
 
 
 class NonFiniteError(FloatingPointError):
-    """NaN or infinity where learning needs numbers.
+    """Error for NaN or infinity in observations, rewards, losses or parameters.
 
     Attributes:
         iteration: in which it appeared.
-        names: what was not finite, the likeliest cause first.
+        names: which quantities contained NaN or infinity, the likeliest cause first.
     """
 
     def __init__(self, iteration: int, counts: dict[str, int], kept: str, *, looked: bool = True):
-        """Name the cause.
+        """Describe the cause.
 
         Args:
             iteration: in which it appeared.
-            counts: how many values were not finite, by name.
-            kept: what became of the last good state, to end the message with.
-            looked: whether what the environment returned was looked at (``check_for_nan``).
+            counts: number of NaN or infinite values, by name.
+            kept: what became of the last good state, as the end of the message.
+            looked: whether the environment's outputs were checked (``check_for_nan``).
         """
         self.iteration = iteration
         self.names = likeliest_first(counts)
@@ -58,10 +58,10 @@ class NonFiniteError(FloatingPointError):
 
 
 class Guard:
-    """Looks at what each iteration reports, and decides whether the run goes on."""
+    """Check of each iteration's reports, which decides whether the run goes on."""
 
     def __init__(self, cfg: BaseRunnerConfig, max_episode_length: object = None):
-        """Nothing has happened yet.
+        """Start with no failure seen.
 
         Args:
             cfg: the config; its ``on_non_finite`` decides.
@@ -72,16 +72,16 @@ class Guard:
         self._late = self._flagged = 0
 
     def examine(self, iteration: int, metrics: dict[str, float], save: Callable[[], str]) -> None:
-        """Take the reports out of the metrics of an iteration.
+        """Check the reports of an iteration and remove them from its metrics.
 
         Args:
             iteration: its number.
-            metrics: as they came from the device; the reports are taken out.
-            save: keeps the last good state; gives what to say of it.
+            metrics: as fetched from the device; the reports are removed.
+            save: saves the last good state; returns what to say about it.
 
         Raises:
-            NonFiniteError: if something was not finite, and the config does not say that the update is to be skipped,
-                or too many were in a row.
+            NonFiniteError: if something was NaN or infinite, and the config does not say that the update is to be
+                skipped, or too many were skipped in a row.
         """
         counts = take_reports(metrics)
         self._look_at_time_outs(metrics)
@@ -114,13 +114,13 @@ class Guard:
 
 
 def take_reports(metrics: dict[str, float]) -> dict[str, int]:
-    """Take the guards' reports out of the metrics; how many values were not finite, by name, only those with any."""
+    """Remove the guards' reports from the metrics; returns the non-zero counts of NaN or infinite values by name."""
     reports = {name: int(metrics.pop(name)) for name in list(metrics) if name.startswith(PREFIX)}
     return {name.removeprefix(PREFIX): count for name, count in reports.items() if count}
 
 
 def describe(names: list[str], counts: dict[str, int], *, looked: bool) -> str:
-    """What was not finite, what may be done about the likeliest cause, and what followed from it."""
+    """Describe what was NaN or infinite, what to do about the likeliest cause, and what followed."""
     first = names[0].split(".")[0]
     causes = [name for name in names if name.split(".")[0] == first]
     listing = ", ".join(f"{name} ({counts[name]} {'value' if counts[name] == 1 else 'values'})" for name in causes)

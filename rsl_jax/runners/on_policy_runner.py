@@ -36,7 +36,7 @@ from rsl_jax.types import Spec, TrainState
 
 
 class OnPolicyRunner:
-    """Trains, saves, loads and exports a policy.
+    """Runner that trains, saves, loads and exports a policy.
 
     On a pure :class:`rsl_jax.env.Env` an iteration is one compiled call; on a ``VecEnv`` it is compiled acting and
     learning around the environment's own step.
@@ -44,20 +44,20 @@ class OnPolicyRunner:
     Attributes:
         env: the environments.
         cfg: the config.
-        devices: all that share the environments.
+        devices: all devices that the environments are spread over.
         device: the first of them.
-        algorithm: what learns, as pure functions.
-        state: all that learning changes.
-        loop_state: what collecting changes beside it.
+        algorithm: the algorithm, as pure functions.
+        state: training state: parameters, optimiser state, normalisers, ...
+        loop_state: rollout state: environments, observations, hidden states, episode statistics, random key.
         current_learning_iteration: the last finished iteration, counted from 0.
         metrics: what the last finished iteration reported, by the log's tags; empty before the first.
-        alg: RSL-RL's view of the algorithm and its models, for scripts that ask for it.
+        alg: the algorithm and its models with RSL-RL's interface, for scripts written for it.
         is_distributed: whether several processes train; likewise ``gpu_world_size`` (how many there are),
             ``gpu_global_rank`` and ``gpu_local_rank`` (which one this is), as in RSL-RL.
-        config_class: what a config is that does not say.
-        logger_class: what logs.
-        checkpoint_ending: what follows ``model_{iteration}`` in the names of the checkpoints in ``log_dir``; ``.pt``
-            makes them files of RSL-RL's.
+        config_class: config type for a dict that does not name its runner.
+        logger_class: type of the logger.
+        checkpoint_ending: suffix of ``model_{iteration}`` in the names of the checkpoints in ``log_dir``; ``.pt``
+            writes them in RSL-RL's format.
     """
 
     config_class: type[BaseRunnerConfig] = RunnerConfig
@@ -81,18 +81,18 @@ class OnPolicyRunner:
         Args:
             env: the environments.
             train_cfg: RSL-RL's dict, or a config. It is not changed.
-            log_dir: folder for logs and checkpoints; None keeps nothing.
-            device: ``"cpu"``, ``"cuda:0"``, a JAX device, or None for JAX's choice. Where there is no such device,
-                JAX's choice is taken with a warning.
-            devices: how many devices share the environments, or which; overrides ``device``.
-            seed: of everything random; overrides the config's.
+            log_dir: folder for logs and checkpoints; None writes nothing.
+            device: ``"cpu"``, ``"cuda:0"``, a JAX device, or None for JAX's choice. If the device does not exist,
+                JAX's choice is used, with a warning.
+            devices: number of devices to spread the environments over, or a list of them; overrides ``device``.
+            seed: random seed; overrides the config's.
             console: whether to show progress in the terminal.
-            title: what the console calls the run; its ``run_name`` or the name of ``log_dir`` if not given.
+            title: name of the run on the console; its ``run_name`` or the name of ``log_dir`` if not given.
 
         Raises:
             ValueError: if config, environment and devices do not fit together; if ``WORLD_SIZE`` asks for several
-                processes. That rollouts are too small to learn from is left to :meth:`learn` on a ``VecEnv`` without
-                ``log_dir``, which is how a policy is replayed.
+                processes. On a ``VecEnv`` without ``log_dir`` (a policy that is replayed) only :meth:`learn` checks
+                whether rollouts are large enough to learn from.
         """
         self.gpu_world_size, self.gpu_global_rank, self.gpu_local_rank = processes()
         self.is_distributed = self.gpu_world_size > 1
@@ -108,7 +108,7 @@ class OnPolicyRunner:
         self.algorithm = build(None)
         self._loop = make_loop(env, self.cfg, build, chosen)
         self._learner = build(chosen.axis_name)
-        # On a VecEnv without a folder it may be there to act only, as in RSL-RL's scripts that replay a policy.
+        # On a VecEnv without a folder the runner may only act, as in RSL-RL's scripts that replay a policy.
         self._is_checked = isinstance(env, Env) or log_dir is not None
         if self._is_checked:
             self._check_training()
@@ -134,14 +134,15 @@ class OnPolicyRunner:
         self.alg = AlgorithmView(self)
 
     def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
-        """Train for a number of iterations, after those already done.
+        """Train for a number of iterations, in addition to those already done.
 
         Args:
-            num_learning_iterations: how many more.
-            init_at_random_ep_len: start every environment somewhere within its episode, so that not all end together.
+            num_learning_iterations: number of further iterations.
+            init_at_random_ep_len: start every environment at a random step of its episode, so that not all end
+                together.
 
         Raises:
-            ValueError: if a model is still to be loaded that does not learn here (the teacher of distillation), or
+            ValueError: if a model that is not trained here (the teacher of distillation) has not been loaded, or
                 rollouts are too small to learn from.
             NonFiniteError: if NaN or infinity appears, unless the config's ``on_non_finite`` is skip; the last good
                 state is then on disk.
@@ -171,16 +172,16 @@ class OnPolicyRunner:
                 self._stop_requested = False
 
     def request_stop(self) -> None:
-        """Let :meth:`learn` end after the iteration under way, with a checkpoint. Signal handlers may call it."""
+        """Ask :meth:`learn` to end after the current iteration, with a checkpoint. Signal handlers may call it."""
         self._stop_requested = True
 
     def save(self, path: str | Path, infos: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint that training can go on from, bit for bit where the environment is pure.
+        """Write a checkpoint from which training continues, bit for bit where the environment is pure.
 
         Args:
-            path: the directory to make; or a file ending in ``.pt``, which is written as RSL-RL's (for which PyTorch
-                must be installed) and holds no environments.
-            infos: anything JSON can hold, handed back by :meth:`load`; tensors, too, in a file for RSL-RL.
+            path: the directory to create; or a file ending in ``.pt``, which is written in RSL-RL's format (PyTorch
+                must be installed) and contains no environment state.
+            infos: anything that JSON can represent, returned by :meth:`load`; in a ``.pt`` file also tensors.
         """
         self._write(path, self.state, self.loop_state, infos)
         self.logger.save_model(path, self.current_learning_iteration)
@@ -194,22 +195,22 @@ class OnPolicyRunner:
     ) -> dict[str, Any] | None:
         """Load a checkpoint, or parts of one.
 
-        From a checkpoint of another algorithm the policy is taken, with its normaliser, and nothing else: a PPO actor
+        From a checkpoint of another algorithm only the policy is loaded, with its normaliser: a PPO actor
         becomes the teacher of distillation, a student the actor of PPO.
 
         Args:
-            path: the checkpoint; a file ending in ``.pt`` is read as one of RSL-RL's, of any version.
+            path: the checkpoint; a file ending in ``.pt`` is read in RSL-RL's format, of any version.
             load_cfg: which parts to load: ``actor``, ``critic``, ``optimizer`` (with the learning rate), ``iteration``,
                 ``rnd`` (each extension goes by its name) and ``loop`` (environments, episode statistics, random key);
-                in distillation ``student`` and ``teacher``. None loads all there is.
-            strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+                in distillation ``student`` and ``teacher``. None loads everything.
+            strict: whether everything must fit; otherwise a part that does not fit keeps its value, with a warning.
             map_location: ignored; arrays go to the runner's device.
 
         Returns:
             the ``infos`` that were saved with it.
 
         Raises:
-            FileNotFoundError: if there is none.
+            FileNotFoundError: if the checkpoint does not exist.
             ValueError: if it does not fit, or is damaged (:class:`rsl_jax.checkpoint.DamagedCheckpointError`).
         """
         del map_location
@@ -239,11 +240,11 @@ class OnPolicyRunner:
 
     @property
     def spec(self) -> Spec:
-        """What the algorithm knows about the environments."""
+        """Observation shapes, number of actions and the like, as the algorithm sees them."""
         return self._spec
 
     def take(self, loaded: Loaded) -> None:
-        """Go on from what was read of a checkpoint of RSL-RL's; it has no environments, which stay as they are."""
+        """Continue from the contents of an RSL-RL checkpoint; it has no environment state, so that is kept."""
         self._loaded |= loaded.parts
         if loaded.iteration is not None:
             self.current_learning_iteration, self._best_reward = loaded.iteration, -np.inf
@@ -251,7 +252,7 @@ class OnPolicyRunner:
         self.state, self.loop_state = self._loop.take_over(loaded.state, self.loop_state)
 
     def go_on_from(self, state: TrainState, loop_state: Any) -> None:
-        """Take the states of a run that was trained elsewhere, as one of a sweep; both must fit this one's."""
+        """Continue from the states of a run that was trained elsewhere, such as a member of a sweep; both must fit."""
         self.state, self.loop_state = self._loop.take_over(
             restore(self.state, state, what="state"), restore(self.loop_state, loop_state, what="environments' state")
         )
@@ -259,23 +260,23 @@ class OnPolicyRunner:
         self._loaded |= {*self.state.params}
 
     def has_loaded(self, part: str) -> bool:
-        """Whether a part (a model, ``optimizer``, ...) was loaded."""
+        """Return whether a part (a model, ``optimizer``, ...) was loaded."""
         return part in self._loaded
 
     def get_inference_policy(self, device: str | None = None) -> InferencePolicy:
-        """The policy as it is now, to act with: ``actions = policy(observations)``."""
+        """Return the current policy for inference: ``actions = policy(observations)``."""
         return InferencePolicy(self.algorithm, self.state, self.env, self.device if device is None else device)
 
     def export_policy_to_jit(
         self, path: str | Path, filename: str = "policy.jax", metadata: Mapping[str, Any] | None = None
     ) -> Path:
-        """Write the policy as one compiled file, checked before it is written.
+        """Write the policy as one compiled file, verified before it is written.
 
         Args:
             path: folder to write to.
             filename: name of the file. One that ends in ``.jax`` needs only JAX to run, on CPU or CUDA; ``.pt`` is
                 TorchScript with RSL-RL's interface, for which PyTorch must be installed.
-            metadata: what the robot should know, as for :meth:`export_policy_to_onnx`.
+            metadata: what a controller needs to know, as for :meth:`export_policy_to_onnx`.
 
         Raises:
             ValueError: for another ending.
@@ -294,13 +295,13 @@ class OnPolicyRunner:
         verbose: bool = False,
         metadata: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Write the policy as ONNX, checked against onnxruntime before it is written.
+        """Write the policy as ONNX, verified with onnxruntime before it is written.
 
         Args:
             path: folder to write to.
             filename: name of the file.
             verbose: whether to show the exporter's output.
-            metadata: what the robot should know, beside and in place of what the environment knows itself
+            metadata: what a controller needs to know, in addition to, or overriding, what the environment provides
                 (:meth:`deployment`): joint names, action scales, gains, ...
         """
         from rsl_jax.export import export_onnx
@@ -311,19 +312,19 @@ class OnPolicyRunner:
         return written
 
     def deployment(self) -> dict[str, Any]:
-        """What the environment tells a controller on the robot; exported policies carry it."""
+        """Return what the environment tells a controller on the robot; exported policies contain it."""
         return deployment_of(self.env, self._spec)
 
     def checkpoint_path(self, it: int) -> str:
-        """Where :meth:`learn` saves iteration ``it``."""
+        """Return the path at which :meth:`learn` saves iteration ``it``."""
         return str(Path(self.logger.log_dir or "") / f"model_{it}{self.checkpoint_ending}")
 
     def add_git_repo_to_log(self, repo_file_path: str | Path) -> None:
-        """Also keep the state of the repository that holds this file, next to the logs."""
+        """Also record the git state of the repository that contains this file, next to the logs."""
         self.logger.add_git_repo(repo_file_path)
 
     def can_start_at_random(self) -> bool:
-        """Whether :meth:`learn` can ``init_at_random_ep_len``: there is a time limit, and lengths can be set."""
+        """Return whether :meth:`learn` can ``init_at_random_ep_len``: a time limit exists, and lengths can be set."""
         return self._loop.counts_episodes(self.loop_state)
 
     # --- within ------------------------------------------------------------------------------------------------------
@@ -349,7 +350,7 @@ class OnPolicyRunner:
                 break
 
     def _save_or_warn(self, it: int, *, is_last: bool) -> None:
-        """Save to ``log_dir``; where that fails (a full disk), training goes on as long as there is more to come."""
+        """Save to ``log_dir``; if that fails (a full disk), training continues as long as iterations remain."""
         if self.logger.log_dir is None:
             return
         try:
@@ -371,7 +372,7 @@ class OnPolicyRunner:
             )
 
     def _rescue(self, error: BaseException) -> None:
-        """After an exception, hold the state of the last finished iteration, save it, and say so in the exception."""
+        """Restore and save the state of the last finished iteration after an exception, and say so in it."""
         done = int(self.state.iteration)
         notes = []
         if any(leaf.is_deleted() for leaf in jax.tree.leaves(self.loop_state)):

@@ -18,11 +18,11 @@ from rsl_jax.types import Algorithm, Carry, TrainState
 class InferencePolicy:
     """``actions = policy(observations)``: deterministic actions ``[N, A]`` for observations with leaves ``[N, ...]``.
 
-    Where actions are choices, these are int32 ``[N]``.
+    Discrete actions are int32 ``[N]``.
 
-    It is a snapshot: training on does not change it. Arrays may be of numpy, torch or JAX; actions come back in the
-    kind of the observations. Hidden states of a recurrent policy live here and are zeroed where an episode has ended;
-    the policy sees that in the environment's ``episode_length_buf``, or is told by :meth:`reset`.
+    It is a snapshot: further training does not change it. Arrays may be of numpy, torch or JAX; actions are returned as
+    the kind of arrays that the observations are. Hidden states of a recurrent policy are kept here and zeroed where an
+    episode has ended; the policy reads that from the environment's ``episode_length_buf``, or is told by :meth:`reset`.
     """
 
     def __init__(
@@ -37,10 +37,11 @@ class InferencePolicy:
         self._reset = jax.jit(reset_carry)
 
     def __call__(self, observations: Mapping[str, Any]) -> Any:
-        """The deterministic actions.
+        """Compute the deterministic actions.
 
         Raises:
-            ValueError: if there are hidden states, but of another number of robots than there are observations.
+            ValueError: if the number of observations differs from the number of environments that hidden states are
+                kept for.
         """
         inputs = to_jax_observations(observations)
         carry = self._remembered(next(iter(inputs.values())).shape[0])
@@ -48,14 +49,14 @@ class InferencePolicy:
         return like(observations, actions)
 
     def reset(self, dones: Any = None) -> None:
-        """Forget what was seen, everywhere or where ``dones`` ``[N]``."""
+        """Reset hidden states of all environments, or of those where ``dones`` ``[N]``."""
         if dones is None or self._carry is None:
             self._carry = None
         else:
             self._carry = self._reset(self._carry, to_jax(dones).astype(bool))
 
     def _remembered(self, num_envs: int) -> Carry:
-        """Hidden states before the coming step, leaves ``[num_envs, ...]``."""
+        """Return the hidden states before the next step, leaves ``[num_envs, ...]``."""
         if self._carry is None:
             return self._algorithm.initial_carry(num_envs)
         if not jax.tree.leaves(self._carry):

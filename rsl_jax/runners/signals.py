@@ -1,4 +1,4 @@
-"""Signals that wait until it is safe to be interrupted."""
+"""Deferral of signals until it is safe to be interrupted."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HELD = tuple(
 
 @contextlib.contextmanager
 def hold_signals() -> Iterator[None]:
-    """Let signals wait that arrive within; their handlers are called when it is left.
+    """Defer signals that arrive in this context; their handlers are called on exit.
 
-    A handler that raises, as Ctrl-C's does, would otherwise come between a compiled call that has used up its arguments
+    A handler that raises, as Ctrl-C's does, could otherwise run between a compiled call that has donated its arguments
     and the assignment of its results. Only handlers of Python's are held, and only in the main thread, where they run.
     """
     if threading.current_thread() is not threading.main_thread():

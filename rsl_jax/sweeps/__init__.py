@@ -1,4 +1,4 @@
-"""Many seeds of many settings: one program where only numbers differ, resumable, on all devices."""
+"""Sweeps over settings and seeds: one program where only numbers differ, resumable, on all devices."""
 
 from rsl_jax.sweeps.progress import Progress
 from rsl_jax.sweeps.results import SweepResult, Trained, interquartile_mean

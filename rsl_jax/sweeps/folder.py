@@ -1,4 +1,4 @@
-"""A sweep on disk: what it is, and the newest checkpoint of each of its parts."""
+"""A sweep on disk: its description, and the newest checkpoint of each of its parts."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ DESCRIPTION = "sweep.json"
 
 
 class SweepFolder:
-    """Where a sweep keeps what it resumes from.
+    """Folder that a sweep resumes from.
 
-    A part is the members that one program trains at once. All of them are one checkpoint, ``parts/K/model_IT``, beside
-    the metrics up to it.
+    A part is the set of members that one program trains at once. All of them are one checkpoint, ``parts/K/model_IT``,
+    beside the metrics up to it.
     """
 
     def __init__(self, path: str | Path, description: Mapping[str, Any], *, resume: bool) -> None:
-        """Make the folder, or see whether it is that of the same sweep.
+        """Create the folder, or check that it holds the same sweep.
 
         Args:
             path: the folder.
-            description: what the sweep is, as JSON knows it.
-            resume: whether to go on with what is there.
+            description: the sweep, as JSON values.
+            resume: whether to continue the sweep that is there.
 
         Raises:
             FileExistsError: if a sweep is there already that is not to be resumed.
             FileNotFoundError: if there is none to be resumed.
-            ValueError: if another sweep is there; says in what they differ.
+            ValueError: if another sweep is there; says how they differ.
         """
         self.path = Path(path)
         file, description = self.path / DESCRIPTION, json.loads(json.dumps(description))
@@ -61,13 +61,13 @@ class SweepFolder:
         _write_whole(file, json.dumps(description, indent=1).encode())
 
     def save(self, part: int, population: Population, metrics: Mapping[str, np.ndarray], run: Metadata) -> Path:
-        """Keep a part; its earlier checkpoints are removed once this one is complete.
+        """Save a part; its earlier checkpoints are removed once this one is complete.
 
         Args:
-            part: which.
+            part: index of the part.
             population: its members.
             metrics: all of them so far, ``[members, iterations]``.
-            run: what a checkpoint says of itself.
+            run: the checkpoint's metadata.
         """
         folder = self.path / "parts" / str(part)
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,14 +82,14 @@ class SweepFolder:
         return path
 
     def load(self, part: int, population: Population) -> tuple[Population, dict[str, np.ndarray], int] | None:
-        """The newest complete checkpoint of a part, or None.
+        """Load the newest complete checkpoint of a part; None if there is none.
 
         Args:
-            part: which.
+            part: index of the part.
             population: gives structure, shapes and types.
 
         Returns:
-            the population, metrics, and how many iterations are done.
+            the population, metrics, and the number of finished iterations.
         """
         folder = self.path / "parts" / str(part)
         path = latest_checkpoint(folder) if folder.exists() else None

@@ -1,4 +1,4 @@
-"""One compiled program that trains many members of a sweep, a stretch of iterations at a time."""
+"""One compiled program that trains many members of a sweep, a block of iterations at a time."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ AXIS = "members"
 """Name of the mesh axis over which members are spread."""
 
 MEMORY_SHARE = 0.8
-"""Of a device's memory that a program may ask for."""
+"""Fraction of a device's memory that a program may use."""
 
 
 @struct.dataclass
 class Population:
-    """Members in the middle of their training; all leaves have an axis of them in front.
+    """Training states of several members; all leaves have a leading axis of members.
 
     Attributes:
-        state: what learning changes.
-        loop: what collecting changes.
+        state: training states.
+        loop: rollout states.
         failed: iteration in which NaN or infinity appeared, after which the state stays as it is; -1 for none, and
             where the config's ``on_non_finite`` is skip.
     """
@@ -53,12 +53,12 @@ class Population:
 
 
 class Program:
-    """Trains members that differ in seeds and traced numbers alone.
+    """Program that trains members which differ in seeds and traced numbers alone.
 
     Attributes:
-        cfg: their config, but for the traced numbers.
-        traced: paths of these.
-        devices: which share the members.
+        cfg: their config, without the traced numbers.
+        traced: paths of the traced numbers.
+        devices: devices that the members are spread over.
     """
 
     def __init__(
@@ -71,15 +71,15 @@ class Program:
         devices: Sequence[jax.Device],
         init_at_random_ep_len: bool = False,
     ) -> None:
-        """Build what is compiled when it is first called.
+        """Set up the program; it is compiled when it is first called.
 
         Args:
             env: the environments of one member.
             cfg: the config.
             traced: paths of the numbers that are given as arrays.
-            stretch: most iterations of one call.
-            devices: which share the members.
-            init_at_random_ep_len: start every environment somewhere within its episode.
+            stretch: maximum number of iterations of one call.
+            devices: devices that the members are spread over.
+            init_at_random_ep_len: start every environment at a random step of its episode.
 
         Raises:
             ValueError: if config and environment do not fit together.
@@ -98,10 +98,10 @@ class Program:
         )
 
     def init(self, members: Sequence[Member]) -> tuple[Population, Array]:
-        """The states that members start from, each as an ``OnPolicyRunner`` of its seed would, and their numbers.
+        """Return the initial states of members, each as an ``OnPolicyRunner`` of its seed has them, and their numbers.
 
         Args:
-            members: as many as divide by the devices, see :meth:`padded`.
+            members: a multiple of the number of devices, see :meth:`padded`.
 
         Returns:
             the population, and the traced numbers ``[members, len(traced)]``.
@@ -111,14 +111,14 @@ class Program:
         return self._init(self.place(keys), numbers), numbers
 
     def numbers_of(self, members: Sequence[Member]) -> np.ndarray:
-        """The traced numbers of members, ``[members, len(traced)]``."""
+        """Return the traced numbers of members, ``[members, len(traced)]``."""
         rows = [[float(member.setting[path]) for path in self.traced] for member in members]
         return np.asarray(rows, default_dtype()).reshape(len(members), len(self.traced))
 
     def train(
         self, population: Population, numbers: Array, iterations: int
     ) -> tuple[Population, dict[str, np.ndarray]]:
-        """Train all members for some iterations; the population given is used up.
+        """Train all members for some iterations; the given population's buffers are donated.
 
         Returns:
             the population after it, and metrics by tag, each ``[members, iterations]``.
@@ -127,22 +127,22 @@ class Program:
         return population, {tag: rows[:, :iterations] for tag, rows in jax.device_get(metrics).items()}
 
     def place(self, tree: Any) -> Any:
-        """Put arrays of members onto the devices."""
+        """Place arrays of members on the devices."""
         if len(self.devices) == 1:
             return jax.device_put(tree, None if self.devices[0] == jax.devices()[0] else self.devices[0])
         return jax.device_put(tree, NamedSharding(self._mesh, P(AXIS)))
 
     def padded(self, members: Sequence[Member]) -> list[Member]:
-        """The members, the last one as often as it takes for all devices to have equally many."""
+        """Repeat the last member until all devices have equally many."""
         missing = -len(members) % len(self.devices)
         return [*members, *[members[-1]] * missing]
 
     def chunk_size(self, num_members: int, memory: int | None = None) -> int:
-        """How many members fit into memory at once, by what XLA says that one takes.
+        """Return how many members fit into memory at once, by XLA's estimate for one of them.
 
         Args:
             num_members: how many there are.
-            memory: bytes of each device that may be taken; what is there if None.
+            memory: bytes of each device that may be used; what is free if None.
         """
         limit = memory_of(self.devices[0]) if memory is None else memory
         if limit is None or num_members == 1:
@@ -155,7 +155,7 @@ class Program:
         """Trace an iteration without running or compiling anything.
 
         Raises:
-            Exception: whatever JAX raises where a traced number decides what is computed.
+            Exception: whatever JAX raises if a traced number determines the structure of the program.
         """
         key, numbers = jax.random.key(0), jnp.zeros(len(self.traced), default_dtype())
         population = jax.eval_shape(self._begin, key, numbers)
@@ -166,7 +166,7 @@ class Program:
     def _spread(self, function: Any, in_specs: Any, out_specs: Any) -> Any:
         if len(self.devices) == 1:
             return function
-        # Nothing is exchanged between members: each device runs the program on its own ones.
+        # Members exchange nothing: each device runs the program on its own members.
         return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
     def _algorithm(self, numbers: Array) -> Algorithm:
@@ -192,7 +192,7 @@ class Program:
         state, loop, metrics = iteration(population.state, population.loop)
         fails = has_failed(metrics) & (self.cfg.on_non_finite == "stop") & (population.failed < 0)
         failed = jnp.where(fails, population.state.iteration, population.failed)
-        # Where one has failed its state stays the last good one, whatever its environments do from then on.
+        # Once a member has failed, its state stays the last good one, whatever its environments do from then on.
         state = jax.tree.map(lambda new, old: jnp.where(failed < 0, new, old), state, population.state)
         return Population(state, loop, failed), metrics
 
@@ -201,7 +201,7 @@ class Program:
         shapes = jax.eval_shape(iterate, population, numbers)[1]
         rows = {tag: jnp.zeros((*x.shape, self._stretch), x.dtype) for tag, x in shapes.items()}
 
-        # The number of iterations is an argument, so that the last, shorter stretch needs no program of its own.
+        # The number of iterations is an argument, so that the last, shorter block needs no program of its own.
         def body(i: Array, carry: tuple[Population, Metrics]) -> tuple[Population, Metrics]:
             population, rows = carry
             population, metrics = iterate(population, numbers)
@@ -210,7 +210,7 @@ class Program:
         return jax.lax.fori_loop(0, iterations, body, (population, rows))
 
     def _bytes_of_one(self) -> int:
-        """Bytes of one member's states, its rollout and what the program needs between, as XLA estimates them."""
+        """Return the bytes of one member's states, its rollout and temporaries, as XLA estimates them."""
         shapes = jax.eval_shape(
             jax.vmap(self._begin),
             jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1)),
@@ -223,7 +223,7 @@ class Program:
 
 
 def memory_of(device: jax.Device) -> int | None:
-    """Bytes that a device has, as far as it tells; a CPU the machine's free memory."""
+    """Return the memory of a device in bytes, as far as it reports it; for a CPU the machine's free memory."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"])
@@ -235,9 +235,9 @@ def memory_of(device: jax.Device) -> int | None:
 
 
 def traceable_paths(env: Env[Any], cfg: BaseRunnerConfig, paths: Sequence[str]) -> list[str]:
-    """Which of the paths may be traced: those on which no shape and no choice within the program depends.
+    """Return the paths that may be traced: those on which no shape and no branch of the program depends.
 
-    Floats of the library's algorithms may, as :func:`rsl_jax.training.make_train` promises. Others are tried: an
+    Floats of the library's algorithms may, as :func:`rsl_jax.training.make_train` promises. Others are tested: an
     iteration is traced with the number unknown, which takes a second or two and compiles nothing.
     """
     known = [path for path in paths if path.count(".") == 1 and path.startswith("algorithm.")]

@@ -1,4 +1,4 @@
-"""How far a sweep is, and how that looks."""
+"""Progress of a sweep, and its display."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from rsl_jax.logging.status import MISSING, duration, number
 from rsl_jax.sweeps.settings import Member, label_of
 
 LINE_INTERVAL = 1.0
-"""Least seconds between two lines where there is no terminal."""
+"""Minimum seconds between two lines where there is no terminal."""
 
 MOST_ROWS = 20
-"""Settings that the table shows: the best ones."""
+"""Maximum number of settings in the table, the best ones."""
 
 SCORE = "Train/mean_reward"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A sweep after a stretch of iterations.
+    """Progress of a sweep after a block of iterations.
 
     Attributes:
         members: all of them.
-        training: indices of those that are being trained.
+        training: indices of those that are currently trained.
         iteration: how many iterations these have finished.
         iterations: of each member, at the end.
         metrics: by tag, ``[members, iterations]``; NaN for what is still to come.
         failed: iteration in which NaN or infinity appeared, ``[members]``; -1 for none.
         finished: iterations of all members together.
-        elapsed: seconds since the sweep was called.
+        elapsed: seconds since the start of the sweep.
     """
 
     members: Sequence[Member]
@@ -53,12 +53,12 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Of all iterations of all members that are done."""
+        """Fraction of all iterations of all members that is done."""
         return self.finished / (len(self.members) * self.iterations)
 
     @property
     def time_left(self) -> float | None:
-        """Seconds to the end, if it goes on as before."""
+        """Estimated seconds to the end."""
         return None if not self.fraction else self.elapsed * (1 - self.fraction) / self.fraction
 
     @property
@@ -76,10 +76,10 @@ class SweepConsole:
     """One live table for the whole sweep on a terminal or in a notebook, plain lines anywhere else."""
 
     def __init__(self, title: str, console: Console | None = None) -> None:
-        """Show nothing yet.
+        """Set up the display; nothing is shown yet.
 
         Args:
-            title: what the sweep is.
+            title: name of the sweep.
             console: where to show it; standard output if None.
         """
         self._title, self._console = title, console or Console()
@@ -89,7 +89,7 @@ class SweepConsole:
         self._named: set[int] = set()
 
     def __enter__(self) -> SweepConsole:
-        """Start."""
+        """Start the display."""
         if self._console.is_jupyter or (self._console.is_terminal and not self._console.is_dumb_terminal):
             self._live = Live(Text(f"{self._title}: compiling"), console=self._console, refresh_per_second=4)
             self._live.start(refresh=True)
@@ -108,7 +108,7 @@ class SweepConsole:
             self._print(sweep_line(self._last))
 
     def update(self, progress: Progress) -> None:
-        """Show how far it is now, and name the members that have just failed."""
+        """Show the current progress, and name the members that have just failed."""
         self._last = progress
         for index in np.flatnonzero(progress.failed >= 0).tolist():
             if index not in self._named:
@@ -135,7 +135,7 @@ class SweepConsole:
 
 
 def sweep_line(progress: Progress) -> str:
-    """How far a sweep is on one line."""
+    """Format the progress of a sweep as one line."""
     scores = progress.scores
     best = number(None if np.isnan(scores).all() else float(np.nanmax(scores)), decimals=2)
     failed = int((progress.failed >= 0).sum())
@@ -147,7 +147,7 @@ def sweep_line(progress: Progress) -> str:
 
 
 def sweep_table(title: str, progress: Progress) -> RenderableType:
-    """How far a sweep is as a table: a row for each setting, the best first."""
+    """Format the progress of a sweep as a table: a row for each setting, the best first."""
     scores = progress.scores
     by_setting: dict[str, list[int]] = {}
     for member in progress.members:

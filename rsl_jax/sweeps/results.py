@@ -1,4 +1,4 @@
-"""What a sweep has found: curves by setting and seed, and the trained members."""
+"""Results of a sweep: curves by setting and seed, and the trained members."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 SCORE = "Train/mean_reward"
 POINTS = 100
-"""Places on the x axis of a picture at which bands are computed."""
+"""Number of points on the x axis of a plot at which bands are computed."""
 
 RESAMPLES = 2000
-"""Of a bootstrap."""
+"""Number of resamples of a bootstrap."""
 
 CONFIDENCE = 0.95
 
 
 class Trained(NamedTuple):
-    """A member at the end of its training.
+    """Trained member of a sweep.
 
     Attributes:
-        member: which one.
+        member: the member.
         cfg: its whole config.
-        state: what it has learned.
-        loop: its environments, as they were left.
+        state: its training state.
+        loop: its rollout state.
         failed: iteration in which NaN or infinity appeared, or None.
     """
 
@@ -55,11 +55,11 @@ class Trained(NamedTuple):
     failed: int | None
 
     def runner(self, env: Env[Any], log_dir: str | Path | None = None, **options: Any) -> OnPolicyRunner:
-        """A runner that goes on from here: it trains, saves, exports and plays.
+        """Return a runner that continues from here: it trains, saves, exports and plays.
 
         Args:
-            env: as many environments of the same kind.
-            log_dir: folder for logs and checkpoints; None keeps nothing.
+            env: environments of the same kind and number.
+            log_dir: folder for logs and checkpoints; None writes nothing.
             **options: any other argument of :class:`rsl_jax.runners.OnPolicyRunner`.
         """
         from rsl_jax.config import DistillationRunnerConfig
@@ -73,7 +73,7 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A finished sweep, or as much of it as was trained.
+    """Result of a sweep, finished or not.
 
     Attributes:
         cfg: the config that the settings change.
@@ -103,7 +103,7 @@ class SweepResult:
         return seen
 
     def curves(self, setting: Mapping[str, Any], tag: str = SCORE) -> np.ndarray:
-        """What the seeds of a setting report, ``[seeds, iterations]``.
+        """Return the curves of a setting's seeds, ``[seeds, iterations]``.
 
         Raises:
             ValueError: for an unknown tag.
@@ -112,11 +112,11 @@ class SweepResult:
         return self._rows(tag)[rows]
 
     def scores(self, tag: str = SCORE, *, last: int = 10) -> np.ndarray:
-        """The mean of each member's last iterations, ``[members]``; NaN for one that failed or has no value.
+        """Compute the mean of each member's last iterations, ``[members]``; NaN for one that failed or has no value.
 
         Args:
-            tag: what is scored.
-            last: of how many iterations.
+            tag: tag of the score.
+            last: number of iterations to average.
         """
         rows = self._rows(tag)[:, -last:]
         there = ~np.isnan(rows)
@@ -124,12 +124,12 @@ class SweepResult:
         return np.where(there.any(1) & (self.failed < 0), means, np.nan)
 
     def summary(self, tag: str = SCORE, *, last: int = 10) -> list[dict[str, Any]]:
-        """List the settings, the best first.
+        """Summarise the settings, the best first.
 
         Returns:
-            for each its values, the interquartile mean of its seeds' scores with the bounds of the 95 % bootstrap
-            interval (``iqm``, ``low``, ``high``), the ``worst`` and the ``best`` seed's, how many ``seeds`` there are
-            and how many ``failed``.
+            for each setting its values, the interquartile mean of its seeds' scores with the bounds of the 95 %
+            bootstrap interval (``iqm``, ``low``, ``high``), the ``worst`` and the ``best`` seed's, how many ``seeds``
+            there are and how many ``failed``.
         """
         scores, rows = self.scores(tag, last=last), []
         for setting in self.settings:
@@ -151,10 +151,10 @@ class SweepResult:
         return sorted(rows, key=lambda row: -np.inf if np.isnan(row["iqm"]) else row["iqm"], reverse=True)
 
     def frame(self, tags: Sequence[str] | None = None) -> pandas.DataFrame:
-        """A tidy table: a row for each member and iteration; settings, seed, iteration, steps and tags are columns.
+        """Return a tidy pandas table: a row per member and iteration; columns: settings, seed, iteration, steps, tags.
 
         Args:
-            tags: which; all if None.
+            tags: tags to include; all if None.
 
         Raises:
             ImportError: without pandas.
@@ -175,10 +175,10 @@ class SweepResult:
         return pandas.DataFrame(columns).infer_objects()
 
     def member(self, index: int) -> Trained:
-        """A trained member.
+        """Return a trained member.
 
         Raises:
-            IndexError: if there is none of this index.
+            IndexError: if there is no member with this index.
             ValueError: if it was not kept.
         """
         member = self.members[index]
@@ -193,7 +193,7 @@ class SweepResult:
         raise ValueError(f"The state of member {member.index} was not kept, only its metrics.")
 
     def best(self, tag: str = SCORE, *, last: int = 10) -> Trained:
-        """The member of the highest score.
+        """Return the member with the highest score.
 
         Raises:
             ValueError: if none has a score.
@@ -207,12 +207,12 @@ class SweepResult:
         return self.member(int(np.nanargmax(scores)))
 
     def plot(self, path: str | Path | None = None, *, tag: str = SCORE, title: str = "") -> Any:
-        """Draw the interquartile mean of each setting's seeds over the steps, with its 95 % bootstrap band.
+        """Plot the interquartile mean of each setting's seeds over the steps, with its 95 % bootstrap band.
 
         Args:
-            path: file to write the picture to as well.
-            tag: what to draw.
-            title: above it.
+            path: file to also write the plot to.
+            tag: tag to plot.
+            title: title of the plot.
 
         Returns:
             the figure, matplotlib's.
@@ -233,14 +233,14 @@ class SweepResult:
         return figure
 
     def describe_failures(self) -> list[str]:
-        """A line for each member in which NaN or infinity appeared: which, when, and in what."""
+        """Return a line for each member in which NaN or infinity appeared: which, when, and in what."""
         return [
             f"{self.members[index].label}, seed {self.members[index].seed}: {', '.join(names)} in iteration {iteration}"
             for (index,), iteration, names, _ in find_failures(self.metrics)
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """What describes it beside the arrays, of plain types."""
+        """Return its description without the arrays, as JSON values."""
         return {
             "cfg": self.cfg.to_dict(),
             "members": [dataclasses.asdict(member) for member in self.members],
@@ -291,7 +291,7 @@ class SweepResult:
 
 
 def interquartile_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean of the middle half, and the bounds of its 95 % percentile bootstrap over runs.
+    """Compute the interquartile mean, and the bounds of its 95 % percentile bootstrap over runs.
 
     A sweep is on one task, so the strata of the method's stratified bootstrap are one. NaN is left out; a column
     without a value is NaN.
@@ -320,7 +320,7 @@ def interquartile_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def _thinned(curves: np.ndarray, steps_per_iteration: int) -> tuple[np.ndarray, np.ndarray]:
-    """At most :data:`POINTS` places: steps ``[K]`` and values ``[runs, K]``; those without any value are left out."""
+    """Return at most :data:`POINTS` points: steps ``[K]`` and values ``[runs, K]``, without those that have none."""
     iterations = curves.shape[1]
     chosen = np.unique(np.linspace(0, iterations - 1, min(iterations, POINTS)).round().astype(int))
     chosen = chosen[~np.isnan(curves[:, chosen]).all(0)]

@@ -1,4 +1,4 @@
-"""Training all members of a sweep: programs in turn, each a stretch of iterations at a time."""
+"""Training of all members of a sweep: one program after the other, each a block of iterations at a time."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from rsl_jax.training.iteration import spec_of
 from rsl_jax.training.sharding import Devices
 
 STRETCH_SECONDS = 2.0
-"""How long a stretch of iterations aims to take: so often is there news, and so long does Ctrl-C wait."""
+"""Target duration of a block of iterations in seconds: the interval of progress reports, and how long Ctrl-C waits."""
 
 LONGEST_STRETCH = 100
-"""Iterations of a stretch, at most."""
+"""Maximum number of iterations of a block."""
 
 
 class SweepStopped(KeyboardInterrupt):
-    """A sweep was stopped by a signal before its end.
+    """Error for a sweep that a signal stopped before its end.
 
     Attributes:
         result: what was trained until then.
     """
 
     def __init__(self, result: SweepResult, message: str) -> None:
-        """Keep what there is."""
+        """Keep the partial result."""
         super().__init__(message)
         self.result = result
 
@@ -62,29 +62,29 @@ def sweep(
     on_progress: Callable[[Progress], None] | None = None,
     **varied: Iterable[Any],
 ) -> SweepResult:
-    """Train many seeds of many settings, as many at once as there is room for.
+    """Train many seeds of many settings, as many at once as fit into memory.
 
     Keys are given by their path in the config, or by its end where that is enough: ``learning_rate=[1e-4, 1e-3]``,
     ``vary={"actor.distribution_cfg.init_std": [0.5, 1.0]}``. Lists of values are combined. Members that differ in real
-    numbers alone are one program, vectorised over them; whatever shapes the program (sizes, epochs, names) makes one
-    program a value. Each member is the run of an ``OnPolicyRunner`` of its config and seed, to the rounding of
-    vectorised matrix products.
+    numbers alone are one program, vectorised over them; each value of what shapes the program (sizes, epochs, names)
+    is a program of its own. Each member is the run of an ``OnPolicyRunner`` of its config and seed, up to the rounding
+    of vectorised matrix products.
 
     Args:
         env: the environments of one member, or a name for :func:`rsl_jax.make_env`.
         cfg: the config, or RSL-RL's dict of it.
         iterations: of each member.
         seeds: how many seeds of each setting, or which.
-        settings: the settings one by one, values by key, in place of lists.
-        vary: lists of values by key, as ``varied``, for keys with a dot in them.
+        settings: the settings as a list of mappings, values by key, instead of lists of values.
+        vary: lists of values by key, as ``varied``, for keys that contain a dot.
         num_envs: environments of one member, where ``env`` is a name.
-        folder: where checkpoints of all members go, every ``save_interval`` iterations; None keeps nothing.
-        resume: go on with the sweep in ``folder``.
-        devices: which share the members, or how many; all of JAX's if None.
-        members_at_once: most members that one call trains; as many as fit into memory if None.
-        init_at_random_ep_len: start every environment somewhere within its episode.
+        folder: where checkpoints of all members are written, every ``save_interval`` iterations; None writes nothing.
+        resume: continue the sweep in ``folder``.
+        devices: devices to spread the members over, or their number; all of JAX's if None.
+        members_at_once: maximum number of members that one call trains; as many as fit into memory if None.
+        init_at_random_ep_len: start every environment at a random step of its episode.
         console: whether to show progress.
-        on_progress: called with the progress after every stretch.
+        on_progress: called with the progress after every block of iterations.
         **varied: lists of values by key.
 
     Returns:
@@ -147,18 +147,18 @@ def sweep(
 
 @dataclass
 class _Run:
-    """The one place that holds how far a sweep is.
+    """Progress of a running sweep; the only mutable state.
 
     Attributes:
         env: the environments of one member.
         cfg: the config that settings change.
         members: all of them.
         iterations: of each.
-        folder: where checkpoints go, or None.
-        members_at_once: most members of a call; None for as many as fit into memory.
-        on_progress: called after every stretch.
+        folder: where checkpoints are written, or None.
+        members_at_once: maximum number of members of a call; None for as many as fit into memory.
+        on_progress: called after every block of iterations.
         console: shows progress, or None.
-        stop_requested: whether to end after the stretch under way.
+        stop_requested: whether to end after the current block.
         is_finished: whether all are trained.
     """
 
@@ -239,7 +239,7 @@ class _Run:
         self.populations.append((jax.device_put(kept, jax.devices("cpu")[0]), rows))  # the next part needs the room
 
     def _stretches(self, finished: int) -> Iterator[int]:
-        """Lengths of the stretches to come: as long as news should be apart, and none beyond a checkpoint."""
+        """Yield the lengths of the coming blocks of iterations: the interval of reports, none beyond a checkpoint."""
         length, interval = 1, self.cfg.save_interval if self.folder is not None else self.iterations
         while finished < self.iterations:
             length = min(length, self.iterations - finished, interval - finished % interval)

@@ -1,4 +1,4 @@
-"""What the members of a sweep are: settings times seeds, and which of them one program can train."""
+"""The members of a sweep: settings times seeds, grouped by the program that can train them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Member:
 
     Attributes:
         index: its place in the sweep.
-        setting: what it has of its own, by path.
-        seed: of everything random, as an ``OnPolicyRunner``'s.
+        setting: its varied values, by path.
+        seed: random seed, as an ``OnPolicyRunner``'s.
     """
 
     index: int
@@ -30,12 +30,12 @@ class Member:
 
     @property
     def label(self) -> str:
-        """The setting in words, ``learning_rate=0.001 gamma=0.99``; ``"as configured"`` where nothing varies."""
+        """The setting as text, ``learning_rate=0.001 gamma=0.99``; ``"as configured"`` where nothing varies."""
         return label_of(self.setting)
 
 
 def label_of(setting: Setting) -> str:
-    """A setting in words, by the last keys of its paths."""
+    """Return a setting as text, with the last keys of its paths."""
     names = [path.rsplit(".", 1)[-1] for path in setting]
     shown = [path if names.count(name) > 1 else name for path, name in zip(setting, names, strict=True)]
     return " ".join(f"{name}={_text(value)}" for name, value in zip(shown, setting.values(), strict=True)) or (
@@ -50,15 +50,15 @@ def _text(value: Any) -> str:
 def list_settings(
     cfg: BaseRunnerConfig, varied: Mapping[str, Iterable[Any]], settings: Sequence[Setting] | None
 ) -> list[dict[str, Any]]:
-    """Every combination of varied values, or the settings that are given; checked against the config.
+    """List every combination of varied values, or the given settings; checked against the config.
 
     Args:
         cfg: the config that they change.
         varied: lists of values by key; a key is a path, or the end of one where that is enough.
-        settings: values by key, a mapping a setting; in place of ``varied``.
+        settings: values by key, one mapping per setting; instead of ``varied``.
 
     Returns:
-        settings by whole paths, each once, in order.
+        settings by full paths, each once, in order.
 
     Raises:
         ValueError: for both or an unknown key, no values, a value out of range, or settings of different keys.
@@ -91,12 +91,12 @@ def list_settings(
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy's or JAX's as Python's; anything else as it is."""
+    """Convert a number of numpy or JAX to Python's; anything else stays as it is."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def apply_setting(cfg: BaseRunnerConfig, setting: Setting) -> BaseRunnerConfig:
-    """The config with the values of a setting, which may be traced.
+    """Return the config with the values of a setting, which may be traced.
 
     Raises:
         ValueError: for a value out of range.
@@ -108,11 +108,11 @@ def apply_setting(cfg: BaseRunnerConfig, setting: Setting) -> BaseRunnerConfig:
 
 
 def list_seeds(seeds: int | Iterable[int]) -> list[int]:
-    """The seeds ``0`` to ``seeds - 1``, or those that are given.
+    """List the seeds ``0`` to ``seeds - 1``, or the given ones.
 
     Raises:
-        ValueError: if there is none, or one stands there twice.
-        TypeError: if something is no whole number.
+        ValueError: if there is none, or one is given twice.
+        TypeError: if something is not an integer.
     """
     listed = [*range(seeds)] if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
     if not isinstance(listed, Iterable):
@@ -133,7 +133,7 @@ def list_seeds(seeds: int | Iterable[int]) -> list[int]:
 def shapes_of(
     cfg: BaseRunnerConfig, members: Sequence[Member], traceable: Iterable[str]
 ) -> list[tuple[BaseRunnerConfig, list[Member]]]:
-    """Members by the shape of their program: those that differ in traced numbers alone are trained by one.
+    """Group members by program: those that differ in traced numbers alone are trained by one.
 
     Args:
         cfg: the config that the settings change.
@@ -141,7 +141,7 @@ def shapes_of(
         traceable: paths of numbers that may be traced.
 
     Returns:
-        for each shape the config with what shapes it, and its members.
+        for each program its config with the values that determine it, and its members.
     """
     traced = set(traceable)
     groups: dict[str, tuple[BaseRunnerConfig, list[Member]]] = {}
@@ -155,7 +155,7 @@ def shapes_of(
 
 
 def numeric_paths(cfg: BaseRunnerConfig, settings: Sequence[Setting]) -> list[str]:
-    """Paths whose keys hold real numbers, in every setting too."""
+    """Return the paths whose keys hold real numbers, in every setting too."""
     paths = settings[0] if settings else {}
     return [path for path in paths if is_float(cfg, path) and all(_is_number(s[path]) for s in settings)]
 

@@ -1,4 +1,4 @@
-"""Training runs."""
+"""Training loops and whole training runs as pure functions."""
 
 from rsl_jax.algorithms.variables import variables_of
 from rsl_jax.training.iteration import LoopState, init_states, make_iteration, spec_of

@@ -1,4 +1,4 @@
-"""What drives iterations from Python, and the way that does it by one compiled call."""
+"""The interface of loops that run iterations from Python, and the loop that runs each as one compiled call."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rsl_jax.types import Key, TrainState
 
 
 class Outcome(NamedTuple):
-    """What an iteration gives to its caller.
+    """Result of an iteration.
 
     Attributes:
-        state: what learning changed.
-        loop: what collecting changed.
+        state: the training state after it.
+        loop: the rollout state after it.
         metrics: on the host, by tag.
         collection_time: seconds spent collecting; None where collecting and learning are one call.
         learning_time: seconds of the rest.
@@ -35,38 +35,38 @@ class Outcome(NamedTuple):
 
 
 class Loop(Protocol):
-    """Drives iterations.
+    """Interface of the loops that run iterations.
 
     Attributes:
-        uses_up: whether :meth:`iterate` uses up the loop's state that it is given (its buffers are donated), so that it
-            must not be interrupted before its results are kept. The training state is never used up.
+        uses_up: whether :meth:`iterate` donates the buffers of the loop's state that it is given, so that it
+            must not be interrupted before its results are kept. The training state is never donated.
     """
 
     uses_up: bool
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
-        """The states a run starts from."""
+        """Return the initial training state and loop state."""
         ...
 
     def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
-        """Collect and learn once."""
+        """Collect a rollout and learn from it, once."""
         ...
 
     def counts_episodes(self, loop: LoopState) -> bool:
-        """Whether the environments can start within their episodes."""
+        """Return whether episodes can start at a random step."""
         ...
 
     def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
-        """Pretend that every environment is somewhere within its episode."""
+        """Set every environment to a random step of its episode."""
         ...
 
     def take_over(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
-        """Put states that come from elsewhere on the devices of the run."""
+        """Place states that come from elsewhere on the devices of the run."""
         ...
 
 
 class CompiledLoop:
-    """An iteration on a pure environment: one compiled call, one fetch of metrics.
+    """Loop for a pure environment: an iteration is one compiled call and one fetch of metrics.
 
     The loop's state is donated, because environments may be large. The training state is not: the update needs the old
     parameters until its end anyway, to keep them where it diverges.
@@ -88,23 +88,23 @@ class CompiledLoop:
         self._iteration = jax.jit(devices.run(iteration, states, (*states, EVERYWHERE)), donate_argnums=1)
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
-        """The states a run starts from."""
+        """Return the initial training state and loop state."""
         # Leaves that start as one buffer (an observation that is also a part of the state) must not be donated twice.
         return self.take_over(*jax.tree.map(jnp.copy, self._init(key)))
 
     def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
-        """One compiled call."""
+        """Run the compiled iteration."""
         start = time.perf_counter()
         state, loop, metrics = self._iteration(state, loop)
         fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
         return Outcome(state, loop, fetched, None, time.perf_counter() - start)
 
     def counts_episodes(self, loop: LoopState) -> bool:
-        """Whether the environment has a time limit, and a state that counts steps."""
+        """Return whether the environment has a time limit, and a state that counts steps."""
         return self.env.max_episode_length is not None and hasattr(loop.env_state, "episode_length")
 
     def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
-        """Draw the episode lengths that the environment counts.
+        """Draw random values for the episode lengths that the environment counts.
 
         Raises:
             ValueError: if it counts none, or has no time limit.
@@ -112,5 +112,5 @@ class CompiledLoop:
         return self._devices.shard(randomize_episode_lengths(self.env, loop, key), LOOP_SPECS)
 
     def take_over(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
-        """Spread them over the devices."""
+        """Spread the states over the devices."""
         return self._devices.shard((state, loop), (STATE_SPECS, LOOP_SPECS))

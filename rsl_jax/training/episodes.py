@@ -1,6 +1,6 @@
 """Statistics of finished episodes, kept on the device.
 
-Where environments are spread over devices, each device follows the episodes of its own, and all devices note every
+Where environments are spread over devices, each device tracks the episodes of its own, and all devices record every
 episode that ends anywhere: the last 100 are those of the whole run, whatever the number of devices.
 """
 
@@ -17,7 +17,7 @@ from rsl_jax.ops import gather_over_devices
 from rsl_jax.types import Array, Metrics, default_dtype
 
 WINDOW = 100
-"""Over how many of the last finished episodes means are taken."""
+"""Number of last finished episodes that means are computed over."""
 
 LENGTH = "Train/mean_episode_length"
 
@@ -38,7 +38,7 @@ class EpisodeStatistics:
 
 
 def init_episodes(num_envs: int, tags: tuple[str, ...]) -> EpisodeStatistics:
-    """No episode finished, all of them fresh; ``tags`` are those of the rewards to sum."""
+    """Return empty statistics; ``tags`` are those of the rewards to sum."""
     names = (*tags, LENGTH)
     return EpisodeStatistics(
         running={name: jnp.zeros(num_envs, default_dtype()) for name in names},
@@ -50,7 +50,7 @@ def init_episodes(num_envs: int, tags: tuple[str, ...]) -> EpisodeStatistics:
 def record_episodes(
     episodes: EpisodeStatistics, rewards: Mapping[str, Array], dones: Array, *, axis_name: str | None = None
 ) -> tuple[EpisodeStatistics, Array]:
-    """Follow the episodes through a rollout.
+    """Update the statistics with a rollout.
 
     Args:
         episodes: statistics before the rollout.
@@ -87,9 +87,9 @@ def record_episodes(
 
 
 def episode_metrics(episodes: EpisodeStatistics) -> Metrics:
-    """Means over the last finished episodes, by tag; NaN while there are none.
+    """Compute means over the last finished episodes, by tag; NaN while there are none.
 
-    Episodes whose sum is NaN or infinite are left out: one reward that was would hide those of a hundred episodes.
+    Episodes whose sum is NaN or infinite are left out: one such reward would hide those of a hundred episodes.
     """
 
     def mean(ring: Array) -> Array:

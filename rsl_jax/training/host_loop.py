@@ -1,4 +1,4 @@
-"""An iteration around the steps of an environment outside JAX."""
+"""The training loop for environments outside JAX."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from rsl_jax.types import Carry, Key, Observations, Rollout, TimeStep, TrainStat
 
 
 class HostLoop:
-    """An iteration around an environment outside JAX: compiled acting, its own step, compiled learning.
+    """Loop for an environment outside JAX: compiled acting, the environment's own step, compiled learning.
 
-    Of several devices the first one acts, and all learn, each from a part of the environments. Nothing is donated, so
-    that whatever the environment raises leaves the states of before the iteration.
+    Of several devices the first one acts, and all learn, each from a part of the environments. No buffers are donated,
+    so that whatever the environment raises leaves the states of before the iteration.
     """
 
     uses_up = False
@@ -62,7 +62,7 @@ class HostLoop:
         return self.take_over(self._algorithm.init(init_key), init_loop(self._algorithm, self.env.num_envs, loop_key))
 
     def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
-        """Act and step, then learn."""
+        """Collect a rollout by acting and stepping, then learn from it."""
         start = time.perf_counter()
         key, env_key, act_key, update_key = self._split(loop.key)
         actor, first_carry, env_key, act_key = self._devices.on_first((state, loop.carry, env_key, act_key))
@@ -81,7 +81,7 @@ class HostLoop:
         return Outcome(state, loop, fetched, finished - start, time.perf_counter() - finished)
 
     def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
-        """Draw the environment's ``episode_length_buf``, which keeps its dtype.
+        """Draw random values for the environment's ``episode_length_buf``, which keeps its dtype.
 
         Raises:
             ValueError: if it has none that can be set, or no time limit.
@@ -98,7 +98,7 @@ class HostLoop:
         return loop
 
     def counts_episodes(self, loop: LoopState) -> bool:
-        """Whether the environment has a time limit, and lets its ``episode_length_buf`` be set."""
+        """Return whether the environment has a time limit, and lets its ``episode_length_buf`` be set."""
         del loop
         try:
             self.env.episode_length_buf = self.env.episode_length_buf
@@ -107,7 +107,7 @@ class HostLoop:
         return self._limit is not None
 
     def take_over(self, state: TrainState, loop: LoopState) -> tuple[TrainState, LoopState]:
-        """What learns goes to all devices."""
+        """Place the training state on all devices."""
         state, loop = self._devices.shard((state, loop), (STATE_SPECS, LOOP_SPECS))
         if self._binds and self._devices.axis_name is None:
             state, loop = jax.device_put((state, loop), self._devices.devices[0])
@@ -116,9 +116,9 @@ class HostLoop:
     def _collect(
         self, state: TrainState, carry: Any, key: Key
     ) -> tuple[Any, tuple[Any, ...], tuple[Any, ...], list[Mapping[str, Any]]]:
-        """Act and step; gives the hidden states after it, what was seen and done, and what the environment answered.
+        """Act and step; returns the final hidden states, the observations and actions, and the environment's answers.
 
-        What only learning needs is kept as the environment gave it, and crosses over once, for all steps.
+        Data that only learning needs is kept as the environment gave it, and transferred once, for all steps.
         """
         given = self._checked.get_observations()
         observations = self._arrived(given)
@@ -153,7 +153,7 @@ class HostLoop:
         return carry, (acted, observations, finals), tuple(stacked.values()), logs
 
     def _final_observations(self, finals: list[Any], following: list[Any], dones: Any) -> list[Any]:
-        """Those of all steps or, of an environment that never hands them over, None for each."""
+        """Return those of all steps, or None if the environment never provides them."""
         missing = sum(final is None for final in finals)
         self._hands_over_finals |= missing < len(finals)
         if missing and self._hands_over_finals:
@@ -161,13 +161,13 @@ class HostLoop:
         return finals
 
     def _arrived(self, observations: Any) -> Observations:
-        """Observations as arrays on the device that acts."""
+        """Return observations as arrays on the device that acts."""
         arrays, device = to_jax_observations(observations), self._devices.devices[0]
         return arrays if device in next(iter(arrays.values())).devices() else jax.device_put(arrays, device)
 
 
 def _rollout(last_carry: Carry, seen: tuple[Any, ...], answers: tuple[Any, ...]) -> Rollout:
-    """What was collected around the environment's steps, as it is learned from."""
+    """Build the rollout to learn from out of what was collected around the environment's steps."""
     acted, last_observations, finals, carry = seen
     rewards, dones, time_outs = answers
     observations, step = jax.tree.map(lambda *xs: jnp.stack(xs), *acted)
@@ -183,7 +183,7 @@ def _rollout(last_carry: Carry, seen: tuple[Any, ...], answers: tuple[Any, ...])
 
 
 def _limit(env: VecEnv) -> Any:
-    """The time limit of each environment, ``[N]``; None where there is none."""
+    """Return the time limit of each environment, ``[N]``; None if there is none."""
     limit = step_limit(getattr(env, "max_episode_length", None))
     if np.shape(limit) not in ((), (1,), (env.num_envs,)):
         raise ValueError(

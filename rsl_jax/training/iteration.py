@@ -1,6 +1,6 @@
 """One iteration of training: collect a rollout, learn from it.
 
-Every way of training is made of the functions here: the compiled run scans :func:`make_iteration`, the runner calls it
+All training loops are built from the functions here: the compiled run scans :func:`make_iteration`, the runner calls it
 once an iteration, and the host loop calls :func:`learn_from` on what it collected itself.
 """
 
@@ -35,22 +35,22 @@ from rsl_jax.types import (
 )
 
 UNREPORTED_TIME_OUTS = "Unreported/time_outs"
-"""Metric: episodes that reached the time limit without being flagged as ``time_outs``."""
+"""Metric: number of episodes that reached the time limit without being flagged as ``time_outs``."""
 
 REPORTED_TIME_OUTS = "Reported/time_outs"
-"""Metric: episodes that were flagged as ``time_outs``."""
+"""Metric: number of episodes that were flagged as ``time_outs``."""
 
 
 @struct.dataclass
 class LoopState:
-    """What collecting changes beside the :class:`TrainState`.
+    """State of the rollout collection, beside the :class:`TrainState`.
 
     Attributes:
         env_state: state of the environments; ``()`` where they live outside JAX.
-        observations: what is seen now, leaves ``[N, ...]``; ``()`` where the environments live outside JAX.
+        observations: current observations, leaves ``[N, ...]``; ``()`` where the environments live outside JAX.
         carry: hidden states, leaves ``[N, ...]``.
         episodes: statistics of episodes.
-        key: source of all randomness to come.
+        key: random key of the coming iterations.
     """
 
     env_state: Any
@@ -64,7 +64,7 @@ Iteration = Callable[[TrainState, LoopState], tuple[TrainState, LoopState, Metri
 
 
 def spec_of(env: Env[Any]) -> Spec:
-    """What an algorithm must know about a pure environment; nothing is executed."""
+    """Return the :class:`Spec` of a pure environment; nothing is executed."""
     _, observations = jax.eval_shape(env.reset, jax.random.key(0))
     return Spec(
         observations={name: tuple(x.shape[1:]) for name, x in observations.items()},
@@ -79,14 +79,14 @@ def spec_of(env: Env[Any]) -> Spec:
 def init_states(
     algorithm: Algorithm, env: Env[Any], key: Key, *, axis_name: str | None = None
 ) -> tuple[TrainState, LoopState]:
-    """The states a run starts from."""
+    """Return the initial training state and loop state."""
     init_key, reset_key, loop_key = jax.random.split(key, 3)
     env_state, observations = env.reset(key_of_device(reset_key, axis_name))
     return algorithm.init(init_key), init_loop(algorithm, env.num_envs, loop_key, env_state, observations)
 
 
 def init_loop(algorithm: Algorithm, num_envs: int, key: Key, env_state: Any = (), observations: Any = ()) -> LoopState:
-    """A loop whose environments have just been reset."""
+    """Return the loop's state for environments that have just been reset."""
     return LoopState(
         env_state=env_state,
         observations=observations,
@@ -97,7 +97,7 @@ def init_loop(algorithm: Algorithm, num_envs: int, key: Key, env_state: Any = ()
 
 
 def randomize_episode_lengths(env: Env[Any], loop: LoopState, key: Key) -> LoopState:
-    """Pretend that every environment is somewhere within its episode, so that not all episodes end together.
+    """Set every environment to a random step of its episode, so that not all episodes end together.
 
     Raises:
         ValueError: if the environment does not count the steps of its episodes, or has no time limit.
@@ -108,7 +108,7 @@ def randomize_episode_lengths(env: Env[Any], loop: LoopState, key: Key) -> LoopS
 
 
 def limit_of_counted_episodes(env: Env[Any], env_state: Any) -> int:
-    """The time limit of an environment that can start within an episode; of its state, shapes will do.
+    """Return the time limit of an environment whose episodes can start at a random step; shapes of its state suffice.
 
     Raises:
         ValueError: if the environment does not count the steps of its episodes, or has no time limit.
@@ -128,7 +128,7 @@ def collect(
     """Act for ``num_steps`` steps in a pure environment.
 
     Returns:
-        the loop's state after them, what they left behind, and the means of what the environment logs.
+        the loop's state after them, the rollout, and the means of what the environment logs.
     """
 
     def act_and_step(current: tuple[Any, Observations, Carry], step_key: Key) -> tuple[Any, ...]:
@@ -147,9 +147,9 @@ def collect(
 
 
 def make_rollout(observations: Observations, step: Step, timestep: TimeStep, **around: Any) -> Rollout:
-    """What ``T`` steps left behind, from what was seen, done and answered in each; leaves ``[T, N, ...]``.
+    """Build a rollout from the observations, actions and results of ``T`` steps; leaves ``[T, N, ...]``.
 
-    ``around`` are what was there before the first step and after the last: ``carry``, ``last_observations``,
+    ``around`` holds the values before the first step and after the last: ``carry``, ``last_observations``,
     ``last_carry``.
     """
     return Rollout(
@@ -176,23 +176,24 @@ def learn_from(
     check_for_nan: bool = True,
     axis_name: str | None = None,
 ) -> tuple[TrainState, LoopState, Metrics]:
-    """Learn from a rollout, whoever collected it.
+    """Learn from a rollout, whichever loop collected it.
 
-    Where the rollout holds NaN or infinity, or anything that learns would, all of ``state`` but its iteration stays as
-    it was; the metrics then say what was not finite.
+    If the rollout contains NaN or infinity, or learning would produce it, all of ``state`` but its iteration stays as
+    it was; the metrics then count the NaN or infinite values, by name.
 
     Args:
-        algorithm: what learns.
-        state: its state.
+        algorithm: the algorithm.
+        state: the training state.
         loop: the loop's state after the rollout, with the statistics of episodes before it.
-        rollout: what was collected.
+        rollout: the collected rollout.
         key: random key of the update, the same on all devices.
         max_episode_length: time limit of the environments in steps, one or ``[N]``.
-        check_for_nan: whether to look at what the environment returned.
+        check_for_nan: whether to check what the environment returned.
         axis_name: mesh axis over which the environments are spread, or None.
 
     Returns:
-        the new state, the loop's with the hidden states to go on from and the episodes counted, and the metrics.
+        the new state, the loop's state with the hidden states to continue from and the episodes counted, and the
+        metrics.
     """
     reports = _reports_of(rollout) if check_for_nan else {}
     rollout = dataclasses.replace(
@@ -204,7 +205,7 @@ def learn_from(
     prepared, prepared_rollout, rewards = algorithm.prepare(state, rollout)
     learned, carry, metrics = algorithm.update(prepared, prepared_rollout, key_of_device(key, axis_name))
     reports |= became_non_finite(learned, state) | non_finite({"learning_rate": learned.learning_rate})
-    # Not decisive by themselves: what nothing was learned from may be as it likes.
+    # Not decisive by themselves: values that nothing was learned from may be NaN.
     suspects = non_finite({f"added_rewards.{tag}": x for tag, x in rewards.items() if x is not rollout.rewards})
     suspects |= _reports_of_final_observations(rollout)
     reports, suspects = sum_over_devices((reports, suspects), axis_name)
@@ -225,7 +226,7 @@ def learn_from(
 
 
 def _reports_of(rollout: Rollout) -> Metrics:
-    """What was not finite in what the environment returned."""
+    """Count NaN and infinity in what the environment returned, by name."""
     checked = {f"observations.{name}": x for name, x in rollout.observations.items()}
     checked |= {f"last_observations.{name}": x for name, x in rollout.last_observations.items()}
     flags = {"dones": rollout.dones, "time_outs": rollout.time_outs}
@@ -235,7 +236,7 @@ def _reports_of(rollout: Rollout) -> Metrics:
 
 
 def _reports_of_losses(metrics: Metrics) -> Metrics:
-    """What was not finite in the losses that an algorithm logs."""
+    """Count NaN and infinity in the losses that an algorithm logs, by name."""
     tag, rate = "Loss/", "Loss/learning_rate"
     return non_finite(
         {f"loss.{name.removeprefix(tag)}": x for name, x in metrics.items() if name.startswith(tag) and name != rate}
@@ -243,7 +244,7 @@ def _reports_of_losses(metrics: Metrics) -> Metrics:
 
 
 def _reports_of_final_observations(rollout: Rollout) -> Metrics:
-    """What was not finite in the last observations of episodes that ran out of time; of others nobody looks at them."""
+    """Count NaN and infinity in the final observations of timed-out episodes; those of other episodes are not used."""
 
     def looked_at(x: Array) -> Array:
         return jnp.where(jnp.expand_dims(rollout.time_outs, range(2, x.ndim)), x, jnp.zeros((), x.dtype))
@@ -253,7 +254,7 @@ def _reports_of_final_observations(rollout: Rollout) -> Metrics:
 
 
 def _restarted(carry: Carry) -> Carry:
-    """Hidden states, zero in environments where they are not finite: no later step would make them so again."""
+    """Zero hidden states in environments where they are NaN or infinite: no later step would make them finite again."""
     broken = [~jnp.all(jnp.isfinite(x), axis=range(1, x.ndim)) for x in jax.tree.leaves(carry)]
     return reset_carry(carry, jnp.any(jnp.stack(broken), axis=0)) if broken else carry
 
@@ -261,13 +262,13 @@ def _restarted(carry: Carry) -> Carry:
 def make_iteration(
     algorithm: Algorithm, env: Env[Any], *, num_steps: int, check_for_nan: bool = True, axis_name: str | None = None
 ) -> Iteration:
-    """One iteration on a pure environment as one pure function.
+    """Build one iteration on a pure environment as one pure function.
 
     Args:
-        algorithm: what learns.
+        algorithm: the algorithm.
         env: the environments.
         num_steps: steps of a rollout.
-        check_for_nan: whether to look at what the environment returns.
+        check_for_nan: whether to check what the environment returns.
         axis_name: mesh axis over which the environments are spread, or None.
 
     Returns:
@@ -296,5 +297,5 @@ def make_iteration(
 
 
 def environment_tags(log: Mapping[str, Any]) -> dict[str, Any]:
-    """What an environment logs, under ``Episode/`` where its name says no other section."""
+    """Prefix the tags of an environment's log with ``Episode/`` where they name no other section."""
     return {name if "/" in name else f"Episode/{name}": value for name, value in log.items()}

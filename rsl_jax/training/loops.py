@@ -1,4 +1,4 @@
-"""The loop that fits an environment: one compiled call an iteration, or around the steps of a host environment."""
+"""Choice of the loop that fits an environment: compiled, or around the steps of a host environment."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rsl_jax.types import Spec
 
 
 def make_loop(env: Env[Any] | VecEnv, cfg: BaseRunnerConfig, build: AlgorithmFactory, devices: Devices) -> Loop:
-    """The loop for an environment, on these devices, with the algorithms that ``build`` gives."""
+    """Build the loop for an environment, on these devices, with the algorithms that ``build`` returns."""
     return CompiledLoop(env, cfg, build, devices) if isinstance(env, Env) else HostLoop(env, cfg, build, devices)
 
 
 def spec_of_any(env: Env[Any] | VecEnv) -> Spec:
-    """What an algorithm must know about an environment, pure or not."""
+    """Return the :class:`Spec` of an environment, pure or not."""
     if isinstance(env, Env):
         return spec_of(env)
     checked = CheckedEnv(env)

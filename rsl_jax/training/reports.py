@@ -1,4 +1,4 @@
-"""What the metrics of a compiled run say of NaN and infinity; within it nobody can stop or warn."""
+"""NaN and infinity in the metrics of a compiled run, which cannot stop or warn by itself."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rsl_jax.ops.guards import PREFIX, likeliest_first
 
 
 class Failure(NamedTuple):
-    """A run in which numbers were NaN or infinite.
+    """Record of a run in which numbers became NaN or infinite.
 
     Attributes:
-        run: where it stands among those that were vectorised, ``(seed,)``; ``()`` for a single one.
+        run: its index among those that were vectorised, ``(seed,)``; ``()`` for a single one.
         iteration: in which it first happened, counted from 0.
-        names: what was not finite then, the likeliest cause first.
-        skipped: how many updates were skipped in all, as nothing could be learned from them.
+        names: which quantities contained NaN or infinity then, the likeliest cause first.
+        skipped: total number of updates that were skipped because of it.
     """
 
     run: tuple[int, ...]

@@ -1,6 +1,6 @@
 """One run on many devices, data-parallel over environments.
 
-Each device steps an equal part of the environments and learns from what happened in it; gradients and statistics are
+Each device steps an equal part of the environments and learns from their data; gradients and statistics are
 averaged over all, so that every device holds the same parameters. The functions that collect and learn know nothing of
 this but the name of the axis to average over.
 """
@@ -25,7 +25,7 @@ from rsl_jax.types import Rollout, Spec, TrainState
 AXIS = "devices"
 """Name of the mesh axis over which environments are spread."""
 
-# How pytrees are spread: prefixes of them, as jax.shard_map takes.
+# How pytrees are spread: prefixes of them, as jax.shard_map expects.
 EVERYWHERE: Any = P()
 EACH_ENV: Any = P(AXIS)
 EACH_STEP: Any = P(None, AXIS)
@@ -63,9 +63,9 @@ ROLLOUT_SPECS = Rollout(
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """The devices that share the environments of a run.
+    """Set of devices that the environments of a run are spread over.
 
-    On a single one nothing is left of the sharing: functions are compiled as they are, without an axis.
+    On a single device there is no sharding: functions are compiled as they are, without an axis.
 
     Attributes:
         devices: all of them, in the order in which they take their parts.
@@ -75,10 +75,10 @@ class Devices:
 
     @classmethod
     def choose(cls, devices: int | Sequence[jax.Device] | None) -> Devices:
-        """The first so many devices of JAX, or these; JAX's first one if None.
+        """Select the first so many devices of JAX, or the given ones; JAX's first one if None.
 
         Raises:
-            ValueError: if there are not so many.
+            ValueError: if there are not as many.
         """
         if devices is None:
             devices = 1
@@ -99,14 +99,14 @@ class Devices:
 
     @property
     def mesh(self) -> Mesh:
-        """The devices in a row."""
+        """The one-dimensional mesh of the devices."""
         return Mesh(np.array(self.devices), (AXIS,))
 
     def part_of_env(self, env: Env[Any]) -> Env[Any]:
-        """What each device steps.
+        """Return the environments that each device steps.
 
         Raises:
-            ValueError: if the environments cannot be shared out equally, or their state has something in common.
+            ValueError: if the environments cannot be divided equally, or their state has leaves that all of them share.
         """
         if self.axis_name is None:
             return env
@@ -122,11 +122,11 @@ class Devices:
         return part
 
     def part_of_spec(self, spec: Spec) -> Spec:
-        """What the algorithm on each device must know."""
+        """Return the spec of the algorithm on each device."""
         return dataclasses.replace(spec, num_envs=equal_part("num_envs", spec.num_envs, len(self.devices)))
 
     def run(self, function: Callable[..., Any], in_specs: Any, out_specs: Any) -> Callable[..., Any]:
-        """A function on global arrays that runs ``function`` on every device's part of them, for ``jax.jit``.
+        """Return a function on global arrays that runs ``function`` on every device's part of them, for ``jax.jit``.
 
         Args:
             function: may reduce over :attr:`axis_name`.
@@ -138,20 +138,20 @@ class Devices:
         return jax.shard_map(function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
     def shard(self, tree: Any, specs: Any) -> Any:
-        """Put global arrays where they belong, their parts onto the devices."""
+        """Place global arrays on the devices, each device's part on it."""
         if self.axis_name is None:
             return to_device(tree, self.devices[0])
         return jax.device_put(tree, jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs))
 
     def on_first(self, tree: Any) -> Any:
-        """Bring arrays to the first device, where they are not spread."""
+        """Copy arrays to the first device, where they are not spread."""
         return tree if self.axis_name is None else jax.device_put(tree, self.devices[0])
 
 
 def to_device(tree: Any, device: jax.Device) -> Any:
-    """A pytree on a device; arrays on JAX's default device are left free to move.
+    """Put a pytree on a device; arrays on JAX's default device stay uncommitted.
 
-    Binding arrays that need no binding would compile functions again wherever bound and free ones meet.
+    Committing arrays without need would compile functions again wherever committed and uncommitted arrays meet.
     """
 
     def put(x: jax.Array) -> jax.Array:

@@ -39,7 +39,7 @@ def make_train(
     init_at_random_ep_len: bool = False,
     devices: int | Sequence[jax.Device] | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Make a training run that can be compiled and vectorised.
+    """Return a training run as a pure function that can be compiled and vectorised.
 
     ``jax.jit(train)(key)`` is one program; ``jax.vmap(train)(keys)`` trains many seeds at once, and
     ``jax.vmap(lambda rate: train(key, learning_rate=rate))(rates)`` many settings.
@@ -47,16 +47,16 @@ def make_train(
     Args:
         env: a pure environment.
         cfg: the config, or RSL-RL's dict of it.
-        num_iterations: how long to train.
-        init_at_random_ep_len: start every environment somewhere within its episode, so that not all end together.
-        devices: how many devices share the environments, or which; one if None.
+        num_iterations: number of iterations to train.
+        init_at_random_ep_len: start every environment at a random step of its episode, so that not all end together.
+        devices: number of devices to spread the environments over, or a list of them; one if None.
 
     Returns:
         ``train(key, start={}, **overrides) -> (state, metrics)``. Overrides are floats of the ``algorithm`` section.
-        ``start`` are variables of models, by name, in place of drawn ones, as :func:`rsl_jax.training.variables_of`
-        takes them from a state: ``{"teacher": variables_of(state, "actor")}``. All may be traced. Metrics carry the
-        log's tags, one row an iteration: each ``[num_iterations]``. An update that met NaN or infinity is skipped,
-        which :func:`rsl_jax.training.warn_of_failures` says of them.
+        ``start`` holds variables of models, by name, to start from in place of randomly initialised ones, as
+        :func:`rsl_jax.training.variables_of` returns them: ``{"teacher": variables_of(state, "actor")}``. All may be
+        traced. Metrics have the log's tags, one value an iteration: each ``[num_iterations]``. An update that met NaN
+        or infinity is skipped; :func:`rsl_jax.training.warn_of_failures` reports these.
 
     Raises:
         TypeError: if the environment is not pure.
@@ -114,10 +114,10 @@ def make_train(
 
 
 def build_algorithm(cfg: BaseRunnerConfig, spec: Spec, *, axis_name: str | None = None) -> Algorithm:
-    """The algorithm that a config names; for environments spread over devices, what each of them runs.
+    """Build the algorithm that a config names; for environments spread over devices, that of each device.
 
     Raises:
-        TypeError: if what was built is no algorithm.
+        TypeError: if what was built is not an algorithm.
     """
     built = build_part(cfg.algorithm, "algorithm", cfg=cfg, spec=spec, axis_name=axis_name)
     built = built.algorithm() if hasattr(built, "algorithm") else built
@@ -131,7 +131,7 @@ def build_algorithm(cfg: BaseRunnerConfig, spec: Spec, *, axis_name: str | None 
 
 
 def algorithm_factory(cfg: BaseRunnerConfig, spec: Spec, devices: Devices) -> AlgorithmFactory:
-    """How a run comes to its algorithms; each is built once, when it is first asked for.
+    """Return a function that builds a run's algorithms, each once, when it is first needed.
 
     Returns:
         ``axis_name -> algorithm``: with None the one for all environments, with the axis of the devices the one for the
@@ -150,15 +150,15 @@ def algorithm_factory(cfg: BaseRunnerConfig, spec: Spec, devices: Devices) -> Al
 
 
 def check_training(algorithm: Algorithm, *, num_envs: int, num_steps: int) -> None:
-    """Refuse rollouts that an algorithm cannot learn from, where it says which.
+    """Reject rollouts that an algorithm cannot learn from, where it defines which.
 
     Args:
-        algorithm: what learns; of several devices, on each of them.
+        algorithm: the algorithm; of several devices, that on each of them.
         num_envs: number of environments that it learns from.
         num_steps: steps of a rollout.
 
     Raises:
-        ValueError: says which number to change.
+        ValueError: if they are too small; says which number to change.
     """
     if num_envs * num_steps > LARGEST_INT:
         raise ValueError(
@@ -170,10 +170,10 @@ def check_training(algorithm: Algorithm, *, num_envs: int, num_steps: int) -> No
 
 
 def refuse_missing_models(given: Sequence[str], start: Mapping[str, Any]) -> None:
-    """Refuse to start without the variables of a model that does not learn here.
+    """Reject a start without the variables of a model that is not trained here.
 
     Raises:
-        ValueError: says how to give them.
+        ValueError: if any are missing; says how to give them.
     """
     for name in given:
         if name not in start:
@@ -185,10 +185,10 @@ def refuse_missing_models(given: Sequence[str], start: Mapping[str, Any]) -> Non
 
 
 def override(cfg: BaseRunnerConfig, overrides: Mapping[str, Any]) -> BaseRunnerConfig:
-    """The config with other floats in its ``algorithm`` section.
+    """Return the config with other floats in its ``algorithm`` section.
 
     Raises:
-        ValueError: for a name that is no such float.
+        ValueError: for a name that is not such a float.
     """
     fixed = structural_fields(cfg.algorithm)
     allowed = sorted({*all_arguments_of(cfg.algorithm)} - fixed)
