@@ -44,7 +44,7 @@ def config(seen, actor):
             "class_name": "PPO",
             "entropy_coef": 0.001,
             "gamma": 0.98,
-            "use_clipped_value_loss": False,  # returns are in the hundreds: value steps of 0.2 would take long to get there
+            "use_clipped_value_loss": False,  # returns are in the hundreds, value steps of 0.2 too small
         },
         "actor": {**actor, "distribution_cfg": {"class_name": "BetaDistribution"}},  # forces within the motor's bounds
         "critic": FEED_FORWARD,

@@ -175,7 +175,7 @@ class PPO(Algorithm):
     # --- collecting -------------------------------------------------------------------------------------------------
 
     def act(self, state: TrainState, carry: Carry, observations: Observations, key: Key) -> tuple[Carry, Step]:
-        """Sample actions. Values are computed after the rollout; only a recurrent critic's hidden states advance here."""
+        """Sample actions; values are computed after the rollout, only a recurrent critic's hidden states advance."""
         params, actor_carry = self._apply("actor", state, observations, carry_of(carry, "actor"))
         _, critic_carry = self._apply("critic", state, observations, carry_of(carry, "critic"))
         distribution = self.actor.distribution

@@ -27,10 +27,9 @@ class MLPModelConfig(Section):
 
     class_name: str = "MLPModel"
     hidden_dims: LayerSizes = (256, 256, 256)
-    activation: Activation = 'elu'
+    activation: Activation = "elu"
     obs_normalization: bool = False
     distribution_cfg: Annotated[Any, Part("distribution", default="GaussianDistribution")] | None = None
-
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,12 @@ class RNNModelConfig(Section):
 
     class_name: str = "RNNModel"
     hidden_dims: LayerSizes = (256, 256, 256)
-    activation: Activation = 'elu'
+    activation: Activation = "elu"
     obs_normalization: bool = False
-    rnn_type: Annotated[str, OneOf(('lstm', 'gru'))] = 'lstm'
+    rnn_type: Annotated[str, OneOf(("lstm", "gru"))] = "lstm"
     rnn_hidden_dim: Count = 256
     rnn_num_layers: Count = 1
     distribution_cfg: Annotated[Any, Part("distribution", default="GaussianDistribution")] | None = None
-
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,10 @@ class CNNModelConfig(Section):
 
     class_name: str = "CNNModel"
     hidden_dims: LayerSizes = (256, 256, 256)
-    activation: Activation = 'elu'
+    activation: Activation = "elu"
     obs_normalization: bool = False
     cnn_cfg: CNNConfig | Mapping[str, CNNConfig] | None = None
     distribution_cfg: Annotated[Any, Part("distribution", default="GaussianDistribution")] | None = None
-
 
 
 @dataclass(frozen=True)
@@ -95,9 +92,8 @@ class GaussianDistributionConfig(Section):
     class_name: str = "GaussianDistribution"
     init_std: Positive = 1.0
     std_range: tuple[Limit, Limit] = (1e-06, 1000000.0)
-    std_type: Literal['scalar', 'log'] = 'scalar'
+    std_type: Literal["scalar", "log"] = "scalar"
     learn_std: bool = True
-
 
 
 @dataclass(frozen=True)
@@ -113,8 +109,7 @@ class HeteroscedasticGaussianDistributionConfig(Section):
     class_name: str = "HeteroscedasticGaussianDistribution"
     init_std: Positive = 1.0
     std_range: tuple[Limit, Limit] = (1e-06, 1000000.0)
-    std_type: Literal['scalar', 'log'] = 'scalar'
-
+    std_type: Literal["scalar", "log"] = "scalar"
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,6 @@ class BetaDistributionConfig(Section):
     action_range: tuple[float, float] = (-1.0, 1.0)
 
 
-
 @dataclass(frozen=True)
 class CategoricalDistributionConfig(Section):
     """Discrete actions whose unnormalised log-probabilities are the network's outputs (not in RSL-RL)."""
@@ -137,9 +131,20 @@ class CategoricalDistributionConfig(Section):
     class_name: str = "CategoricalDistribution"
 
 
-
 KNOWN: Mapping[str, type] = {
     section.class_name: section
-    for section in (PPOConfig, DistillationConfig, RndConfig, SymmetryConfig, MLPModelConfig, RNNModelConfig, CNNModelConfig, GaussianDistributionConfig, HeteroscedasticGaussianDistributionConfig, BetaDistributionConfig, CategoricalDistributionConfig)
+    for section in (
+        PPOConfig,
+        DistillationConfig,
+        RndConfig,
+        SymmetryConfig,
+        MLPModelConfig,
+        RNNModelConfig,
+        CNNModelConfig,
+        GaussianDistributionConfig,
+        HeteroscedasticGaussianDistributionConfig,
+        BetaDistributionConfig,
+        CategoricalDistributionConfig,
+    )
 }
 """By ``class_name``."""

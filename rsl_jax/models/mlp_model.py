@@ -94,7 +94,7 @@ class MLPModel(nn.Module):
         return ()
 
     def __call__(self, observations: Observations, carry: Carry) -> tuple[Any, Carry]:
-        """Run one step: from observations, leaves ``[N, ...]``, to the output ``[N, ...]`` and the next hidden states."""
+        """Run one step: from observations, leaves ``[N, ...]``, to the output ``[N, ...]`` and next hidden states."""
         latent, carry = self.latent(observations, carry)
         return self.head(latent), carry
 
