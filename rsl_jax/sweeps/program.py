@@ -93,6 +93,7 @@ class Program:
             limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
         self._init = jax.jit(self._spread(jax.vmap(self._begin), (P(AXIS), P(AXIS)), P(AXIS)))
+        self._compiled: dict[int, Any] = {}
         self._train = jax.jit(
             self._spread(self._many, (P(AXIS), P(AXIS), P()), (P(AXIS), P(AXIS))), donate_argnums=(0,)
         )
@@ -123,7 +124,8 @@ class Program:
         Returns:
             the population after it, and metrics by tag, each ``[members, iterations]``.
         """
-        population, metrics = self._train(population, numbers, jnp.asarray(iterations, jnp.int32))
+        train = self._compiled.get(len(population.failed), self._train)
+        population, metrics = train(population, numbers, jnp.asarray(iterations, jnp.int32))
         return population, {tag: rows[:, :iterations] for tag, rows in jax.device_get(metrics).items()}
 
     def place(self, tree: Any) -> Any:
@@ -132,24 +134,30 @@ class Program:
             return jax.device_put(tree, None if self.devices[0] == jax.devices()[0] else self.devices[0])
         return jax.device_put(tree, NamedSharding(self._mesh, P(AXIS)))
 
-    def padded(self, members: Sequence[Member]) -> list[Member]:
-        """Repeat the last member until all devices have equally many."""
-        missing = -len(members) % len(self.devices)
+    def padded(self, members: Sequence[Member], size: int = 0) -> list[Member]:
+        """Repeat the last member until there are ``size``, and equally many on each device."""
+        size = max(size, len(members))
+        missing = size + -size % len(self.devices) - len(members)
         return [*members, *[members[-1]] * missing]
 
-    def chunk_size(self, num_members: int, memory: int | None = None) -> int:
-        """Return how many members fit into memory at once, by XLA's estimate for one of them.
+    def chunk_size(self, members: Sequence[Member], memory: float | None = None) -> int:
+        """Return how many members fit into memory at once, according to XLA; what was compiled to know it is kept.
 
         Args:
-            num_members: how many there are.
-            memory: bytes of each device that may be used; what is free if None.
+            members: all of them.
+            memory: bytes that may be used, of each device; a share of what is free if None. The devices of a CPU have
+                the same memory.
         """
-        limit = memory_of(self.devices[0]) if memory is None else memory
-        if limit is None or num_members == 1:
-            return num_members
-        one = self._bytes_of_one()
-        each = max(1, int(limit / one)) if memory is not None else max(1, int(MEMORY_SHARE * limit / one))
-        return min(num_members, each * (1 if self.devices[0].platform == "cpu" else len(self.devices)))
+        free = memory_of(self.devices[0])
+        limit = memory if memory is not None else None if free is None else MEMORY_SHARE * free
+        sharing = len(self.devices) if self.devices[0].platform == "cpu" else 1
+        size = len(members)
+        while limit is not None and size > 1:
+            needed = sharing * self._compile(*self.init(self.padded(members[:size])))
+            if needed <= limit:
+                break
+            size = max(1, min(size - 1, int(size * limit / needed)))
+        return size
 
     def trace(self) -> None:
         """Trace an iteration without running or compiling anything.
@@ -209,15 +217,10 @@ class Program:
 
         return jax.lax.fori_loop(0, iterations, body, (population, rows))
 
-    def _bytes_of_one(self) -> int:
-        """Return the bytes of one member's states, its rollout and temporaries, as XLA estimates them."""
-        shapes = jax.eval_shape(
-            jax.vmap(self._begin),
-            jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1)),
-            jax.ShapeDtypeStruct((1, len(self.traced)), default_dtype()),
-        )
-        numbers = jax.ShapeDtypeStruct((1, len(self.traced)), default_dtype())
-        compiled = jax.jit(self._many, donate_argnums=(0,)).lower(shapes, numbers, jnp.asarray(1, jnp.int32)).compile()
+    def _compile(self, population: Population, numbers: Array) -> int:
+        """Compile the program for that many members; gives the bytes that it takes on each device."""
+        compiled = self._train.lower(population, numbers, jnp.asarray(1, jnp.int32)).compile()
+        self._compiled = {len(population.failed): compiled}
         analysis: Any = compiled.memory_analysis()
         return int(analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes)
 

@@ -195,9 +195,9 @@ class _Run:
     def train(self, programs: Sequence[tuple[Program, Sequence[Member]]]) -> None:
         part = 0
         for program, members in programs:
-            size = self.members_at_once or program.chunk_size(len(members))
+            size = self.members_at_once or program.chunk_size(members)
             for start in range(0, len(members), size):
-                self._train_part(part, program, members[start : start + size])
+                self._train_part(part, program, members[start : start + size], size if start else 0)
                 part += 1
                 if self.stop_requested:
                     return
@@ -214,8 +214,8 @@ class _Run:
             populations=self.populations,
         )
 
-    def _train_part(self, part: int, program: Program, members: Sequence[Member]) -> None:
-        population, numbers = program.init(program.padded(members))
+    def _train_part(self, part: int, program: Program, members: Sequence[Member], size: int) -> None:
+        population, numbers = program.init(program.padded(members, size))  # the last part, too, is of the same program
         rows, finished = [member.index for member in members], 0
         loaded = None if self.folder is None else self.folder.load(part, population)
         if loaded is not None:

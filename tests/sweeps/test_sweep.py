@@ -155,6 +155,16 @@ def test_what_shapes_the_program_makes_one_of_its_own(env):
     }
 
 
+def test_what_does_not_fit_into_memory_is_trained_in_parts(env, monkeypatch):
+    from rsl_jax.sweeps.program import Program
+
+    members = [Member(index, {}, index) for index in range(5)]
+    program = Program(env, CONFIG, [], stretch=1, devices=jax.devices()[:1])
+    monkeypatch.setattr(program, "_compile", lambda population, numbers: 100 * len(population.failed))
+    assert [program.chunk_size(members, memory=memory) for memory in (500, 499, 250, 99)] == [5, 4, 2, 1]
+    assert [member.seed for member in program.padded(members[3:], 4)] == [3, 4, 4, 4]
+
+
 def test_names_of_keys():
     assert find_path(CONFIG, "gamma") == "algorithm.gamma"
     assert find_path(CONFIG, "init_std") == "actor.distribution_cfg.init_std"
