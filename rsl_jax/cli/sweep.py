@@ -15,7 +15,7 @@ from rich.table import Table
 
 from rsl_jax.cli.arguments import KeyValues, parse_config, parse_options, take_lists
 from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
-from rsl_jax.cli.output import CommandError, number, print_facts
+from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import new_log_dir
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
@@ -130,19 +130,21 @@ def _sweep(command: Sweep, settings: RunSettings, varied: dict[str, list[Any]]) 
 
 
 def _report(result: SweepResult, settings: RunSettings, env: Any, folder: Path) -> None:
+    from rsl_jax.logging.status import number
+
     result.save(folder / "result.npz")
     result.plot(folder / "curves.png", title=str(settings.env))
-    table = Table(title="Settings, the best first (mean reward of the last 10 iterations)", title_justify="left")
-    rows = result.summary()
+    table = Table(title="Interquartile means of the mean reward in the last 10 iterations", title_justify="left")
     for path in result.settings[0]:
         table.add_column(path.rsplit(".", 1)[-1])
-    for heading in ("interquartile mean", "95 % interval", "worst seed", "best seed", "failed"):
-        table.add_column(heading, justify="right")
-    for row in rows:
+    for heading in ("IQM", "95 % interval", "worst", "best", "failed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in result.summary():
         values = [str(row[path]) for path in result.settings[0]]
-        interval = f"{number(row['low'], decimals=2)} to {number(row['high'], decimals=2)}"
-        numbers = [number(row[name], decimals=2) for name in ("iqm", "worst", "best")]
-        table.add_row(*values, numbers[0], interval, *numbers[1:], str(row["failed"] or ""))
+        iqm, low, high, worst, best = (
+            number(row[name], decimals=2) for name in ("iqm", "low", "high", "worst", "best")
+        )
+        table.add_row(*values, iqm, f"{low} to {high}", worst, best, str(row["failed"] or ""))
     Console().print(table)
     for line in result.describe_failures():
         print(f"NaN or infinity: {line}")
