@@ -21,7 +21,7 @@ from rsl_jax.runners import DistillationRunner, OnPolicyRunner
 LOGS, PICTURE = Path("logs/distill"), Path("docs/images/distillation.png")
 
 
-# --- what is seen of the robots ---------------------------------------------------------------------------------------
+# --- observations of the robots ---------------------------------------------------------------------------------------
 
 
 def pendulum(num_envs, *, filmed=False):
@@ -77,7 +77,7 @@ def draw_cheetah(state):
     return draw_segments(*map(place, ends), size=(32, 40), radius=0.06, extent=0.8)
 
 
-# --- who learns -------------------------------------------------------------------------------------------------------
+# --- training ---------------------------------------------------------------------------------------------------------
 
 NOISE = {"class_name": "GaussianDistribution", "init_std": 0.1}
 
@@ -197,7 +197,7 @@ def play(runner, seed=1):
     return float(earned), seen
 
 
-# --- the picture ------------------------------------------------------------------------------------------------------
+# --- the figure -------------------------------------------------------------------------------------------------------
 
 
 def run(name):
