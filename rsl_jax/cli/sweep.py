@@ -141,10 +141,10 @@ def _report(result: SweepResult, settings: RunSettings, env: Any, folder: Path) 
         table.add_column(heading, justify="right", no_wrap=True)
     for row in result.summary():
         values = [str(row[path]) for path in result.settings[0]]
-        iqm, low, high, worst, best = (
+        iqm, low, high, worst, highest = (
             number(row[name], decimals=2) for name in ("iqm", "low", "high", "worst", "best")
         )
-        table.add_row(*values, iqm, f"{low} to {high}", worst, best, str(row["failed"] or ""))
+        table.add_row(*values, iqm, f"{low} to {high}", worst, highest, str(row["failed"] or ""))
     Console().print(table)
     for line in result.describe_failures():
         print(f"NaN or infinity: {line}")
