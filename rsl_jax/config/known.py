@@ -86,7 +86,7 @@ class GaussianDistributionConfig(Section):
         init_std: initial standard deviation.
         std_range: smallest and largest standard deviation; the smallest is never below 1e-6.
         std_type: whether the standard deviation itself is learned (scalar) or its logarithm.
-        learn_std: whether it is trained.
+        learn_std: whether the standard deviation is trained.
     """
 
     class_name: str = "GaussianDistribution"

@@ -32,7 +32,7 @@ def gaussian(
         init_std: initial standard deviation.
         std_range: smallest and largest standard deviation; the smallest is never below 1e-6.
         std_type: whether the standard deviation itself is learned (scalar) or its logarithm.
-        learn_std: whether it is trained.
+        learn_std: whether the standard deviation is trained.
 
     Returns:
         the distribution; its parameters are ``(mean, std)``, each ``[..., A]``.

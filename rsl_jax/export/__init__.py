@@ -1,4 +1,4 @@
-"""From a trained policy to a file that a robot runs; see ``docs/export.md``.
+"""Export of trained policies to files that run on a robot; see ``docs/export.md``.
 
 Names are imported when they are first used: loading a ``jax.export`` artefact needs neither flax nor onnx.
 """

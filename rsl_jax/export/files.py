@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write a file beside its destination and move it there, so that nobody ever sees half of it.
+    """Write a file beside its destination and move it there, so that no partial file is ever visible.
 
     Args:
-        path: the destination; missing directories are made, an existing file is replaced.
-        content: what to write.
+        path: the destination; missing directories are created, an existing file is replaced.
+        content: content of the file.
 
     Returns:
         the destination.
@@ -34,7 +34,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
 
 
 def _default_mode(destination: Path) -> int:
-    """The permissions of the file that is replaced, or those of a new one (mkstemp's files are private)."""
+    """Return the permissions of the replaced file, or those of a new one (mkstemp's files are private)."""
     if destination.exists():
         return destination.stat().st_mode & 0o777
     umask = os.umask(0)

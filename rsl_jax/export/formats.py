@@ -1,4 +1,4 @@
-"""Which kind of file a name asks for."""
+"""File formats by the ending of a name."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ COMPILED: Mapping[str, tuple[Callable[..., Path], str]] = {
     ".pt": (export_torchscript, "TorchScript, for torch.jit.load and C++"),
     ".jax": (export_jax, "a program for JAX"),
 }
-"""By ending: how a compiled policy is written, and what it is. Neither can be read as the other."""
+"""By ending: the exporter of a compiled policy, and a description. Neither format can be read as the other."""
 
 
 def export_compiled(
     model: Any, variables: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write a policy as the kind of compiled file that the ending of its name asks for.
+    """Write a policy as a compiled file, in the format of its name's ending.
 
     Args:
         model: the policy's model.
         variables: all its collections of variables.
-        path: where to; an existing file is replaced.
-        metadata: what else the file shall carry.
+        path: destination; an existing file is replaced.
+        metadata: further metadata of the file.
 
     Returns:
         the path.
 
     Raises:
-        ValueError: for another ending; says which there are.
+        ValueError: for another ending; lists the supported ones.
     """
     ending = Path(path).suffix
     if ending not in COMPILED:

@@ -1,4 +1,4 @@
-"""Running jax2onnx so that the process is afterwards what it was before.
+"""Isolation of jax2onnx, so that it leaves no trace in the process.
 
 jax2onnx replaces functions of jax and flax by primitives that exist only for ONNX while it traces. What ``jax.jit``
 traces for the first time meanwhile would stay in JAX's caches and fail whenever it is used again ("MLIR translation
@@ -6,10 +6,10 @@ rule for primitive ... not found"). Importing it, moreover, seeds the global ran
 a handler.
 
 A subprocess would isolate it, but it has to import jax2onnx for every export (some 15 s, against 0.3 s for all but the
-first export of a process), and models with functions inside do not survive the journey. So the caches are
+first export of a process), and models with functions inside cannot be pickled. So the caches are
 separated instead: metadata of XLA operations is part of JAX's tracing state, hence of the keys of its caches, and what
-is traced under this mark is found by nobody else. (``jax.make_user_context`` is made for that, but adds to the keys of
-all caches when it is called, so that everything would be compiled again after the first export.)
+is traced under this mark is found by no other code. (``jax.make_user_context`` is made for that, but adds to the keys
+of all caches when it is called, so that everything would be compiled again after the first export.)
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 
 LOCK = threading.RLock()
-"""Held by every export from beginning to end, since they all trace."""
+"""Lock held by every export from beginning to end, since they all trace."""
 
 _NOISY_LOGGERS = ("jax2onnx", "onnx_ir", "onnxscript")
 
 
 @contextmanager
 def isolated(*, verbose: bool) -> Iterator[None]:
-    """A context in which jax2onnx may trace; one thread at a time is let in, the others wait.
+    """Return a context in which jax2onnx may trace; one thread at a time enters, the others wait.
 
     The functions that jax2onnx replaces are replaced for all threads, so no other thread may trace JAX functions
-    meanwhile; to run what is compiled already is safe.
+    meanwhile; running compiled functions is safe.
 
     Args:
         verbose: whether to let warnings and log messages through.
@@ -66,7 +66,7 @@ def _same_random_states() -> Iterator[None]:
 
 @contextmanager
 def _same_logging() -> Iterator[None]:
-    """``logging.info`` installs a handler where there is none; one that does nothing keeps it from that."""
+    """Keep ``logging.info`` from installing a handler where there is none, by one that does nothing."""
     root, guard = logging.getLogger(), logging.NullHandler()
     root.addHandler(guard)
     try:

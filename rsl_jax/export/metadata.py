@@ -1,4 +1,4 @@
-"""What travels inside an exported file beside the network."""
+"""Metadata of exported files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rsl_jax.plain import to_plain
 Metadata = dict[str, Any]
 
 JSON_KEY = "metadata_json"
-"""Key of an ONNX file's metadata under which all of it is found once more, typed, as one JSON object."""
+"""Key of an ONNX file's metadata that holds all of it once more, typed, as one JSON object."""
 
 
 def library_versions(names: Iterable[str]) -> Metadata:
-    """``{"jax_version": "0.10.2", ...}`` of the installed packages among ``names``."""
+    """Return ``{"jax_version": "0.10.2", ...}`` of the installed packages among ``names``."""
     versions = {}
     for name in names:
         try:
@@ -30,11 +30,11 @@ def library_versions(names: Iterable[str]) -> Metadata:
 
 
 def merge(ours: Metadata, users: Mapping[str, Any] | None) -> Metadata:
-    """Our facts about a policy and a user's own, as plain Python values.
+    """Merge our facts about a policy with the user's, as plain Python values.
 
     Raises:
         ValueError: if an entry of the user's has the name of one of ours, or is not a finite number.
-        TypeError: if a name is not a string, or a value cannot be written down.
+        TypeError: if a name is not a string, or a value cannot be represented.
     """
     merged = {key: _plain(value, key) for key, value in ours.items()}
     for key, value in (users or {}).items():
@@ -50,10 +50,10 @@ def merge(ours: Metadata, users: Mapping[str, Any] | None) -> Metadata:
 
 
 def to_strings(metadata: Metadata) -> dict[str, str]:
-    """Metadata as ONNX holds it: strings.
+    """Convert metadata to strings, as ONNX requires.
 
-    Flat lists are joined by commas, which is what robot code splits (mjlab's and Isaac Lab's deployment does); all
-    else that is not a string is JSON. Under :data:`JSON_KEY` everything is found once more without any loss.
+    Flat lists are joined by commas, which robot code splits (mjlab's and Isaac Lab's deployment does); all
+    else that is not a string is JSON. Under :data:`JSON_KEY` everything is stored once more without any loss.
     """
     strings = {key: _to_string(value) for key, value in metadata.items()}
     return {**strings, JSON_KEY: json.dumps(metadata)}
@@ -70,7 +70,7 @@ def _to_string(value: Any) -> str:
 
 
 def _plain(value: Any, key: str) -> Any:
-    """A value as JSON knows it: strings, numbers, booleans, None, lists and objects."""
+    """Convert a value to JSON types: strings, numbers, booleans, None, lists and objects."""
     return to_plain(value, functools.partial(_leaf, key=key))
 
 
@@ -80,7 +80,7 @@ def _leaf(value: Any, key: str) -> Any:
     if isinstance(value, (float, np.floating)):
         if not np.isfinite(value):
             raise ValueError(f"metadata['{key}'] holds {value!r}; numbers must be finite.")
-        # str gives the shortest digits of the value's own precision: 0.1 in float32 is written as 0.1.
+        # str returns the shortest digits of the value's own precision: 0.1 in float32 is written as 0.1.
         return float(str(value)) if isinstance(value, np.floating) else value
     if hasattr(value, "__array__"):
         array = np.asarray(value)

@@ -30,26 +30,26 @@ def export_onnx(
     """Write a deterministic policy, its normaliser included, as an ONNX file.
 
     The file is compared with the model in onnxruntime, at several batch sizes, before it is written. Training goes on
-    afterwards as if nothing had happened: nothing is compiled again and no random generator moves. The first export of
+    afterwards unaffected: nothing is compiled again and no random generator changes. The first export of
     a process takes some fifteen seconds longer than the others.
 
     Args:
         model: the policy's model, see :func:`rsl_jax.export.plain_policy`.
         variables: all its collections of variables, of one training run, in any float type.
-        path: where to; an existing file is replaced.
-        metadata: what else the file shall carry: joint names, scales, gains. Flat lists are written comma-separated,
+        path: destination; an existing file is replaced.
+        metadata: further metadata of the file: joint names, scales, gains. Flat lists are written comma-separated,
             all else that is not a string as JSON.
         opset: version of the operator set.
         verbose: whether to let jax2onnx's messages through and to print what was written.
 
     Returns:
         the path. Inputs are ``obs`` ``[batch, D]``, images by name, ``h_in``, ``c_in`` ``[layers, batch, hidden]``;
-        outputs ``actions`` ``[batch, A]``, ``h_out``, ``c_out``; all in float32 with a dynamic batch. Actions that are
-        choices are int32 ``[batch]``.
+        outputs ``actions`` ``[batch, A]``, ``h_out``, ``c_out``; all in float32 with a dynamic batch. Discrete actions
+        are int32 ``[batch]``.
 
     Raises:
-        ValueError: if the variables or metadata make no sense.
-        ExportError: if the model cannot be translated, or onnxruntime computes something else than the model; nothing
+        ValueError: if the variables or metadata are invalid.
+        ExportError: if the model cannot be translated, or onnxruntime's results differ from the model's; nothing
             is written then.
     """
     with LOCK:
@@ -69,7 +69,7 @@ def build(policy: PolicyFunction, metadata: Metadata, *, opset: int = 18, verbos
 
     Args:
         policy: the policy.
-        metadata: what the file shall carry beside it.
+        metadata: metadata of the file.
         opset: version of the operator set.
         verbose: whether to let jax2onnx's messages through.
 
@@ -101,7 +101,7 @@ def build(policy: PolicyFunction, metadata: Metadata, *, opset: int = 18, verbos
                 "in other operations (docs/export.md lists some), try another opset, or use export_jax."
             ) from error
         simplify(model)
-        # Some shapes that jax2onnx notes down in between are wrong; runtimes infer them.
+        # Some intermediate shapes that jax2onnx records are wrong; runtimes infer them.
         del model.graph.value_info[:]
         model.producer_name, model.producer_version = "rsl_jax", metadata.get("rsl_jax_version", "")
         onnx.helper.set_model_props(model, to_strings(metadata))
@@ -110,10 +110,10 @@ def build(policy: PolicyFunction, metadata: Metadata, *, opset: int = 18, verbos
 
 
 def onnxruntime_session(content: bytes) -> Callable[..., list[np.ndarray]]:
-    """What an ONNX file computes, as a function of its inputs in their order.
+    """Return a function that runs an ONNX file on its inputs in their order.
 
     Raises:
-        ExportError: if onnxruntime does not take it.
+        ExportError: if onnxruntime rejects it.
     """
     import onnxruntime
 

@@ -1,6 +1,6 @@
 """Policies as PyTorch modules for ``torch.onnx.export``, with the interface that RSL-RL's clients export through.
 
-Hidden states are inputs and outputs, as ONNX has no memory. Imported only where PyTorch is.
+Hidden states are inputs and outputs, as ONNX has no state. Imported only where PyTorch is.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from rsl_jax.export.torch_modules import GRUPolicy, ImagePolicy, LSTMPolicy
 
 
 class OnnxPolicy(nn.Module):
-    """A policy of vectors: ``actions = forward(obs)``.
+    """Policy of vectors: ``actions = forward(obs)``.
 
     Attributes:
-        is_recurrent: whether hidden states go in and out.
-        input_size: of all vectors side by side, ``D``.
-        verbose: whether the exporter should talk.
+        is_recurrent: whether hidden states are inputs and outputs.
+        input_size: total size of all vectors, ``D``.
+        verbose: whether the exporter prints messages.
     """
 
     is_recurrent = False
@@ -31,11 +31,11 @@ class OnnxPolicy(nn.Module):
         self.verbose = verbose
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Actions ``[B, A]`` for vectors ``[B, D]``."""
+        """Compute actions ``[B, A]`` for vectors ``[B, D]``."""
         return self.policy(obs)
 
     def get_dummy_inputs(self) -> tuple[Tensor, ...]:
-        """Inputs to trace with, of one robot."""
+        """Return inputs to trace with, for one robot."""
         return (torch.zeros(1, self.input_size),)
 
     @property
@@ -50,18 +50,18 @@ class OnnxPolicy(nn.Module):
 
 
 class OnnxImagePolicy(OnnxPolicy):
-    """A policy of vectors and images: ``actions = forward(obs, *images)``."""
+    """Policy of vectors and images: ``actions = forward(obs, *images)``."""
 
     def __init__(self, policy: nn.Module, input_size: int, verbose: bool, images: dict[str, tuple[int, ...]]) -> None:
         super().__init__(policy, input_size, verbose)
         self.images = images
 
     def forward(self, obs: Tensor, *images: Tensor) -> Tensor:
-        """Actions ``[B, A]`` for vectors ``[B, D]`` and images ``[B, C, H, W]``."""
+        """Compute actions ``[B, A]`` for vectors ``[B, D]`` and images ``[B, C, H, W]``."""
         return self.policy(obs, list(images))
 
     def get_dummy_inputs(self) -> tuple[Tensor, ...]:
-        """Inputs to trace with, of one robot."""
+        """Return inputs to trace with, for one robot."""
         return (torch.zeros(1, self.input_size), *(torch.zeros(1, *shape) for shape in self.images.values()))
 
     @property
@@ -71,7 +71,7 @@ class OnnxImagePolicy(OnnxPolicy):
 
 
 class OnnxRecurrentPolicy(OnnxPolicy):
-    """A policy with memory: ``actions, h_out(, c_out) = forward(obs, h_in(, c_in))``; states ``[layers, 1, H]``."""
+    """Recurrent policy: ``actions, h_out(, c_out) = forward(obs, h_in(, c_in))``; states ``[layers, 1, H]``."""
 
     is_recurrent = True
 
@@ -84,7 +84,7 @@ class OnnxRecurrentPolicy(OnnxPolicy):
     def forward(  # type: ignore[override]
         self, obs: Tensor, h_in: Tensor, c_in: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Actions ``[1, A]`` for vectors ``[1, D]``, and the hidden states after them."""
+        """Compute actions ``[1, A]`` for vectors ``[1, D]``, and the hidden states after them."""
         policy = self.policy
         inputs = policy.obs_normalizer(obs).unsqueeze(0)
         latent, states = policy.rnn(inputs, h_in if c_in is None else (h_in, c_in))
@@ -92,7 +92,7 @@ class OnnxRecurrentPolicy(OnnxPolicy):
         return (actions, states) if c_in is None else (actions, *states)
 
     def get_dummy_inputs(self) -> tuple[Tensor, ...]:
-        """Inputs to trace with, of one robot."""
+        """Return inputs to trace with, for one robot."""
         states = len(self.input_names) - 1
         hidden = [torch.zeros(self.num_layers, 1, self.hidden_size) for _ in range(states)]
         return (torch.zeros(1, self.input_size), *hidden)
@@ -109,13 +109,13 @@ class OnnxRecurrentPolicy(OnnxPolicy):
 
 
 def onnx_module(policy: nn.Module, input_size: int, images: dict[str, tuple[int, ...]], verbose: bool) -> OnnxPolicy:
-    """The module that fits a policy.
+    """Return the ONNX module for a policy.
 
     Args:
         policy: one of the modules of ``torch_modules.py``.
-        input_size: of all vectors side by side.
-        images: shapes ``(C, H, W)`` of the image groups, in the order in which the policy takes them.
-        verbose: whether the exporter should talk.
+        input_size: total size of all vectors.
+        images: shapes ``(C, H, W)`` of the image groups, in the policy's order.
+        verbose: whether the exporter prints messages.
     """
     if isinstance(policy, ImagePolicy):
         return OnnxImagePolicy(policy, input_size, verbose, images)

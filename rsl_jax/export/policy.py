@@ -1,4 +1,4 @@
-"""A policy as a plain function of arrays, the form in which it leaves the training."""
+"""Policies as plain functions of arrays, the form in which they are exported."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ BATCH = "batch"
 """Name of the dynamic axis."""
 
 OBS = "obs"
-"""Name of the input that holds all 1-D observation groups side by side."""
+"""Name of the input that holds all 1-D observation groups, concatenated."""
 
 STATE_NAMES = ("h", "c")
-"""Names of a recurrent layer's hidden states, in their order; ``h`` comes in as ``h_in`` and leaves as ``h_out``."""
+"""Names of a recurrent layer's hidden states, in their order; input ``h_in`` and output ``h_out`` for ``h``."""
 
 
 class Tensor(NamedTuple):
-    """An input or an output.
+    """Input or output of an exported policy.
 
     Attributes:
-        name: what runtimes call it.
+        name: its name in runtimes.
         shape: its sizes; :data:`BATCH` stands for the dynamic one.
         dtype: its type.
     """
@@ -39,17 +39,17 @@ class Tensor(NamedTuple):
 
 @dataclass(frozen=True)
 class PolicyFunction:
-    """A deterministic policy as ``(obs [B, D], *images, *states_in) -> (actions [B, A], *states_out)`` in float32.
+    """Deterministic policy as ``(obs [B, D], *images, *states_in) -> (actions [B, A], *states_out)`` in float32.
 
-    Where actions are choices, they are int32 ``[B]``.
+    Discrete actions are int32 ``[B]``.
 
     Attributes:
         function: the function; traceable, with constants of numpy.
-        inputs: what it takes: ``obs`` (1-D groups side by side; absent where there are none), images by the names of
+        inputs: its inputs: ``obs`` (1-D groups, concatenated; absent where there are none), images by the names of
             their groups ``[B, C, H, W]``, hidden states ``h_in``, ``c_in`` ``[layers, B, hidden]``.
-        outputs: what it gives: ``actions``, ``h_out``, ``c_out``.
-        reference: the same by the model's own ``mode``, from observation groups; what an export is compared with.
-        facts: what is known about the policy, for the metadata.
+        outputs: its outputs: ``actions``, ``h_out``, ``c_out``.
+        reference: the same by the model's own ``mode``, from observation groups; exports are compared with it.
+        facts: metadata of the policy.
         moments: mean and standard deviation of typical values of an input, by name, where the model knows them.
     """
 
@@ -62,11 +62,11 @@ class PolicyFunction:
 
 
 def plain_policy(model: Any, variables: Mapping[str, Any]) -> PolicyFunction:
-    """View a model with its variables as a plain function.
+    """Convert a model with its variables to a plain function.
 
     A model needs ``obs_shapes``, ``obs_groups``, ``initial_carry(num_envs)`` and ``mode(observations, carry)``. Its
     hidden states are a tuple over layers, each an array ``[N, hidden]`` or a tuple of those, which leave as ``h`` and
-    ``c`` ``[layers, N, hidden]``. A model whose hidden states look different says so by two methods,
+    ``c`` ``[layers, N, hidden]``. A model with other hidden states defines two methods,
     ``pack_carry(carry) -> {name: array}`` and ``unpack_carry({name: array}) -> carry``, with the batch on axis 1 of
     every array.
 
@@ -75,13 +75,13 @@ def plain_policy(model: Any, variables: Mapping[str, Any]) -> PolicyFunction:
         variables: all its collections of variables, of one training run, in any float type.
 
     Returns:
-        the function and what is known about it.
+        the function and its metadata.
 
     Raises:
-        ValueError: if variables are missing, too many, of other shapes, or not finite, or if names clash.
+        ValueError: if variables are missing, superfluous, of other shapes, NaN or infinite, or if names clash.
     """
     if getattr(model, "dtype", None) is not None:
-        model = model.clone(dtype=None)  # a robot gets float32, whatever the training computed in
+        model = model.clone(dtype=None)  # exports are float32, whatever the training computed in
     check_variables(model, variables)
     constants = float32_variables(variables)
     vectors = [group for group in model.obs_groups if len(model.obs_shapes[group]) == 1]
@@ -112,12 +112,12 @@ def plain_policy(model: Any, variables: Mapping[str, Any]) -> PolicyFunction:
 
 
 def float32_mode() -> Any:
-    """A context in which JAX computes with 32 bits, whatever it is set to."""
+    """Return a context in which JAX computes with 32 bits, whatever its settings."""
     return jax.enable_x64(False)
 
 
 def placeholder(tensor: Tensor, *, batch: Any) -> jax.ShapeDtypeStruct:
-    """The shape and type of a tensor at a batch size, which may be symbolic."""
+    """Return the shape and type of a tensor at a batch size, which may be symbolic."""
     return jax.ShapeDtypeStruct(tuple(batch if size == BATCH else size for size in tensor.shape), tensor.dtype)
 
 
@@ -125,7 +125,7 @@ def placeholder(tensor: Tensor, *, batch: Any) -> jax.ShapeDtypeStruct:
 
 
 def pack_carry(model: Any, carry: Carry) -> dict[str, Array]:
-    """Hidden states by name, each ``[layers, N, hidden]``; empty where there are none."""
+    """Return hidden states by name, each ``[layers, N, hidden]``; empty if there are none."""
     if hasattr(model, "pack_carry"):
         return dict(model.pack_carry(carry))
     layers = [jax.tree.leaves(layer) for layer in carry]
@@ -138,7 +138,7 @@ def pack_carry(model: Any, carry: Carry) -> dict[str, Array]:
 
 
 def unpack_carry(model: Any, arrays: Mapping[str, Array]) -> Carry:
-    """The inverse of :func:`pack_carry`."""
+    """Invert :func:`pack_carry`."""
     if hasattr(model, "unpack_carry"):
         return model.unpack_carry(arrays)
     structure = jax.tree.structure(jax.eval_shape(lambda: model.initial_carry(1)))
@@ -177,7 +177,7 @@ def _describe_inputs(
 def _split_inputs(
     arrays: Sequence[Any], model: Any, vectors: Sequence[str], images: Sequence[str], split: Callable[..., Any]
 ) -> tuple[Any, ...]:
-    """The observation groups as a dict, then the hidden states."""
+    """Split inputs into the observation groups as a dict and the hidden states."""
     rest, observations = list(arrays), {}
     if len(vectors) == 1:
         observations[vectors[0]] = rest.pop(0)
@@ -190,7 +190,7 @@ def _split_inputs(
 
 
 def check_names(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-    """Refuse names that mean two things.
+    """Reject ambiguous names.
 
     Raises:
         ValueError: if a name is used twice.
@@ -208,10 +208,10 @@ def check_names(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
 
 
 def check_variables(model: Any, variables: Mapping[str, Any]) -> None:
-    """Refuse variables that do not belong to a model.
+    """Reject variables that do not belong to a model.
 
     Raises:
-        ValueError: names the variable that is missing, too many, of another shape or not finite.
+        ValueError: if one is missing, superfluous, of another shape, NaN or infinite; names it.
     """
     expected = _shapes_by_path(_expected_variables(model))
     given = _shapes_by_path(variables)
@@ -252,7 +252,7 @@ def _shapes_by_path(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def float32_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables as arrays of numpy, floats in float32."""
+    """Convert the variables to numpy, floats to float32."""
     return dict(jax.tree.map(_to_float32, variables))
 
 
@@ -262,7 +262,7 @@ def _to_float32(leaf: Any) -> np.ndarray:
 
 
 def _moments(constants: Mapping[str, Any], inputs: Sequence[Tensor]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What the normaliser has seen; an export is tried where the policy lives."""
+    """Return the normaliser's moments; an export is verified with inputs of that range."""
     normalizer: Any = constants.get("normalizer", {}).get("obs")
     sizes = {tensor.name: tensor.shape[1:] for tensor in inputs}
     mean, var = getattr(normalizer, "mean", None), getattr(normalizer, "var", None)

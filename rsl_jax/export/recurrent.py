@@ -1,6 +1,6 @@
-"""Recurrent layers as ONNX's own ``GRU`` and ``LSTM`` nodes, which runtimes compute faster than products and gates.
+"""Export of recurrent layers as ONNX's ``GRU`` and ``LSTM`` nodes, faster in runtimes than products and gates.
 
-Importing this module teaches jax2onnx, by a plugin such as it has for flax's layers: while it traces, a
+Importing this module registers a plugin with jax2onnx, such as it has for flax's layers: while it traces, a
 :class:`~rsl_jax.modules.rnn.RecurrentLayer` is one primitive, which stands for one node.
 """
 
@@ -22,12 +22,12 @@ _NAME = "rsl_jax.recurrent_layer"
 
 
 class Node(NamedTuple):
-    """An operator that is a recurrent layer.
+    """ONNX operator of a recurrent layer.
 
     Attributes:
         operator: its name.
-        gates: our gates in the order in which it has them.
-        attributes: what it needs to be told to have our formulas.
+        gates: our gates in the operator's order.
+        attributes: its attributes that select our formulas.
     """
 
     operator: str
@@ -39,7 +39,7 @@ NODES: dict[Cell, Node] = {
     CELLS["gru"]: Node("GRU", (1, 0, 2), {"linear_before_reset": 1}),  # z, r, n
     CELLS["lstm"]: Node("LSTM", (0, 3, 1, 2), {}),  # i, o, f, g
 }
-"""A kind of layer that is not listed is exported operation by operation."""
+"""Operators by kind of layer; an unlisted kind is exported operation by operation."""
 
 
 @register_primitive(jaxpr_primitive=_NAME)
@@ -51,7 +51,7 @@ class RecurrentLayerPlugin(PrimitiveLeafPlugin):  # type: ignore[misc]
 
     @staticmethod
     def abstract_eval(*arrays: Any, node: Node) -> list[ShapedArray]:
-        """Shapes and types of the states after the step: those before it."""
+        """Return shapes and types of the states after the step: those before it."""
         del node
         return [ShapedArray(state.shape, state.dtype) for state in arrays[4:]]
 
@@ -76,7 +76,7 @@ class RecurrentLayerPlugin(PrimitiveLeafPlugin):  # type: ignore[misc]
 
     @classmethod
     def binding_specs(cls) -> list[MonkeyPatchSpec]:
-        """What jax2onnx replaces while it traces."""
+        """Return what jax2onnx replaces while it traces."""
         return [MonkeyPatchSpec("rsl_jax.modules.rnn.RecurrentLayer", "__call__", _with_node)]
 
 
@@ -95,6 +95,6 @@ def _with_node(decomposed: Callable[..., States]) -> Callable[..., States]:
 
 
 def _pack(array: Array, node: Node) -> Array:
-    """Gates, side by side on the last axis, in the node's order."""
+    """Concatenate gates on the last axis, in the node's order."""
     parts: Sequence[Array] = jnp.split(array, len(node.gates), axis=-1)
     return jnp.concatenate([parts[index] for index in node.gates], axis=-1)

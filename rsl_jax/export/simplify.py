@@ -1,4 +1,4 @@
-"""Tidying an ONNX graph: what can be computed now is, and what does nothing goes."""
+"""Simplification of ONNX graphs: constants are folded, and nodes without effect removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 _LARGEST_CONSTANT = 1 << 20
-"""What grows beyond this many numbers is left to be computed when the network is loaded."""
+"""Constants larger than this many numbers are left to be computed when the network is loaded."""
 
 _NOT_CONSTANT = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
@@ -19,7 +19,7 @@ def simplify(model: onnx.ModelProto) -> None:
     """Simplify a model in place; it computes the same.
 
     Nodes on constants are evaluated; ``Concat(Split(x))``, ``Unsqueeze(Squeeze(x))``, a ``Concat`` of one and a
-    ``Split`` into one are removed, and so is what nothing needs any more.
+    ``Split`` into one are removed, and so are unused nodes.
     """
     _fold_constants(model)
     _remove_copies(model.graph)
@@ -44,7 +44,7 @@ def _fold_constants(model: onnx.ModelProto) -> None:
 def _evaluate(
     node: onnx.NodeProto, constants: Mapping[str, np.ndarray], model: onnx.ModelProto
 ) -> dict[str, np.ndarray] | None:
-    """The outputs of a node, or None where it must stay."""
+    """Evaluate the outputs of a node; None if it must stay."""
     has_graph = any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute)
     if has_graph or node.domain or node.op_type in _NOT_CONSTANT or not all(i in constants for i in node.input):
         return None
@@ -89,7 +89,7 @@ def _remove_copies(graph: onnx.GraphProto) -> None:
 def _copied_input(
     node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto], constants: Mapping[str, onnx.TensorProto]
 ) -> str | None:
-    """What a node merely copies, if it does."""
+    """Return the input that a node merely copies, if it does."""
     before = producers.get(node.input[0], node) if node.input else node
     match before.op_type, node.op_type:
         case _, "Concat" if len(node.input) == 1:
@@ -109,7 +109,7 @@ def _axis(node: onnx.NodeProto) -> int:
 
 
 def _axes(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[int] | None:
-    """Axes of a ``Squeeze`` or ``Unsqueeze``, where they are known."""
+    """Return the axes of a ``Squeeze`` or ``Unsqueeze``, if they are known."""
     axes = constants.get(node.input[1]) if len(node.input) > 1 else None
     return None if axes is None else numpy_helper.to_array(axes).tolist()
 
@@ -128,7 +128,7 @@ def _remove_unused(graph: onnx.GraphProto) -> None:
 
 
 def _names_read(node: onnx.NodeProto) -> set[str]:
-    """Inputs of a node, and what the graphs inside it may take from around them."""
+    """Return the inputs of a node, and what its subgraphs read from the outer graph."""
     names = set(node.input)
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:

@@ -32,7 +32,7 @@ BATCH_AXIS = "batch"
 POLICY_MEMBER = "policy.bin"
 METADATA_MEMBER = "metadata.json"
 CUSTOM_CALLS = frozenset({"shape_assertion"})
-"""What every program may call: the check of the batch size, which JAX itself carries out."""
+"""Custom calls that every program may contain: the check of the batch size, which JAX itself carries out."""
 
 _LIBRARIES = ("rsl-jax", "jax", "flax")
 _FRAMES_NOTED = "jax_traceback_in_locations_limit"
@@ -55,18 +55,18 @@ def export_jax(
     Args:
         model: the policy's model, see :func:`rsl_jax.export.plain_policy`.
         variables: all its collections of variables, of one training run, in any float type.
-        path: where to; an existing file is replaced.
-        metadata: what else the file shall carry: joint names, scales, gains.
-        platforms: what it shall run on; no such device need be present here. The CPU is always among them, since the
-            artefact is tried out on it.
+        path: destination; an existing file is replaced.
+        metadata: further metadata of the file: joint names, scales, gains.
+        platforms: platforms that it shall run on; no such device need be present here. The CPU is always included,
+            since the artefact is verified on it.
         verbose: whether to print what was written.
 
     Returns:
         the path.
 
     Raises:
-        ValueError: if the variables or metadata make no sense.
-        ExportError: if the artefact computes something else than the model; nothing is written then.
+        ValueError: if the variables or metadata are invalid.
+        ExportError: if the artefact's results differ from the model's; nothing is written then.
     """
     from rsl_jax.export.isolation import LOCK
     from rsl_jax.export.policy import plain_policy
@@ -86,10 +86,10 @@ def export_jax(
 
 
 def serialize(policy: PolicyFunction, platforms: Sequence[str]) -> bytes:
-    """What ``jax.export`` makes of a policy, with a symbolic batch."""
+    """Serialise a policy by ``jax.export``, with a symbolic batch."""
     from rsl_jax.export.policy import BATCH, float32_mode, placeholder
 
-    # Accelerators multiply matrices with fewer bits unless told not to; a policy shall act alike on all of them.
+    # Accelerators multiply matrices with fewer bits by default; a policy should act alike on all of them.
     with float32_mode(), jax.default_matmul_precision("highest"), _no_source_paths():
         (batch,) = jax.export.symbolic_shape(BATCH)
         placeholders = [placeholder(tensor, batch=batch) for tensor in policy.inputs]
@@ -99,7 +99,7 @@ def serialize(policy: PolicyFunction, platforms: Sequence[str]) -> bytes:
 
 @contextmanager
 def _no_source_paths() -> Iterator[None]:
-    """Keep the paths of this computer's source files, which JAX notes down for debugging, out of the artefact."""
+    """Keep the paths of this computer's source files, which JAX records for debugging, out of the artefact."""
     limit = getattr(jax.config, _FRAMES_NOTED)
     jax.config.update(_FRAMES_NOTED, 0)
     try:
@@ -114,13 +114,13 @@ def load_jax(path: str | os.PathLike[str], *, custom_calls: Collection[str] = ()
     Args:
         path: the file.
         custom_calls: native functions beside XLA's own operations that the policy may call, such as
-            ``lapack_spotrf_ffi``; a model of your own may need some.
+            ``lapack_spotrf_ffi``; a custom model may need some.
 
     Returns:
         the policy.
 
     Raises:
-        ValueError: if the file is none of that kind, is damaged (says what of it), or calls another native function.
+        ValueError: if the file is not of that kind, is damaged (says how), or calls another native function.
     """
     content = Path(path).read_bytes()
     try:
@@ -130,35 +130,35 @@ def load_jax(path: str | os.PathLike[str], *, custom_calls: Collection[str] = ()
 
 
 def _bytes_from_0_to_1(image: Any) -> Any:
-    """Images as an encoder takes them in training, where it divides bytes by 255; an exported one takes floats."""
+    """Scale bytes to floats from 0 to 1, which exported encoders expect; in training the encoder divides by 255."""
     return np.asarray(image, np.float32) / 255 if getattr(image, "dtype", None) == np.uint8 else image
 
 
 @dataclass(frozen=True)
 class LoadedPolicy:
-    """A deterministic policy ``(observations, carry) -> (actions, carry)``.
+    """Deterministic policy ``(observations, carry) -> (actions, carry)``.
 
     Attributes:
-        function: ``(obs, *images, *states) -> (actions, *states)`` of float32 arrays, compiled once a batch size.
-        metadata: what travelled with it.
+        function: ``(obs, *images, *states) -> (actions, *states)`` of float32 arrays, compiled once per batch size.
+        metadata: metadata of the file.
     """
 
     function: Callable[..., tuple[jax.Array, ...]]
     metadata: Metadata
 
     def initial_carry(self, num_envs: int) -> tuple[np.ndarray, ...]:
-        """Hidden states at the start of an episode, ``[layers, num_envs, hidden]`` each; ``()`` if there are none."""
+        """Return the hidden states that an episode starts with, ``[layers, num_envs, hidden]`` each; ``()`` if none."""
         num_states = len(self.metadata["output_names"]) - 1
         names = self.metadata["input_names"]
         shapes = [self.metadata["input_shapes"][name] for name in names[len(names) - num_states :]]
         return tuple(np.zeros([num_envs if size == BATCH_AXIS else size for size in s], np.float32) for s in shapes)
 
     def __call__(self, observations: Any, carry: Sequence[Any] = ()) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        """One step.
+        """Run one step.
 
         Args:
-            observations: groups by name, leaves ``[N, ...]``; or, where there are no images, all 1-D groups side by
-                side, ``[N, D]``.
+            observations: groups by name, leaves ``[N, ...]``; or, where there are no images, all 1-D groups
+                concatenated, ``[N, D]``.
             carry: hidden states, from :meth:`initial_carry` and then from the previous step.
 
         Returns:
@@ -210,11 +210,11 @@ def _unpack(content: bytes, *, custom_calls: Collection[str] | None = None) -> L
     """Read an artefact.
 
     Args:
-        content: of the file.
+        content: content of the file.
         custom_calls: native functions that it may call; any if None.
 
     Raises:
-        ValueError: says what is wrong with it.
+        ValueError: if it is invalid; says what is wrong with it.
     """
     program, text = _members(content)
     try:
@@ -224,7 +224,7 @@ def _unpack(content: bytes, *, custom_calls: Collection[str] | None = None) -> L
     try:
         exported = jax.export.deserialize(bytearray(program))
         code = exported.mlir_module()
-    except Exception as error:  # whatever JAX stumbles over, of many kinds
+    except Exception as error:  # JAX raises errors of many kinds
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(
             f"JAX {jax.__version__} cannot read its {POLICY_MEMBER}, of JAX {_version_in(metadata)}: {first}"
@@ -240,7 +240,7 @@ def _members(content: bytes) -> list[bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for name in (POLICY_MEMBER, METADATA_MEMBER):
-                # What is compressed could be of any size when it is unpacked.
+                # Compressed entries could be of any size when they are unpacked.
                 if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
                     raise ValueError(f"its {name} is compressed")
                 members.append(archive.read(name))
@@ -254,7 +254,7 @@ def _version_in(metadata: Any) -> Any:
 
 
 def _check_metadata(metadata: Any, *, inputs: int, outputs: int) -> None:
-    """Refuse metadata that do not describe the program."""
+    """Reject metadata that do not describe the program."""
 
     def are_names(value: Any, number: int | None = None) -> bool:
         is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
@@ -282,7 +282,7 @@ def _check_metadata(metadata: Any, *, inputs: int, outputs: int) -> None:
 
 
 def _check_calls(code: str, allowed: Collection[str]) -> None:
-    """Refuse a program that leaves XLA's own operations: a custom call runs whatever is registered in this process."""
+    """Reject a program that leaves XLA's operations: a custom call runs whatever is registered in this process."""
     calls = re.findall(r"custom_call @([\w.$]+)\(", code)
     others = sorted(set(calls) - CUSTOM_CALLS - set(allowed))
     if code.count("custom_call") != len(calls):

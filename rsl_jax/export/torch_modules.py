@@ -1,6 +1,6 @@
 """Policies as PyTorch modules that TorchScript can compile; imported only where PyTorch is.
 
-Parts have RSL-RL's names (``obs_normalizer``, ``cnns``, ``rnn``, ``mlp``, ``deterministic_output``) and calls are
+Submodules have RSL-RL's names (``obs_normalizer``, ``cnns``, ``rnn``, ``mlp``, ``deterministic_output``) and calls are
 RSL-RL's: ``forward(obs)``, of policies with images ``forward(obs, images)``; ``reset()``; hidden states in
 ``hidden_state`` and ``cell_state`` ``[layers, 1, hidden]``.
 """
@@ -19,7 +19,7 @@ EPS = 1e-2
 class Normalizer(nn.Module):
     """``(x - mean) / (std + eps)``."""
 
-    if TYPE_CHECKING:  # TorchScript would stumble over it
+    if TYPE_CHECKING:  # TorchScript does not support it
         _mean: Tensor
         _std: Tensor
 
@@ -30,19 +30,19 @@ class Normalizer(nn.Module):
         self.register_buffer("_std", torch.ones(1, size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, D]`` to the same shape."""
+        """Normalise ``[B, D]``."""
         return (x - self._mean) / (self._std + self.eps)
 
 
 class Rows(nn.Module):
-    """Cuts ``[B, 2 * A]`` into two rows, ``[B, 2, A]``."""
+    """Split of ``[B, 2 * A]`` into two rows, ``[B, 2, A]``."""
 
     def __init__(self, actions: int) -> None:
         super().__init__()
         self.actions = actions
 
     def forward(self, x: Tensor) -> Tensor:
-        """The rows."""
+        """Return the rows."""
         return x.view(-1, 2, self.actions)
 
 
@@ -50,7 +50,7 @@ class FirstRow(nn.Module):
     """The means ``[B, A]`` of ``[B, 2, A]``."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The first row."""
+        """Return the first row."""
         return x[:, 0]
 
 
@@ -62,23 +62,23 @@ class BetaMean(nn.Module):
         self.low, self.scale = low, scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """The mean, within the range of the actions."""
+        """Return the mean, within the range of the actions."""
         parameters = nn.functional.softplus(x) + 1.0
         return parameters[:, 0] / parameters.sum(1) * self.scale + self.low
 
 
 class Likeliest(nn.Module):
-    """The likeliest choice, int32 ``[B]``, of logits ``[B, A]``."""
+    """The most probable action, int32 ``[B]``, of logits ``[B, A]``."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The choice."""
+        """Return the action."""
         return x.argmax(-1).to(torch.int32)
 
 
 class Policy(nn.Module):
-    """Normaliser, MLP and what makes actions of its output.
+    """Normaliser, MLP and the module that computes actions from its output.
 
-    The base of the others, and the policy of models without images and memory.
+    Base of the others, and the policy of models without images and recurrent layers.
     """
 
     def __init__(self, normalizer: nn.Module, mlp: nn.Module, output: nn.Module) -> None:
@@ -88,16 +88,16 @@ class Policy(nn.Module):
         self.deterministic_output = output
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Actions ``[B, A]`` for all vectors side by side, ``[B, D]``."""
+        """Compute actions ``[B, A]`` for all vectors, concatenated, ``[B, D]``."""
         return self.deterministic_output(self.mlp(self.obs_normalizer(obs)))
 
     @torch.jit.export
     def reset(self) -> None:
-        """Nothing: there is no memory."""
+        """Do nothing: there is no hidden state."""
 
 
 class ImagePolicy(nn.Module):
-    """Images through an encoder each, beside vectors."""
+    """Policy with images, each through an encoder, beside vectors."""
 
     def __init__(self, normalizer: nn.Module, cnns: nn.ModuleList, mlp: nn.Module, output: nn.Module) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class ImagePolicy(nn.Module):
         self.deterministic_output = output
 
     def forward(self, obs: Tensor, images: list[Tensor]) -> Tensor:
-        """Actions ``[B, A]`` for vectors ``[B, D]`` (``D`` may be 0) and the images ``[B, C, H, W]`` in their order."""
+        """Compute actions ``[B, A]`` for vectors ``[B, D]`` (``D`` may be 0) and images ``[B, C, H, W]`` in order."""
         features = [self.obs_normalizer(obs)]
         for index, cnn in enumerate(self.cnns):
             features.append(cnn(images[index]))
@@ -115,13 +115,13 @@ class ImagePolicy(nn.Module):
 
     @torch.jit.export
     def reset(self) -> None:
-        """Nothing: there is no memory."""
+        """Do nothing: there is no hidden state."""
 
 
 class GRUPolicy(nn.Module):
-    """With a GRU before the MLP, whose hidden state the module keeps; for one robot."""
+    """Policy with a GRU before the MLP, whose hidden state the module keeps; for one robot."""
 
-    if TYPE_CHECKING:  # TorchScript would stumble over it
+    if TYPE_CHECKING:  # TorchScript does not support it
         hidden_state: Tensor
 
     def __init__(self, normalizer: nn.Module, rnn: nn.GRU, mlp: nn.Module, output: nn.Module) -> None:
@@ -133,21 +133,21 @@ class GRUPolicy(nn.Module):
         self.register_buffer("hidden_state", torch.zeros(rnn.num_layers, 1, rnn.hidden_size))
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Actions ``[1, A]`` for all vectors side by side, ``[1, D]``."""
+        """Compute actions ``[1, A]`` for all vectors, concatenated, ``[1, D]``."""
         latent, hidden = self.rnn(self.obs_normalizer(obs).unsqueeze(0), self.hidden_state)
         self.hidden_state.copy_(hidden)
         return self.deterministic_output(self.mlp(latent.squeeze(0)))
 
     @torch.jit.export
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Reset the hidden states."""
         self.hidden_state.zero_()
 
 
 class LSTMPolicy(nn.Module):
-    """With an LSTM before the MLP, whose hidden states the module keeps; for one robot."""
+    """Policy with an LSTM before the MLP, whose hidden states the module keeps; for one robot."""
 
-    if TYPE_CHECKING:  # TorchScript would stumble over it
+    if TYPE_CHECKING:  # TorchScript does not support it
         hidden_state: Tensor
         cell_state: Tensor
 
@@ -161,7 +161,7 @@ class LSTMPolicy(nn.Module):
         self.register_buffer("cell_state", torch.zeros(rnn.num_layers, 1, rnn.hidden_size))
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Actions ``[1, A]`` for all vectors side by side, ``[1, D]``."""
+        """Compute actions ``[1, A]`` for all vectors, concatenated, ``[1, D]``."""
         inputs = self.obs_normalizer(obs).unsqueeze(0)
         latent, (hidden, cell) = self.rnn(inputs, (self.hidden_state, self.cell_state))
         self.hidden_state.copy_(hidden)
@@ -170,7 +170,7 @@ class LSTMPolicy(nn.Module):
 
     @torch.jit.export
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Reset the hidden states."""
         self.hidden_state.zero_()
         self.cell_state.zero_()
 
@@ -200,4 +200,4 @@ OUTPUTS: dict[str, type[nn.Module]] = {
     "beta_mean": BetaMean,
     "argmax": Likeliest,
 }
-"""What makes actions of the MLP's output, by the first entry of ``Distribution.readout``."""
+"""Modules that compute actions from the MLP's output, by the first entry of ``Distribution.readout``."""

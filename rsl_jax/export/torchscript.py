@@ -1,4 +1,4 @@
-"""Export of a policy as TorchScript, with the interface of RSL-RL's."""
+"""Export of a policy as TorchScript, with RSL-RL's interface."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from rsl_jax.modules.cnn import plan_layers
 from rsl_jax.registry import install_line
 
 ROBOTS = 4
-"""With how many robots a recurrent policy is tried: it acts for one, so each of them is a call."""
+"""Batch size with which a recurrent policy is verified: it acts for one robot, so each is a call."""
 
 METADATA_FILE = "metadata.json"
-"""Name of the extra file in the archive that carries the metadata."""
+"""Name of the extra file in the archive with the metadata."""
 
 _LIBRARIES = ("rsl-jax", "jax", "flax", "torch")
 
@@ -48,18 +48,18 @@ def export_torchscript(
     Args:
         model: the policy's model: an MLPModel, RNNModel or CNNModel.
         variables: all its collections of variables, of one training run, in any float type.
-        path: where to; an existing file is replaced.
-        metadata: what else the file shall carry, as JSON in its extra file ``metadata.json``.
+        path: destination; an existing file is replaced.
+        metadata: further metadata of the file, as JSON in its extra file ``metadata.json``.
         verbose: whether to print what was written.
 
     Returns:
-        the path. Called are ``forward(obs [B, D])``, of a CNNModel ``forward(obs [B, D], [image [B, C, H, W], ...])``,
-        and ``reset()``. A recurrent policy keeps its hidden states, for one robot (``B`` is 1).
+        the path. The module's methods are ``forward(obs [B, D])``, of a CNNModel ``forward(obs [B, D], [image [B, C, H,
+        W], ...])``, and ``reset()``. A recurrent policy keeps its hidden states, for one robot (``B`` is 1).
 
     Raises:
         ImportError: if PyTorch is not installed.
-        ValueError: if the variables or metadata make no sense.
-        ExportError: if the model is of a class of one's own, or the file computes something else than the model;
+        ValueError: if the variables or metadata are invalid.
+        ExportError: if the model is of a custom class, or the file's results differ from the model's;
             nothing is written then.
     """
     try:
@@ -70,7 +70,7 @@ def export_torchscript(
             f"{install_line('torch')}. Files ending in .jax and .onnx do without it."
         ) from error
     with LOCK, warnings.catch_warnings():
-        # PyTorch says that TorchScript has no future; robots have it.
+        # TorchScript is deprecated in PyTorch, but still used on robots.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
         policy = plain_policy(model, variables)
         description = merge({**policy.facts, **library_versions(_LIBRARIES)}, metadata)
@@ -87,7 +87,7 @@ def export_torchscript(
 
 
 def serialize(module: Any, metadata: Metadata) -> bytes:
-    """A module as TorchScript, with its metadata in an extra file."""
+    """Serialise a module as TorchScript, with its metadata in an extra file."""
     import torch
 
     buffer = io.BytesIO()
@@ -96,7 +96,7 @@ def serialize(module: Any, metadata: Metadata) -> bytes:
 
 
 def torch_policy(model: Any, variables: Mapping[str, Any]) -> Any:
-    """A policy as a PyTorch module in evaluation mode, in float32.
+    """Return a policy as a PyTorch module in evaluation mode, in float32.
 
     Args:
         model: an MLPModel, RNNModel or CNNModel.
@@ -106,7 +106,7 @@ def torch_policy(model: Any, variables: Mapping[str, Any]) -> Any:
         one of the modules of ``torch_modules.py``.
 
     Raises:
-        ExportError: if the model, or its distribution, is of a class of one's own.
+        ExportError: if the model, or its distribution, is of a custom class.
     """
     import torch
 
@@ -137,10 +137,10 @@ def torch_policy(model: Any, variables: Mapping[str, Any]) -> Any:
 
 
 def check_is_ours(model: Any) -> None:
-    """Refuse models and distributions that are not made of parts known here.
+    """Reject models and distributions that contain custom components.
 
     Raises:
-        ExportError: names the class, and the way out.
+        ExportError: if they do; names the class, and an alternative.
     """
     way_out = "Export it as ONNX (export_policy_to_onnx), or as a file ending in .jax."
     if type(model) not in (MLPModel, RNNModel, CNNModel):
@@ -159,7 +159,7 @@ def check_is_ours(model: Any) -> None:
 
 
 def _mlp(model: Any, variables: Mapping[str, Any]) -> Any:
-    """The linear layers by the shapes of their kernels, with an activation between them."""
+    """Build the linear layers by the shapes of their kernels, with an activation between them."""
     import torch
 
     from rsl_jax.export.torch_modules import ACTIVATIONS, Rows
@@ -184,7 +184,7 @@ def _output(model: Any) -> Any:
 
 
 def _cnn(cfg: Any, shape: tuple[int, ...]) -> Any:
-    """An encoder for images ``[C, H, W]``; its parts are numbered as ours."""
+    """Build an encoder for images ``[C, H, W]``; its layers are numbered as ours."""
     import torch
     from torch import nn
 
@@ -218,7 +218,7 @@ def _cnn(cfg: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _fill(module: Any, state_dict: Mapping[str, np.ndarray], images: tuple[str, ...]) -> None:
-    """Put the arrays of a state dict, by RSL-RL's names, into a module; it must have no other parameters."""
+    """Load the arrays of a state dict, by RSL-RL's names, into a module; it must have no other parameters."""
     import torch
 
     tensors = {}
@@ -256,9 +256,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def in_torch(module: Any, policy: PolicyFunction) -> Callable[..., list[np.ndarray]]:
-    """What a module computes, as a function of the policy's inputs in their order.
+    """Return a function that runs a module on the policy's inputs in their order.
 
-    Hidden states, which the module keeps for one robot, are put into it and taken out again, robot by robot.
+    Hidden states, which the module keeps for one robot, are written to it and read back, robot by robot.
     """
     import torch
 
@@ -293,7 +293,7 @@ def in_torch(module: Any, policy: PolicyFunction) -> Callable[..., list[np.ndarr
 
 
 def check_reset(module: Any, policy: PolicyFunction) -> None:
-    """Refuse a module that remembers something after ``reset()``.
+    """Reject a module that keeps any state after ``reset()``.
 
     Raises:
         ExportError: if it does.

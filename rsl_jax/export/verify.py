@@ -1,4 +1,4 @@
-"""Comparing an export with the model that it came from."""
+"""Verification of exports against the model that they come from."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from rsl_jax.export.policy import BATCH, PolicyFunction, Tensor, float32_mode
 
 BATCH_SIZES = (1, 3, 64)
-"""The last one is the largest: what it remembers is what the next step starts from. It is large because a choice tells
+"""The last one is the largest: its hidden states start the next step. It is large because a discrete action shows
 little of the numbers that it comes from."""
 STEPS = 100
-"""How long a policy with hidden states is tried."""
+"""Number of steps for which a recurrent policy is verified."""
 RESET_PROBABILITY = 0.05
 TOLERANCE = 1e-5
 
 
 class ExportError(RuntimeError):
-    """An export that does not compute what the model computes."""
+    """Error for an export whose results differ from the model's."""
 
 
 def verify(
@@ -33,14 +33,14 @@ def verify(
 ) -> float:
     """Compare an export with its model on random inputs at several batch sizes.
 
-    Where there are hidden states, a sequence of steps is compared: what the export remembers goes back into it, and is
+    With hidden states, a sequence of steps is compared: the export's hidden states are fed back to it, and
     zeroed at random, as at the end of an episode. The model gets the export's hidden states too, so that a step is
-    judged by what it computes and not by what the rounding of a hundred others has become.
+    judged by what it computes and not by the accumulated rounding of a hundred others.
 
     Args:
         policy: the policy.
         run: the export; inputs in their order to outputs in theirs, as numpy arrays.
-        runtime: what runs it, for the error.
+        runtime: name of the runtime, for the error.
         batch_sizes: the batch sizes, the last one the largest.
 
     Returns:
@@ -73,7 +73,7 @@ def verify(
 
 
 def _first(batch: int, tensors: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The first robots of a batch."""
+    """Return the first rows of a batch."""
     return [
         np.take(array, range(batch), axis=tensor.shape.index(BATCH))
         for tensor, array in zip(tensors, arrays, strict=True)
@@ -81,13 +81,13 @@ def _first(batch: int, tensors: Sequence[Tensor], arrays: Sequence[np.ndarray]) 
 
 
 def _reset(state: np.ndarray, tensor: Tensor, ended: np.ndarray) -> np.ndarray:
-    """A hidden state, zero where an episode has ended, ``[batch]``."""
+    """Zero a hidden state where an episode has ended, ``[batch]``."""
     shape = [-1 if size == BATCH else 1 for size in tensor.shape]
     return np.where(ended.reshape(shape), np.zeros_like(state), state)
 
 
 def random_inputs(policy: PolicyFunction, batch: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """Inputs as the policy might meet them: normal, around what its normaliser has seen."""
+    """Draw typical inputs of the policy: normal, with the moments of its normaliser."""
     inputs = []
     for tensor in policy.inputs:
         shape = tuple(batch if size == BATCH else int(size) for size in tensor.shape)
@@ -111,7 +111,7 @@ def _difference(where: str, actual: np.ndarray, expected: np.ndarray) -> float:
 
 @contextmanager
 def _exact_reference() -> Iterator[None]:
-    """Full float32 on the CPU where there is one: accelerators multiply matrices with fewer bits by default."""
+    """Compute the reference in full float32, on the CPU if there is one: accelerators use fewer bits by default."""
     with float32_mode(), jax.default_matmul_precision("highest"), _on_cpu():
         yield
 
@@ -119,5 +119,5 @@ def _exact_reference() -> Iterator[None]:
 def _on_cpu() -> AbstractContextManager[Any]:
     try:
         return jax.default_device(jax.local_devices(backend="cpu")[0])
-    except RuntimeError:  # JAX was told to leave the CPU out
+    except RuntimeError:  # JAX was configured without the CPU
         return nullcontext()

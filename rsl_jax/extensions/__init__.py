@@ -10,7 +10,7 @@ from rsl_jax.extensions.base import Extension, combine
 from rsl_jax.types import Spec
 
 RSL_RL = {"rnd": "rnd_cfg", "symmetry": "symmetry_cfg"}
-"""Extensions that have a key of their own in RSL-RL's section of PPO, by name."""
+"""Extensions with their own key in RSL-RL's section of PPO, by name."""
 
 
 def build_extensions(
@@ -21,13 +21,13 @@ def build_extensions(
     recurrent: bool = False,
     axis_name: str | None = None,
 ) -> Extension:
-    """Build all extensions that a config asks for, as one.
+    """Build all extensions of a config and combine them into one.
 
     Args:
-        cfg: the whole run's config; its ``algorithm`` section says which.
+        cfg: the whole run's config; its ``algorithm`` section names the extensions.
         spec: the environment.
         obs_groups: observation groups of every set, those of actor and critic among them.
-        recurrent: whether a model has hidden states.
+        recurrent: whether a model is recurrent.
         axis_name: mesh axis over which the environments are spread, or None.
 
     Raises:
@@ -46,10 +46,10 @@ def build_extensions(
 
 
 def sections_of(algorithm: Any) -> dict[str, Any]:
-    """The sections of all extensions that an algorithm's section asks for, by name.
+    """Return the sections of all extensions in an algorithm's section, by name.
 
     Raises:
-        ValueError: if one has the name of another.
+        ValueError: if two have the same name.
     """
     ours = {name: getattr(algorithm, key, None) for name, key in RSL_RL.items()}
     more = dict(getattr(algorithm, "extensions", {}))
@@ -60,7 +60,7 @@ def sections_of(algorithm: Any) -> dict[str, Any]:
 
 
 def to_act(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config, as a dict, without what only training needs: extensions and log writers."""
+    """Return a config, as a dict, without what only training needs: extensions and log writers."""
     algorithm, unneeded = config.get("algorithm"), {*RSL_RL.values(), "extensions"}
     if isinstance(algorithm, Mapping):
         algorithm = {key: value for key, value in algorithm.items() if key not in unneeded}

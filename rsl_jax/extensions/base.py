@@ -1,4 +1,4 @@
-"""What an extension of PPO is: a record of pure functions, each of which does nothing unless it is given."""
+"""The interface of PPO's extensions: a record of pure functions, each of which does nothing by default."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Prepared: TypeAlias = tuple[Any, Any, Rollout, dict[str, Array]]
 
 
 class Extension(NamedTuple):
-    """Something that PPO can do beside its own.
+    """Addition to PPO.
 
-    The fields stand in the order in which PPO calls them. ``state`` is what the extension learns, the same on all
-    devices; ``memory`` is what it remembers of each environment, leaves ``[N, ...]``. Mini-batches have leaves
+    The fields are in the order in which PPO calls them. ``state`` is what the extension learns, the same on all
+    devices; ``memory`` is its state for each environment, leaves ``[N, ...]``. Mini-batches have leaves
     ``[T', n, ...]``.
 
     Attributes:
@@ -28,16 +28,16 @@ class Extension(NamedTuple):
         prepare: ``(state, memory, rollout) -> (state, memory, rollout, rewards)``, between collecting and learning. The
             rewards ``[T, N]`` are summed over episodes and logged under ``reward_tags``.
         augment: ``(observations, actions) -> (observations, actions)`` of a mini-batch, with samples appended to it,
-            the originals first. PPO repeats what else belongs to them, and takes divergence and entropy of the
+            the originals first. PPO repeats all other data of the samples, and computes divergence and entropy of the
             originals alone.
         loss: ``(act_at, actions, observations) -> (loss, losses)``, added to PPO's loss. ``actions`` are the
             deterministic ones of the policy that learns on the *augmented* mini-batch, ``observations`` those of the
             originals, ``losses`` what to log, by name.
         optimize: ``(state, observations) -> (state, losses)``, a step of the extension's own on the originals.
         update_statistics: ``(state, observations) -> state``, once after the optimisation; leaves ``[T, N, ...]``.
-        metrics: ``(state) -> metrics``, what to log of the state that an iteration leaves.
-        reward_tags: tags of the rewards that ``prepare`` gives.
-        score_tag: the one among them that stands for the environment's own rewards, where ``prepare`` changes these.
+        metrics: ``(state) -> metrics``, what to log of the state after an iteration.
+        reward_tags: tags of the rewards that ``prepare`` returns.
+        score_tag: the one among them for the environment's own rewards, where ``prepare`` changes these.
     """
 
     init: Callable[[Key], Any] = lambda key: ()
@@ -56,7 +56,7 @@ class Extension(NamedTuple):
 
 
 def combine(extensions: Mapping[str, Extension]) -> Extension:
-    """Several extensions as one, which calls them in their order; its states are dicts by name."""
+    """Combine several extensions into one, which calls them in their order; its states are dicts by name."""
 
     def init(key: Key) -> dict[str, Any]:
         keys = jax.random.split(key, max(len(extensions), 1))

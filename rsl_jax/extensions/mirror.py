@@ -1,4 +1,4 @@
-"""Functions that append mirror images to samples: the contract that they keep, and those made from lists of indices."""
+"""Functions that append mirror images to samples: their interface, and those made from lists of indices."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rsl_jax.types import Array, Observations, Spec, default_dtype
 AugmentationFunction: TypeAlias = Callable[..., tuple[Observations | None, Array | None]]
 """``(env, obs, actions) -> (obs, actions)``, called by these names.
 
-It takes observations with leaves ``[n, ...]`` and actions ``[n, A]``, of which one may be None, and gives leaves
+It is given observations with leaves ``[n, ...]`` and actions ``[n, A]``, of which one may be None, and returns leaves
 ``[k n, ...]``: the originals first, then ``k - 1`` mirror images of all of them, in the same types."""
 
 
 def mirror_function(mirror: MirrorSpec) -> AugmentationFunction:
-    """The function of a mirror; observation groups that it does not name are left out."""
+    """Return the function of a mirror; observation groups that it does not name are left out."""
 
     def both(x: Array, vector: Mirror) -> Array:
         signs = jnp.asarray(vector.signs, x.dtype)
@@ -37,10 +37,10 @@ def mirror_function(mirror: MirrorSpec) -> AugmentationFunction:
 
 
 def check_mirror(mirror: MirrorSpec, spec: Spec, groups: Sequence[str]) -> None:
-    """Refuse a mirror that does not fit an environment, or leaves out one of the observation groups.
+    """Reject a mirror that does not fit an environment, or leaves out one of the observation groups.
 
     Raises:
-        ValueError: names the group, what is there and what is needed.
+        ValueError: if it does not fit; names the group, what was given and what is needed.
     """
     for group in groups:
         if group not in mirror.observations:
@@ -62,7 +62,7 @@ def check_mirror(mirror: MirrorSpec, spec: Spec, groups: Sequence[str]) -> None:
 def call(
     function: AugmentationFunction, env: Any, observations: Observations | None, actions: Array | None
 ) -> tuple[Any, Any]:
-    """Call a function, and refuse what has not the sizes and types that it should.
+    """Call a mirror function, and reject results of wrong sizes and types.
 
     Args:
         function: the function.
@@ -74,7 +74,7 @@ def call(
         what it returns; None where None was given.
 
     Raises:
-        TypeError: says what it returned and what it should have.
+        TypeError: if a result is wrong; says what was returned and what is expected.
     """
     answer = function(env=env, obs=observations, actions=actions)
     if not isinstance(answer, tuple) or len(answer) != 2:
@@ -97,12 +97,12 @@ def call(
 
 
 def try_out(function: AugmentationFunction, spec: Spec, groups: Sequence[str], *, size: int = 3) -> None:
-    """Call a function on made-up samples, to find mistakes that shapes do not tell.
+    """Call a mirror function on random samples, to find mistakes that shapes do not show.
 
     Args:
         function: the function.
         spec: the environment.
-        groups: observation groups that must come back.
+        groups: observation groups that must be returned.
         size: number of samples.
 
     Raises:
@@ -110,7 +110,7 @@ def try_out(function: AugmentationFunction, spec: Spec, groups: Sequence[str], *
             or types.
     """
     generator = np.random.default_rng(0)
-    with jax.ensure_compile_time_eval():  # values, also where the algorithm is built within a compiled function
+    with jax.ensure_compile_time_eval():  # concrete values, also within a compiled function
         observations = {
             group: jnp.asarray(generator.normal(size=(size, *shape)), default_dtype())
             for group, shape in spec.observations.items()

@@ -1,10 +1,10 @@
-"""Random network distillation: curiosity as a reward.
+"""Random network distillation (RND): an intrinsic reward for novel observations.
 
-A target network that never learns makes something of every observation, and a predictor learns to make the same. Where
-observations are new the predictor is wrong, and the error is a reward beside the environment's.
+A fixed random target network maps every observation to an output, and a predictor is trained to match it. Where
+observations are new the predictor is wrong, and its error is a reward beside the environment's.
 
 Sources: Burda et al., "Exploration by random network distillation" (2018); Schwarke et al., "Curiosity-driven learning
-of joint locomotion and manipulation tasks" (2023), with RSL-RL's choices.
+of joint locomotion and manipulation tasks" (2023), as implemented in RSL-RL.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from rsl_jax.ops.optimizers import apply_gradients, scale_by_adam
 from rsl_jax.types import Array, Key, Metrics, Observations, Rollout, Spec
 
 UNTIL = 10**8
-"""Samples after which the normalisers no longer learn."""
+"""Number of samples after which the normalisers are fixed."""
 
 DISCOUNT = 0.99
-"""Of the sums of intrinsic rewards whose deviation normalises them."""
+"""Discount of the sums of intrinsic rewards whose deviation normalises them."""
 
 EXTRINSIC, INTRINSIC = "Rnd/mean_extrinsic_reward", "Rnd/mean_intrinsic_reward"
 
 
 @struct.dataclass
 class RndState:
-    """What curiosity learns.
+    """State of random network distillation.
 
     Attributes:
-        predictor: parameters of the network that learns.
-        target: parameters of the one that does not.
+        predictor: parameters of the predictor.
+        target: parameters of the fixed target.
         opt_state: state of the predictor's optimiser.
         normalizers: moments of the inputs (``state``, ``[D]``) and of discounted sums of intrinsic rewards (``reward``,
             ``[]``), where they are normalised.
@@ -64,12 +64,12 @@ class RndState:
 
 @dataclasses.dataclass(frozen=True)
 class Rnd:
-    """The static parts of curiosity; every method is a pure function.
+    """The static parts of random network distillation; every method is a pure function.
 
     Attributes:
         cfg: its section of the config.
-        groups: observation groups to look at.
-        obs_dim: their size together, ``D``.
+        groups: observation groups of the networks' input.
+        obs_dim: their total size, ``D``.
         num_envs: number of environments.
         step_dt: seconds between two actions.
         loss_dtype: type in which the networks compute the loss, or None for that of the parameters.
@@ -99,7 +99,7 @@ class Rnd:
         """Build random network distillation; see :func:`rsl_jax.extensions.build_extensions` for the arguments.
 
         Raises:
-            ValueError: if the environment does not say how long a step takes, or an observation is no vector.
+            ValueError: if the environment does not define the duration of a step, or an observation is not a vector.
         """
         groups = resolve_obs_groups(list(spec.observations), obs_groups, ["rnd_state"])["rnd_state"]
         for group in groups:
@@ -126,7 +126,7 @@ class Rnd:
         ).extension()
 
     def extension(self) -> Extension:
-        """The record that PPO composes."""
+        """Return the record that PPO composes."""
         return Extension(
             init=self.init,
             init_memory=self.init_memory,
@@ -139,7 +139,7 @@ class Rnd:
         )
 
     def init(self, key: Key) -> RndState:
-        """Networks as PyTorch would draw them; nothing learned."""
+        """Initialise the networks as PyTorch would."""
         predictor_key, target_key = jax.random.split(key)
         inputs = jnp.zeros((1, self.obs_dim), default_dtype())
         predictor = self._network("predictor").init(predictor_key, inputs)["params"]
@@ -157,13 +157,13 @@ class Rnd:
         )
 
     def init_memory(self) -> Any:
-        """Discounted sums of intrinsic rewards, ``[N]``, where these are normalised."""
+        """Return the initial discounted sums of intrinsic rewards, ``[N]``, if these are normalised."""
         return jnp.zeros(self.num_envs, default_dtype()) if self.cfg.reward_normalization else ()
 
     # --- rewards ----------------------------------------------------------------------------------------------------
 
     def prepare(self, state: RndState, memory: Any, rollout: Rollout) -> Prepared:
-        """Add the intrinsic rewards of what was seen *after* each step, with a reset where an episode ended."""
+        """Add the intrinsic rewards of the observations *after* each step, with a reset where an episode ended."""
         following = jax.tree.map(
             lambda x, last: jnp.concatenate([x[1:], last[None]]), rollout.observations, rollout.last_observations
         )
@@ -176,12 +176,12 @@ class Rnd:
         return state, memory, dataclasses.replace(rollout, rewards=rollout.rewards + intrinsic), rewards
 
     def weight(self, steps: Array) -> Array:
-        """Weight of the intrinsic reward at the ``steps``-th step of each environment (counted from 1); any shape."""
+        """Compute the intrinsic reward's weight at the ``steps``-th step of each environment (from 1); any shape."""
         initial = self.cfg.weight * self.step_dt
         return scheduled_weight(initial, self.cfg.weight_schedule, steps)
 
     def _normalize_rewards(self, state: RndState, memory: Any, errors: Array) -> tuple[RndState, Any, Array]:
-        """Divide errors ``[T, N]`` by the deviation of their discounted sums, which is learned step by step."""
+        """Divide errors ``[T, N]`` by the deviation of their discounted sums, which is updated step by step."""
         if not self.cfg.reward_normalization:
             return state, memory, errors
 
@@ -198,7 +198,7 @@ class Rnd:
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def optimize(self, state: RndState, observations: Observations) -> tuple[RndState, Metrics]:
-        """One step of the predictor's optimiser on a mini-batch."""
+        """Take one step of the predictor's optimiser on a mini-batch."""
 
         def loss(predictor: Any) -> Array:
             return jnp.mean(jnp.square(self._difference(state, predictor, observations, self.loss_dtype)))
@@ -210,7 +210,7 @@ class Rnd:
         return dataclasses.replace(state, predictor=predictor, opt_state=opt_state), {"rnd": value}
 
     def update_statistics(self, state: RndState, observations: Observations) -> RndState:
-        """Let the moments of the inputs learn from a rollout."""
+        """Update the moments of the inputs with a rollout."""
         if not self.cfg.state_normalization:
             return state
         inputs = self._concatenated(observations)
@@ -218,7 +218,7 @@ class Rnd:
         return self._with_normalizer(state, "state", normalizer)
 
     def _difference(self, state: RndState, predictor: Any, observations: Observations, dtype: Any = None) -> Array:
-        """What the predictor makes of observations with leaves ``[..., D]``, less what the target does."""
+        """Compute the predictor's output for observations with leaves ``[..., D]``, minus the target's."""
         inputs = self._concatenated(observations)
         if self.cfg.state_normalization:
             inputs = normalize(state.normalizers["state"], inputs)
@@ -238,7 +238,7 @@ class Rnd:
 
 
 def scheduled_weight(initial: float, schedule: WeightScheduleConfig | None, steps: Array) -> Array:
-    """The weight at a number of steps, in the shape of ``steps``; from ``initial`` to the schedule's final value."""
+    """Compute the weight at ``steps``, in their shape; from ``initial`` to the schedule's final value."""
     weight = jnp.full(jnp.shape(steps), initial, default_dtype())
     if schedule is None or schedule.mode == "constant":
         return weight

@@ -1,8 +1,8 @@
-"""Symmetry: a robot that looks the same in the mirror should act the same in the mirror.
+"""Symmetry: a robot with a mirror symmetry should have a policy with the same symmetry.
 
-Mirrored copies of what was collected are learned from as if they had been collected (data augmentation), or the policy
-is held to do in the mirror the mirror image of what it does (mirror loss), or both. With neither the loss is only
-logged.
+Mirrored copies of the collected data are learned from like collected ones (data augmentation), or a loss makes the
+policy's actions in mirrored states agree with its mirrored actions (mirror loss), or both. With neither the loss is
+only logged.
 
 Source: Mittal et al., "Symmetry considerations for learning task symmetric robot policies" (2024), with RSL-RL's
 choices.
@@ -31,7 +31,7 @@ class Symmetry:
 
     Attributes:
         cfg: its section of the config.
-        function: appends mirror images to samples.
+        function: function that appends mirror images to samples.
         env: the environment, for the function.
     """
 
@@ -54,7 +54,7 @@ class Symmetry:
 
         Raises:
             ValueError: for recurrent models, discrete actions, or a mirror that does not fit the environment.
-            TypeError: for a function that does not keep its contract.
+            TypeError: for a function that does not follow the interface.
         """
         if recurrent:
             raise ValueError(
@@ -75,19 +75,19 @@ class Symmetry:
         return cls(section, augmentation_function(section, spec, groups), spec.env).extension()
 
     def extension(self) -> Extension:
-        """The record that PPO composes."""
+        """Return the record that PPO composes."""
         if self.cfg.use_data_augmentation:
             return Extension(loss=self.loss, augment=self.mirrored)
         return Extension(loss=self.loss)
 
     def mirrored(self, observations: Observations | None, actions: Array | None) -> tuple[Any, Any]:
-        """Samples ``[1, n, ...]`` with their mirror images appended; either argument may be None."""
-        # Samples of feed-forward models are blocks of one step, which the function need not know.
+        """Append mirror images to samples ``[1, n, ...]``; either argument may be None."""
+        # Samples of feed-forward models are blocks of one step; the function does not see that axis.
         given = jax.tree.map(lambda x: x[0], (observations, actions))
         return jax.tree.map(lambda x: x[None], call(self.function, self.env, *given))
 
     def loss(self, act_at: ActAt, actions: Array, observations: Observations) -> tuple[Array | float, Metrics]:
-        """How far the policy in the mirror is from the mirror image of the policy."""
+        """Compute the mirror loss: the difference between actions in mirrored states and mirrored actions."""
         size = next(iter(observations.values())).shape[1]
         if self.cfg.use_data_augmentation:
             in_the_mirror = actions[:, size:]
@@ -99,17 +99,17 @@ class Symmetry:
 
 
 def augmentation_function(section: SymmetryConfig, spec: Spec, groups: Sequence[str]) -> AugmentationFunction:
-    """The function that a config means, once it was found to keep its contract.
+    """Return the mirror function of a config, after a check of its interface.
 
     Args:
         section: the config's section.
-        spec: the environment. Where it is not there (``spec.env`` is None, as when a policy is only loaded), functions
-            of the user's are taken on trust; so they are where they were tried out before (``spec.tried_out``).
+        spec: the environment. If it is absent (``spec.env`` is None, as when a policy is only loaded), custom functions
+            are not checked, nor where they were tried out before (``spec.tried_out``).
         groups: observation groups that must be mirrored.
 
     Raises:
         ValueError: if a mirror does not fit the environment.
-        TypeError: if a function does not keep its contract.
+        TypeError: if a function does not follow the interface.
     """
     if section.mirror_spec is not None:
         check_mirror(section.mirror_spec, spec, groups)

@@ -1,4 +1,4 @@
-"""Exchange with other libraries."""
+"""Conversion of checkpoints from and to RSL-RL."""
 
 from rsl_jax.interop.rsl_rl import (
     Loaded,

@@ -1,4 +1,4 @@
-"""PyTorch's files: only tensors and plain containers are read, never code."""
+"""Reading and writing of PyTorch's files: only tensors and plain containers are read, never code."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 from rsl_jax.registry import install_line
 
 SUFFIX = ".pt"
-"""Ending of RSL-RL's checkpoints."""
+"""File ending of RSL-RL's checkpoints."""
 
 
 def import_torch(purpose: str) -> Any:
-    """PyTorch.
+    """Import PyTorch.
 
     Raises:
         ImportError: if it is not installed; says how to install it.
@@ -34,12 +34,12 @@ def import_torch(purpose: str) -> Any:
 
 
 def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a file of PyTorch's into host memory.
+    """Read a PyTorch file into host memory.
 
     Raises:
         FileNotFoundError: if there is none; names the ones beside it.
         ImportError: if PyTorch is not installed.
-        ValueError: if it is no checkpoint, is damaged, or holds anything but tensors and plain containers.
+        ValueError: if it is not a checkpoint, is damaged, or holds anything but tensors and plain containers.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,7 +60,7 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} was refused, and nothing in it was run: {_reason(error)}") from error
-    except Exception as error:  # whatever the reader stumbles over in a file that is none, or only half of one
+    except Exception as error:  # the reader's many errors for files that are invalid or incomplete
         raise ValueError(
             f"{path} is no file of PyTorch's, or only a part of one (the copy or download may have been cut short): "
             f"{_first_line(error)}"
@@ -71,10 +71,10 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def write_file(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
-    """Write a file of PyTorch's, whole or not at all; one of the same name is replaced.
+    """Write a PyTorch file atomically; one of the same name is replaced.
 
     Args:
-        path: where to; missing folders are made.
+        path: destination; missing folders are created.
         content: tensors and plain containers.
 
     Returns:
@@ -82,7 +82,7 @@ def write_file(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path
 
     Raises:
         ImportError: if PyTorch is not installed.
-        TypeError: if there is something in it that :func:`read_file` would refuse.
+        TypeError: if it contains something that :func:`read_file` would reject.
     """
     torch, path = import_torch(f"Writing '{Path(path).name}'"), Path(path)
     others = {key: value for key, value in content.items() if not key.endswith("_state_dict")}
@@ -107,7 +107,7 @@ def write_file(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path
 
 
 def _is_torchscript(path: Path) -> bool:
-    """Whether a file is a program of PyTorch's; told by its table of contents, without loading it."""
+    """Return whether a file is a TorchScript program, by its table of contents, without loading it."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
@@ -116,7 +116,7 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    cause = error.__context__ or error  # PyTorch's own message tells how to read it all the same
+    cause = error.__context__ or error  # PyTorch's own message says how to read it anyway
     wanted = re.search(r"GLOBAL (\S+)", str(cause))
     if wanted is None:
         return f"it is no file of PyTorch's, or a damaged one: {_first_line(cause)}"

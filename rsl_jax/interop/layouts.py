@@ -1,4 +1,4 @@
-"""The layouts of RSL-RL's checkpoints, brought into one.
+"""Conversion of all layouts of RSL-RL's checkpoints to one.
 
 | versions | models | names |
 |---|---|---|
@@ -18,7 +18,7 @@ import numpy as np
 from rsl_jax.models.state_dicts import BUFFER, listed
 
 MODELS = ("actor", "critic", "student", "teacher")
-"""Models of RSL-RL's algorithms, in the order in which optimisers are given them."""
+"""Models of RSL-RL's algorithms, in the order of the optimisers' parameters."""
 
 SUFFIX = "_state_dict"
 
@@ -34,27 +34,27 @@ _PREFIXES = {
         (f"{model}_cnns", "cnns."),
     )
 }
-"""Prefixes in a ``model_state_dict``: the model that they belong to and today's prefix."""
+"""Prefixes in a ``model_state_dict``, with their model and current prefix."""
 
 _NORMALIZERS = {
     "obs_norm_state_dict": ("actor", "student"),
     "critic_obs_norm_state_dict": ("critic",),
     "privileged_obs_norm_state_dict": ("critic", "teacher"),
 }
-"""Normalisers beside the models: whose they are, of the models that there are."""
+"""Normalisers beside the models, with the candidates for their model."""
 
 OLD_UNTIL = 10**8
-"""Samples after which the normalisers of 2.x stopped to learn."""
+"""Number of samples after which the normalisers of 2.x are fixed."""
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint in RSL-RL 5's words.
+    """Checkpoint in RSL-RL 5's layout.
 
     Attributes:
         models: state dicts by model.
-        called: what the file calls each of their arrays, by model.
+        called: name of each of their arrays in the file, by model.
         order: model and name of each parameter, in the optimiser's order.
-        content: all else, as it is in the file.
+        content: everything else, as it is in the file.
     """
 
     models: dict[str, dict[str, Any]]
@@ -64,10 +64,10 @@ class Checkpoint(NamedTuple):
 
 
 def todays_layout(content: Mapping[str, Any]) -> Checkpoint:
-    """Find the models in what RSL-RL saved, whatever its version.
+    """Convert a checkpoint of any version of RSL-RL to the current layout.
 
     Raises:
-        ValueError: if something is there that no version of RSL-RL saves.
+        ValueError: if it contains something that no version of RSL-RL saves.
     """
     for key, value in content.items():
         if key.endswith(SUFFIX) and not isinstance(value, Mapping):
@@ -77,14 +77,14 @@ def todays_layout(content: Mapping[str, Any]) -> Checkpoint:
     models = {name: content[f"{name}{SUFFIX}"] for name in MODELS if f"{name}{SUFFIX}" in content}
     named = {model: {_SPREAD.get(name, name): value for name, value in d.items()} for model, d in models.items()}
     called = {model: {_SPREAD.get(name, name): name for name in d} for model, d in models.items()}
-    # The teacher of distillation is none of the optimiser's.
+    # The optimiser does not have the teacher of distillation.
     learning = ["student"] if "student" in named else [*named]
     order = [(model, name) for model in learning for name in named[model] if not BUFFER.fullmatch(name)]
     return Checkpoint(named, called, order, content)
 
 
 def _one_for_all(content: Mapping[str, Any]) -> Checkpoint:
-    """The layout of versions up to 3."""
+    """Read the layout of versions up to 3."""
     state_dict = content["model_state_dict"]
     models: dict[str, dict[str, Any]] = {}
     called: dict[str, dict[str, str]] = {}
@@ -103,7 +103,7 @@ def _one_for_all(content: Mapping[str, Any]) -> Checkpoint:
                 called[model][f"obs_normalizer.{name}"] = f"{key}: {name}"
     for arrays in models.values():
         if "obs_normalizer._mean" in arrays and "obs_normalizer.count" not in arrays:
-            # Some 2.x did not save how many samples it had seen, and began anew with the first batch after loading.
+            # Some 2.x did not save the number of samples, and started anew with the first batch after loading.
             arrays["obs_normalizer.count"] = np.asarray(OLD_UNTIL)
     return Checkpoint(models, called, order, content)
 

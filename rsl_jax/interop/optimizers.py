@@ -1,4 +1,4 @@
-"""States of PyTorch's optimisers, as RSL-RL saves them, and ours."""
+"""Conversion between the optimiser states that RSL-RL saves and ours."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Names = tuple[str, str]
 """Model and name of a parameter."""
 
 STUDENT, PREDICTOR = "student", "predictor"
-"""Learners that have an optimiser to themselves: distillation's and curiosity's."""
+"""Learners with their own optimiser: distillation's and RND's."""
 
 MOMENTS: Mapping[str, Mapping[str, str]] = {
     "adam": {"mu": "exp_avg", "nu": "exp_avg_sq"},
     "rmsprop": {"nu": "square_avg"},
     "sgd": {},
 }
-"""What a kind of optimiser remembers of each parameter: our name and PyTorch's."""
+"""State of a kind of optimiser for each parameter: our name and PyTorch's."""
 
 KINDS: Mapping[str, tuple[str, str]] = {
     "adam": ("adam", "Adam"),
@@ -40,7 +40,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "rmsprop": {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0, "momentum": 0, "centered": False, "maximize": False},
     "sgd": {"momentum": 0, "weight_decay": 0, "nesterov": False, "maximize": False},
 }
-"""What our optimisers compute with: PyTorch's defaults."""
+"""Hyper-parameters of our optimisers: PyTorch's defaults."""
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -49,17 +49,17 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 def read_optimizer(
     saved: Mapping[str, Any], order: Sequence[Names], opt_state: Any, *, learner: str = STUDENT, strict: bool = True
 ) -> tuple[Any, float | None]:
-    """Put the moments of a saved optimiser into the state of ours.
+    """Load the moments of a saved optimiser into the state of ours.
 
     Args:
         saved: ``state`` and ``param_groups`` of a PyTorch optimiser.
         order: model and name of each of its parameters.
         opt_state: state of our optimiser.
-        learner: whose parameters it has, if only one model's.
-        strict: whether it must fit; otherwise what does not stays as it is, with a warning.
+        learner: the model whose parameters it has, if only one's.
+        strict: whether it must fit; otherwise what does not fit keeps its value, with a warning.
 
     Returns:
-        the new state and the learning rate, where there is one.
+        the new state and the learning rate, if there is one.
 
     Raises:
         ValueError: if it does not fit and ``strict``.
@@ -74,7 +74,7 @@ def read_optimizer(
             )
         moments = {theirs: _moments(states, theirs) for theirs in MOMENTS[ours].values()}
         steps = [int(to_numpy(s["step"])) for s in states.values() if "step" in s]
-        # Encoders that RSL-RL shares are moved twice by each of its steps, and count twice.
+        # Shared encoders are updated twice by each step of RSL-RL, and count twice.
         restored = jax.tree.map(
             lambda node: _with_moments(node, ours, moments, min(steps, default=0), learner),
             opt_state,
@@ -91,7 +91,7 @@ def read_optimizer(
 
 
 def warn_of_settings(saved: Mapping[str, Any], name: str) -> None:
-    """Warn where a saved optimiser computed with other numbers than ours of this name does."""
+    """Warn if a saved optimiser has other hyper-parameters than ours of this name."""
     for group in saved.get("param_groups", [])[:1]:
         given = {key: value for key, value in group.items() if key in SETTINGS.get(name, {})}
         different = [
@@ -109,7 +109,7 @@ def warn_of_settings(saved: Mapping[str, Any], name: str) -> None:
 
 def _states_by_name(saved: Mapping[str, Any], order: Sequence[Names]) -> dict[Names, Mapping[str, Any]]:
     ids = [index for group in saved["param_groups"] for index in group["params"]]
-    if len(ids) != len(order):  # a list of parameters in which nothing stands twice
+    if len(ids) != len(order):  # a list of parameters without duplicates
         order = [(model, name) for model, name in order if not (model == "critic" and name.startswith("cnns."))]
     if len(ids) != len(order):
         raise ValueError(f"It has {len(ids)} parameters, the models of the checkpoint have {len(order)}.")
@@ -117,7 +117,7 @@ def _states_by_name(saved: Mapping[str, Any], order: Sequence[Names]) -> dict[Na
 
 
 def _kind_of_saved(states: Mapping[Names, Mapping[str, Any]]) -> str | None:
-    """The kind of a saved optimiser; None if it remembers nothing, as one that has not taken a step."""
+    """Return the kind of a saved optimiser; None if it has no state, as before its first step."""
     remembered = {key for state in states.values() for key, value in state.items() if value is not None} - {"step"}
     for kind, fields in MOMENTS.items():
         if remembered == set(fields.values()):
@@ -138,7 +138,7 @@ def _kind_of(opt_state: Any) -> str:
 
 
 def _moments(states: Mapping[Names, Mapping[str, Any]], field: str) -> dict[str, dict[str, Any]]:
-    """One kind of moments of all parameters that have them, by model and name."""
+    """Return one kind of moments of all parameters that have them, by model and name."""
     found: dict[str, dict[str, Any]] = {}
     for (model, name), state in states.items():
         if field in state:
@@ -158,7 +158,7 @@ def _with_moments(
 
 
 def _tree(like: Any, moments: Mapping[str, dict[str, Any]], learner: str) -> Any:
-    """Moments in the shape of ours, zero where an optimiser has not taken a step."""
+    """Convert moments to our structure, zero where an optimiser has not taken a step."""
     if not moments:
         return jax.tree.map(jnp.zeros_like, like)
     parts = {model: _part(model, part, moments.get(model, {})) for model, part in _by_model(like, learner).items()}
@@ -167,7 +167,7 @@ def _tree(like: Any, moments: Mapping[str, dict[str, Any]], learner: str) -> Any
 
 def _part(model: str, like: Any, moments: Mapping[str, Any]) -> Any:
     wanted = _named(model, like)
-    # What the model borrows is remembered with its owner.
+    # Shared parts have their moments with their owner.
     own = {name: array for name, array in moments.items() if has_place_for(name, wanted)}
     return from_state_dict(own, wanted)[next(iter(wanted))]
 
@@ -181,7 +181,7 @@ def _by_model(tree: Any, learner: str) -> Mapping[str, Any]:
 
 
 def _named(model: str, tree: Any) -> dict[str, Any]:
-    """Moments of a model, where its parameters stand."""
+    """Return the moments of a model in the structure of its parameters."""
     return {model if model == PREDICTOR else "params": tree}
 
 
@@ -197,21 +197,21 @@ def write_optimizer(
     steps: int,
     learner: str = STUDENT,
 ) -> dict[str, Any]:
-    """The state of our optimiser as PyTorch saves one.
+    """Convert the state of our optimiser to PyTorch's format.
 
     Args:
-        name: of the optimiser.
+        name: name of the optimiser.
         opt_state: its state.
         parameters: tensors by model and name, in their order; one that two models share is the same tensor.
-        learning_rate: the rate in force.
-        steps: how many steps it has taken, for optimisers of which ours do not count.
-        learner: whose parameters it has, if only one model's.
+        learning_rate: the current learning rate.
+        steps: number of steps it has taken, for those of ours that do not count them.
+        learner: the model whose parameters it has, if only one's.
 
     Returns:
-        what ``load_state_dict`` of RSL-RL's optimiser takes.
+        the argument of ``load_state_dict`` of RSL-RL's optimiser.
 
     Raises:
-        ValueError: if it is none of RSL-RL's optimisers.
+        ValueError: if RSL-RL does not have the optimiser.
     """
     import torch
 
@@ -229,7 +229,7 @@ def write_optimizer(
 
 
 def _remembered(opt_state: Any, kind: str, steps: int, learner: str) -> dict[Names, dict[str, np.ndarray]]:
-    """What our optimiser remembers of each parameter, by PyTorch's names; nothing before its first step."""
+    """Return our optimiser's state for each parameter, by PyTorch's names; nothing before its first step."""
     states: dict[Names, dict[str, np.ndarray]] = {}
     for node in jax.tree.leaves(opt_state, is_leaf=_remembers):
         if not _remembers(node):

@@ -1,4 +1,4 @@
-"""RSL-RL's checkpoints and our training states, in both directions.
+"""Conversion between RSL-RL's checkpoints and our training states.
 
 A checkpoint of RSL-RL is a dict of state dicts. :func:`from_rsl_rl` and :func:`to_rsl_rl` translate between such a
 dict and a :class:`TrainState`; :func:`read_rsl_rl_checkpoint` and :func:`write_rsl_rl_checkpoint` do it with files, for
@@ -37,22 +37,22 @@ from rsl_jax.registry import nearest
 from rsl_jax.types import TrainState
 
 OWNER = "actor"
-"""The model that owns encoders which are shared."""
+"""The model that owns shared encoders."""
 
 SPREAD = "distribution"
-"""What only says how far actions spread; no deterministic output depends on it."""
+"""Parameters of the action noise; no deterministic output depends on them."""
 
 NO_ADOPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 class Loaded(NamedTuple):
-    """What was read from a checkpoint of RSL-RL.
+    """Contents of a checkpoint of RSL-RL.
 
     Attributes:
         state: the training state.
-        iteration: RSL-RL's ``iter``; None where it was not wanted.
+        iteration: RSL-RL's ``iter``; None if it was not requested.
         infos: what the user had saved with it.
-        parts: what was taken: models, ``optimizer``, ``iteration``, ``rnd``.
+        parts: loaded parts: models, ``optimizer``, ``iteration``, ``rnd``.
     """
 
     state: TrainState
@@ -65,7 +65,7 @@ class Loaded(NamedTuple):
 
 
 def is_rsl_rl_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is that of a checkpoint of RSL-RL's, by its ending; checkpoints of ours are folders."""
+    """Return whether a path is an RSL-RL checkpoint, by its ending; our checkpoints are folders."""
     return Path(path).suffix == SUFFIX and not Path(path).is_dir()
 
 
@@ -82,14 +82,14 @@ def read_rsl_rl_checkpoint(
 
     Args:
         path: the file.
-        state: a state of the algorithm that goes on from there.
+        state: a state of the algorithm to load into.
         cfg: the config here, to compare settings of the optimiser; they are not compared if None.
         adopts: see ``Algorithm.adopts``.
-        load_cfg: which parts; None for all there is.
+        load_cfg: which parts; None for all there are.
         strict: whether everything must fit.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if the file does not exist.
         ImportError: if PyTorch is not installed.
         ValueError: if it is damaged, holds anything but tensors and plain containers, or does not fit.
     """
@@ -110,7 +110,7 @@ def write_rsl_rl_checkpoint(
         state: the state.
         cfg: the config that it was trained with.
         iteration: the last finished iteration, counted from 0.
-        infos: tensors and plain containers of the user's.
+        infos: user data of tensors and plain containers.
 
     Returns:
         the path.
@@ -136,23 +136,23 @@ def from_rsl_rl(
     load_cfg: Mapping[str, bool] | None = None,
     strict: bool = True,
 ) -> Loaded:
-    """Put what RSL-RL saved into a training state.
+    """Load what RSL-RL saved into a training state.
 
     Args:
         content: the dict that RSL-RL saved, of any version.
-        state: a state of the algorithm that goes on from there, as its ``init`` gives it.
+        state: a state of the algorithm to load into, as its ``init`` returns it.
         cfg: the config here, to compare settings of the optimiser; they are not compared if None.
-        adopts: which of the models here takes the variables of which model of another algorithm, by the latter's name:
-            a PPO actor becomes the teacher of distillation. Then nothing else is taken.
-        load_cfg: which parts to take: models by name, ``optimizer`` (with the learning rate), ``iteration`` and
+        adopts: for models of another algorithm, by name, the model here that their variables are loaded into:
+            a PPO actor becomes the teacher of distillation. Then nothing else is loaded.
+        load_cfg: which parts to load: models by name, ``optimizer`` (with the learning rate), ``iteration`` and
             ``rnd``; None for all there is. As in RSL-RL, what the algorithm here does not have is ignored.
-        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+        strict: whether everything must fit; otherwise what does not fit keeps its value, with a warning.
 
     Returns:
-        the new state, and what is no part of it.
+        the new state, and what does not belong to it.
 
     Raises:
-        ValueError: if a part that is wanted is not there, or does not fit and ``strict``.
+        ValueError: if a requested part is missing, or does not fit and ``strict``.
     """
     checkpoint = todays_layout(content)
     has_own = bool(checkpoint.models.keys() & state.params.keys())
@@ -197,7 +197,7 @@ def _wanted(state: TrainState, adopted: Mapping[str, str], load_cfg: Mapping[str
 def _with_model(
     state: TrainState, name: str, theirs: str, checkpoint: Checkpoint, *, strict: bool, spread_counts: bool
 ) -> TrainState:
-    """The state with a model's parameters and normaliser."""
+    """Return the state with a model's parameters and normaliser."""
     if theirs not in checkpoint.models:
         raise ValueError(
             f"The checkpoint has no '{theirs}_state_dict', only {listed(checkpoint.content)}"
@@ -225,7 +225,7 @@ def _with_model(
 
 
 def _without_borrowed(checkpoint: Checkpoint, model: str, like: Any) -> dict[str, Any]:
-    """A state dict without the encoders that are another model's, and have no place in the one that borrows them."""
+    """Remove another model's encoders from a state dict, as the model that shares them does not store them."""
     arrays = checkpoint.models[model]
     owned = checkpoint.models.get(OWNER, {}) if model != OWNER else {}
 
@@ -238,7 +238,7 @@ def _without_borrowed(checkpoint: Checkpoint, model: str, like: Any) -> dict[str
 
 
 def _without_spread(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Both without what says how far actions spread, unless both have the same of it."""
+    """Remove the parameters of the action noise from both, unless both have the same ones."""
     spread = {name for name in arrays if name.startswith(f"{SPREAD}.")}
     part = {name: {SPREAD: collection[SPREAD]} for name, collection in like.items() if SPREAD in collection}
     if spread and all(has_place_for(name, part) for name in spread):
@@ -291,15 +291,15 @@ def _iteration(value: Any) -> int:
 
 
 def rnd_from_state_dict(state_dict: Mapping[str, Any], state: RndState, *, strict: bool = True) -> RndState:
-    """Put predictor, target and normalisers of RSL-RL's curiosity into ours.
+    """Load predictor, target and normalisers of RSL-RL's random network distillation into ours.
 
     Its count of steps (which a weight schedule goes by) and the discounted sums of rewards stay as they are: RSL-RL
     does not save them.
 
     Args:
         state_dict: arrays by RSL-RL's names.
-        state: as the extension's ``init`` gives it.
-        strict: whether everything must fit; otherwise what does not stays as it is, with a warning.
+        state: as the extension's ``init`` returns it.
+        strict: whether everything must fit; otherwise what does not fit keeps its value, with a warning.
 
     Raises:
         ValueError: if the two do not fit and ``strict``; see :func:`params_from_state_dict`.
@@ -309,7 +309,7 @@ def rnd_from_state_dict(state_dict: Mapping[str, Any], state: RndState, *, stric
 
 
 def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
-    """Bring a state dict of one of RSL-RL's models into the shape of one of ours.
+    """Convert a state dict of one of RSL-RL's models to variables of ours.
 
     Args:
         state_dict: arrays (of numpy, or tensors) by RSL-RL's names.
@@ -326,17 +326,17 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
 
 
 def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState) -> TrainState:
-    """Put all that an RSL-RL checkpoint holds into a training state; what it does not hold stays as it is.
+    """Load everything in an RSL-RL checkpoint into a training state; the rest of the state is unchanged.
 
     Args:
         checkpoint: what RSL-RL saved, loaded by PyTorch.
-        state: a state of the algorithm that goes on from there, as its ``init`` gives it.
+        state: a state of the algorithm to load into, as its ``init`` returns it.
 
     Returns:
-        the state with the checkpoint's parameters, normalisers, optimiser, learning rate, curiosity and iteration.
+        the state with the checkpoint's parameters, normalisers, optimiser, learning rate, RND and iteration.
 
     Raises:
-        ValueError: if a model is not there, or something does not fit.
+        ValueError: if a model is missing, or something does not fit.
     """
     there = {"optimizer": "optimizer_state_dict", "iteration": "iter", "rnd": "rnd_state_dict"}
     load_cfg = {**dict.fromkeys(state.params, True), **{part: key in checkpoint for part, key in there.items()}}
@@ -347,13 +347,13 @@ def train_state_from_checkpoint(checkpoint: Mapping[str, Any], state: TrainState
 
 
 def to_rsl_rl(state: TrainState, cfg: BaseRunnerConfig, *, iteration: int, infos: Any = None) -> dict[str, Any]:
-    """A training state as RSL-RL 5 saves one: what its ``load`` takes, strictly, the optimiser included.
+    """Convert a training state to RSL-RL 5's format, which its ``load`` accepts strictly, the optimiser included.
 
     Args:
         state: the state.
         cfg: the config that it was trained with.
         iteration: the last finished iteration, counted from 0.
-        infos: what the user saves with it.
+        infos: user data.
 
     Returns:
         the dict that ``torch.save`` writes, of tensors.
@@ -367,7 +367,7 @@ def to_rsl_rl(state: TrainState, cfg: BaseRunnerConfig, *, iteration: int, infos
     parameters = {
         (model, name): tensor
         for model, tensors in state_dicts.items()
-        if model != "teacher"  # it does not learn, so no optimiser has it
+        if model != "teacher"  # it is not trained, so no optimiser has it
         for name, tensor in tensors.items()
         if not BUFFER.fullmatch(name)
     }
@@ -388,7 +388,7 @@ def to_rsl_rl(state: TrainState, cfg: BaseRunnerConfig, *, iteration: int, infos
 
 
 def _models(state: TrainState, cfg: BaseRunnerConfig) -> dict[str, dict[str, np.ndarray]]:
-    """State dicts of all models, in RSL-RL's order."""
+    """Return the state dicts of all models, in RSL-RL's order."""
     unknown = [name for name in state.params if name not in MODELS]
     if unknown:
         raise ValueError(
@@ -425,13 +425,13 @@ def _rnd(state: RndState, cfg: BaseRunnerConfig, torch: Any) -> dict[str, Any]:
 
 def _tensors(arrays: Mapping[str, np.ndarray], torch: Any) -> dict[str, Any]:
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-    # As RSL-RL takes it, to the last bit: PyTorch's root rounds otherwise than numpy's.
+    # As RSL-RL computes it, to the last bit: PyTorch's square root rounds differently from numpy's.
     roots = {f"{name.removesuffix('_var')}_std": t.sqrt() for name, t in tensors.items() if name.endswith("._var")}
     return {**tensors, **roots}
 
 
 def _shortest(rate: Any) -> float:
-    """A rate in double precision: the shortest number that is this one in its own; 1e-3 for float32's of it."""
+    """Convert a rate to double precision: the shortest number that is this one in its own; 1e-3 for float32's of it."""
     return float(str(np.asarray(rate)[()]))
 
 

@@ -1,4 +1,4 @@
-"""The sizes of an environment, as far as a checkpoint of RSL-RL's tells them: it holds no config."""
+"""Sizes of an environment from an RSL-RL checkpoint, which contains no config."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def spec_of_checkpoint(
     observations: Mapping[str, tuple[int, ...]],
     num_envs: int,
 ) -> Spec:
-    """The environment that a checkpoint was trained in.
+    """Return the spec of the environment that a checkpoint was trained in.
 
     Sizes of observation groups that are not given follow from the models' inputs where only one possibility is left.
 
     Args:
         content: what RSL-RL saved.
-        cfg: the config of the run; its ``obs_groups`` say which model looks at which groups.
+        cfg: the config of the run; its ``obs_groups`` give the groups of each model.
         observations: shapes of groups, as far as they are known.
-        num_envs: how many environments there were.
+        num_envs: number of environments.
 
     Raises:
-        ValueError: if a size is not to be found; names the groups.
+        ValueError: if a size cannot be determined; names the groups.
     """
     checkpoint = todays_layout(content)
     policy = next((name for name in POLICIES if name in checkpoint.models), None)
@@ -46,7 +46,7 @@ def spec_of_checkpoint(
         observations=_observations(checkpoint, cfg, observations),
         num_actions=_num_actions(checkpoint.models[policy], getattr(cfg, policy)),
         num_envs=num_envs,
-        step_dt=1.0,  # it only scales the weight of curiosity's reward, which nobody collects here
+        step_dt=1.0,  # it only scales the weight of the intrinsic reward, which is not collected here
     )
 
 
@@ -56,7 +56,7 @@ def _observations(checkpoint: Checkpoint, cfg: BaseRunnerConfig, given: Mapping[
     if "rnd_state_dict" in checkpoint.content:
         inputs["rnd_state"] = _columns(checkpoint.content["rnd_state_dict"], "predictor.0.weight")
     groups = {name: _groups(name, cfg, known) for name in inputs}
-    for _ in groups:  # each pass may tell what another set lacked
+    for _ in groups:  # each pass may determine what another set lacked
         for name, size in inputs.items():
             unknown = [group for group in groups[name] if group not in known]
             if size is not None and len(unknown) == 1:
@@ -78,7 +78,7 @@ def _groups(name: str, cfg: BaseRunnerConfig, known: Shapes) -> tuple[str, ...]:
 
 
 def _input_size(arrays: Mapping[str, Any]) -> int | None:
-    """How many numbers a model sees beside images; None where it does not tell."""
+    """Return the size of a model's input beside images; None if it is unknown."""
     if "obs_normalizer._mean" in arrays:
         return _columns(arrays, "obs_normalizer._mean")
     if any(name.startswith("cnns.") for name in arrays):

@@ -1,4 +1,4 @@
-"""What a run leaves behind: scalars through a writer, progress on the console, curves as a picture."""
+"""Logging of a run: scalars through a writer, progress on the console, plots of curves."""
 
 from rsl_jax.logging.background import BackgroundWriter
 from rsl_jax.logging.console import TrainingConsole

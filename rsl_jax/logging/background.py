@@ -1,4 +1,4 @@
-"""Writers that cannot stop or slow down the training, whatever they do."""
+"""Wrappers that keep writers from stopping or slowing down the training."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from rsl_jax.logging.writer import LogWriter, scalars_one_by_one
 
 
 class Troubles:
-    """What went wrong with a writer: noted in any thread, warned of in the training's, once for each cause."""
+    """Errors of a writer: recorded in any thread, reported as warnings in the training's, once for each cause."""
 
     def __init__(self, name: str) -> None:
-        """Start without any; ``name`` is what the config calls the writer."""
+        """Start without errors; ``name`` is the writer's name in the config."""
         self._name = name
         self._causes: set[object] = set()
         self._unwarned: deque[str] = deque()
 
     def note(self, cause: object, text: str) -> None:
-        """Keep ``text`` for a warning, if nothing of the same cause has been noted before."""
+        """Record ``text`` for a warning, unless the same cause has been recorded before."""
         if cause not in self._causes:
             self._causes.add(cause)
             self._unwarned.append(f"The log writer '{self._name}' {text}")
 
     def note_error(self, method: str, error: BaseException) -> None:
-        """Keep what a method of the writer raised."""
+        """Record an exception of a method of the writer."""
         self.note(
             (method, type(error)),
             f"failed in {method}: {type(error).__name__}: {error}. Training goes on. The writer is called again the "
@@ -37,13 +37,13 @@ class Troubles:
         )
 
     def warn(self) -> None:
-        """Warn of what has been noted since the last call."""
+        """Warn of what has been recorded since the last call."""
         while self._unwarned:
             warnings.warn(self._unwarned.popleft(), RuntimeWarning, stacklevel=2)
 
 
 class _Delivery:
-    """Calls a writer, and notes what it raises."""
+    """Calls of a writer that record its exceptions."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class _Delivery:
         self._takes_iterations = own not in (None, LogWriter.add_iteration)
 
     def __call__(self, method: str, *args: Any) -> None:
-        """Call a method; the scalars of an iteration one by one, where the writer knows no better, until it is late."""
+        """Call a method; scalars of an iteration one by one, if the writer has no better method, until it is late."""
         if method == "flush" and not hasattr(self._writer, "flush"):
             return
         if method != "add_iteration" or self._takes_iterations:
@@ -75,7 +75,7 @@ class _Delivery:
 
 
 class _Forwarding(LogWriter):
-    """A writer all of whose methods end in one."""
+    """Writer whose methods all call a single one."""
 
     def _call(self, method: str, *args: Any) -> None:
         raise NotImplementedError
@@ -103,14 +103,14 @@ class _Forwarding(LogWriter):
 
 
 class GuardedWriter(_Forwarding):
-    """A writer that is called where it stands, and whose errors become warnings.
+    """Writer that is called directly, and whose errors become warnings.
 
     Attributes:
-        writer: the writer itself.
+        writer: the wrapped writer.
     """
 
     def __init__(self, writer: LogWriter, name: str) -> None:
-        """Guard ``writer``, which the config calls ``name``."""
+        """Wrap ``writer``, which the config calls ``name``."""
         self.writer = writer
         self._troubles = Troubles(name)
         self._deliver = _Delivery(writer, self._troubles, Exception)
@@ -125,15 +125,15 @@ class GuardedWriter(_Forwarding):
 
 
 class BackgroundWriter(_Forwarding):
-    """A writer that is made, called and stopped by a thread of its own.
+    """Writer that is constructed, called and stopped in a separate thread.
 
-    Calls return at once: they wait in a queue. When it is full, what comes is dropped; scalars may fill nine tenths of
-    it, so that a checkpoint finds room where they do not. Exceptions of the writer become one warning for each cause,
+    Calls return at once: they wait in a queue. When it is full, new entries are dropped; scalars may fill nine tenths
+    of it, so that there is always room for a checkpoint. Exceptions of the writer become one warning for each cause,
     and it is called again the next time. All warnings come from the thread that logs.
 
     Attributes:
-        writer: the writer itself; None before it is made, or where that failed.
-        dropped: entries that found no room, or no time at the end.
+        writer: the wrapped writer; None before it is constructed, or if that failed.
+        dropped: number of entries that were dropped for lack of room, or of time at the end.
     """
 
     def __init__(
@@ -145,15 +145,15 @@ class BackgroundWriter(_Forwarding):
         open_timeout: float = 10.0,
         stop_timeout: float = 15.0,
     ) -> None:
-        """Begin to make the writer; :meth:`wait_until_open` waits for it.
+        """Begin to construct the writer; :meth:`wait_until_open` waits for it.
 
         Args:
-            make: makes the writer.
-            name: what the config calls it.
-            queue_size: entries that may wait: an iteration with all its scalars, a file, a video, a config.
-            open_timeout: longest time in seconds that :meth:`wait_until_open` waits.
-            stop_timeout: longest time in seconds that :meth:`stop` takes: one half for what waits, the other for the
-                writer's own ``stop()``. Then it is abandoned.
+            make: constructs the writer.
+            name: its name in the config.
+            queue_size: maximum number of queued entries: an iteration with all its scalars, a file, a video, a config.
+            open_timeout: maximum time in seconds that :meth:`wait_until_open` waits.
+            stop_timeout: maximum time in seconds that :meth:`stop` takes: one half for queued entries, the other for
+                the writer's own ``stop()``. Then it is abandoned.
         """
         self.writer: LogWriter | None = None
         self.dropped = 0
@@ -169,10 +169,10 @@ class BackgroundWriter(_Forwarding):
         self._thread.start()
 
     def wait_until_open(self, since: float | None = None) -> None:
-        """Wait until the writer is made, has failed, or has had its time; training can then begin.
+        """Wait until the writer is constructed, has failed, or has timed out; training can then begin.
 
         Args:
-            since: when its time began, by ``time.monotonic()``; now, if None.
+            since: start of the timeout, by ``time.monotonic()``; now, if None.
         """
         left = self._open_timeout - (0.0 if since is None else time.monotonic() - since)
         if not self._opened.wait(max(left, 0.0)):
@@ -184,14 +184,14 @@ class BackgroundWriter(_Forwarding):
         self._troubles.warn()
 
     def close(self) -> None:
-        """Take no more; :meth:`stop` then waits for the end. The time for both begins here."""
+        """Accept no more entries; :meth:`stop` then waits for the end. The timeout of both begins here."""
         with self._changed:
             if self._closed_at is None:
                 self._closed_at = time.monotonic()
                 self._changed.notify()
 
     def stop(self) -> None:
-        """Deliver what waits and stop the writer, within the time there is for it; a second call does nothing."""
+        """Deliver queued entries and stop the writer, within the timeout; a second call does nothing."""
         self.close()
         assert self._closed_at is not None
         self._thread.join(max(self._closed_at + self._stop_timeout - time.monotonic(), 0.0))
@@ -237,7 +237,7 @@ class BackgroundWriter(_Forwarding):
         deliver("stop")
 
     def _next_entry(self) -> tuple[Any, ...] | None:
-        """What is to be delivered next, or None at the end."""
+        """Return the next entry to deliver, or None at the end."""
         with self._changed:
             while not self._queue and self._closed_at is None:
                 self._changed.wait()

@@ -1,4 +1,4 @@
-"""What a person sees while training runs: a live table on a terminal and in a notebook, aligned lines anywhere else."""
+"""Progress display of a training run: a live table on a terminal and in a notebook, aligned lines anywhere else."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from rsl_jax.logging.status import Status, plain_line, status_panel
 
 SPARKLINE_POINTS = 64
 NOTEBOOK_COLUMNS = 90
-"""What fits below a cell of a notebook, and on a page that shows one."""
+"""Columns that fit below a notebook's cell, and on a page that shows one."""
 
 
 class TrainingConsole:
-    """Shows the :class:`Status` of a run; a context manager.
+    """Display of the :class:`Status` of a run; a context manager.
 
     On a terminal it is one table that stays in place; prints and warnings of the program scroll by above it. In a
     notebook it is one table below the cell, redrawn at most once a second. Elsewhere (files, pipes) it is one line an
     iteration, at most one a second, always the first and the last.
 
     Attributes:
-        status: what is shown.
+        status: the displayed status.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class TrainingConsole:
         line_interval: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Show nothing yet.
+        """Set up; nothing is shown yet.
 
         Args:
-            status: what is known before the first iteration.
+            status: status before the first iteration.
             rich_console: where to show it; standard output if None.
-            max_entries: most entries of the environment's log that the table shows.
-            line_interval: least seconds between two lines, or two tables of a notebook.
-            clock: seconds, for tests.
+            max_entries: maximum number of entries of the environment's log in the table.
+            line_interval: minimum seconds between two lines, or two tables of a notebook.
+            clock: function that returns seconds, for tests.
         """
         self._console = rich_console or Console()
         self.status = status
@@ -89,7 +89,7 @@ class TrainingConsole:
         return self
 
     def update(self, status: Status) -> None:
-        """Show how far the run is now; cheap, drawing happens a few times a second."""
+        """Update the status; cheap, since drawing happens only a few times a second."""
         self._rewards.add(status.metrics.get("Train/mean_reward", float("nan")))
         self.status = replace(status, rewards=self._rewards.points)
         self._updated_at = self._clock()
@@ -110,7 +110,7 @@ class TrainingConsole:
             self._print_line()
 
     def __enter__(self) -> TrainingConsole:
-        """Start."""
+        """Start the display."""
         return self.start()
 
     def __exit__(
@@ -146,9 +146,9 @@ class TrainingConsole:
 
 
 def _redirect_handlers(streams: dict[TextIO, TextIO]) -> list[tuple[logging.StreamHandler[Any], TextIO]]:
-    """Let log handlers that hold one of ``streams`` write to what took its place; gives handlers and their old streams.
+    """Redirect log handlers that hold one of ``streams`` to its replacement; returns handlers and their old streams.
 
-    Python's handlers keep the stream of the time when they were made, so without this their messages would be written
+    Python's handlers keep the stream of their construction, so without this their messages would be written
     into the table.
     """
     redirected = [(handler, handler.stream) for handler in _stream_handlers() if handler.stream in streams]
@@ -167,7 +167,7 @@ def _stream_handlers() -> Iterator[logging.StreamHandler[Any]]:
 
 
 class _Thinned:
-    """Values of a whole run in bounded memory: when they are too many, neighbours are averaged."""
+    """Values of a whole run in bounded memory: neighbours are averaged when they are too many."""
 
     def __init__(self, most: int) -> None:
         self.points: tuple[float, ...] = ()
@@ -176,7 +176,7 @@ class _Thinned:
         self._pending: list[float] = []
 
     def add(self, value: float) -> None:
-        """Take a value in; NaN is skipped."""
+        """Add a value; NaN is skipped."""
         if value != value:
             return
         self._pending.append(value)

@@ -1,4 +1,4 @@
-"""Learning curves from log folders as a picture: one line a run or a group of runs, with the spread of the group."""
+"""Plots of learning curves from log folders: one line per run or group of runs, with the spread of the group."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ XAxis = Literal["iteration", "steps", "time"]
 
 X_LABELS: dict[str, str] = {"iteration": "iteration", "steps": "environment steps", "time": "seconds of training"}
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#A6761D")
-"""Told apart by colour-blind people too (Okabe and Ito)."""
+"""Colours that are also distinguishable for colour-blind people (Okabe and Ito)."""
 _CONFIDENCE_FROM_RUNS = 3
 
 
 class Band(NamedTuple):
-    """Curves of a group, brought to the same places.
+    """Curves of a group, interpolated to the same x values.
 
     Attributes:
         x: ``[K]``.
         mean: over runs, ``[K]``.
         low: lower edge of the spread ``[K]``, or None for a single run.
         high: upper edge ``[K]``, or None.
-        what: what the line and the band are, for the legend.
+        what: description of line and band, for the legend.
     """
 
     x: np.ndarray
@@ -48,7 +48,7 @@ def plot(
     x: XAxis = "iteration",
     title: str = "",
 ) -> Path:
-    """Draw learning curves to a file.
+    """Plot learning curves to a file.
 
     Each argument is one line: a run, or a folder of runs drawn as their mean with a band (95 % confidence of the mean
     by Student's t; smallest to largest where there are only two). Runs deeper down are grouped by the folder they lie
@@ -56,17 +56,17 @@ def plot(
 
     Args:
         log_dirs: folders with TensorBoard event files in or below them, each optionally as ``label=DIR``.
-        out: the picture; the ending says what kind (``.png``, ``.svg``, ``.pdf``).
-        tag: the scalar to draw.
+        out: the image file; the ending selects the format (``.png``, ``.svg``, ``.pdf``).
+        tag: the scalar to plot.
         x: ``"iteration"``, environment ``"steps"``, or seconds of training ``"time"`` (collecting and learning).
-        title: above the picture.
+        title: title of the plot.
 
     Returns:
-        Path of the picture.
+        path of the image.
 
     Raises:
         FileNotFoundError: if a folder holds no event files.
-        ValueError: if a run lacks the tag (says which there are) or the tags that ``x`` needs, or ``x`` is unknown.
+        ValueError: if a run lacks the tag (lists the available ones) or the tags that ``x`` needs, or ``x`` is unknown.
     """
     if x not in X_LABELS:
         raise ValueError(f"Unknown x axis '{x}'. Allowed: {', '.join(X_LABELS)}.")
@@ -82,7 +82,7 @@ def plot(
 
 
 def find_groups(log_dirs: Sequence[str | os.PathLike[str]]) -> dict[str, list[Path]]:
-    """Runs by the label of their line, in the order given.
+    """Find runs by the label of their line, in the given order.
 
     Raises:
         FileNotFoundError: if a folder does not exist or holds no runs.
@@ -112,7 +112,7 @@ def _split_label(argument: str | os.PathLike[str]) -> tuple[str, Path]:
 
 
 def load_curve(run: Path, *, tag: str, x: XAxis) -> tuple[np.ndarray, np.ndarray]:
-    """One curve of one run: places on the x axis ``[K]`` and values ``[K]``.
+    """Read one curve of one run: x values ``[K]`` and values ``[K]``.
 
     Raises:
         ValueError: if the run lacks the tag, or what ``x`` is computed from.
@@ -126,7 +126,7 @@ def load_curve(run: Path, *, tag: str, x: XAxis) -> tuple[np.ndarray, np.ndarray
 
 
 def _x_values(curve: Curve, scalars: Mapping[str, Curve], *, x: XAxis, run: Path) -> np.ndarray:
-    """Environment steps or seconds of training at each point of a curve."""
+    """Compute environment steps or seconds of training at each point of a curve."""
     times, fps = iteration_times(dict(scalars)), scalars.get("Perf/total_fps")
     if times is None or fps is None:
         raise ValueError(
@@ -141,10 +141,10 @@ def _x_values(curve: Curve, scalars: Mapping[str, Curve], *, x: XAxis, run: Path
 
 
 def summarize(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band:
-    """Mean and spread of a group of curves, over the range of x that all of them cover.
+    """Compute mean and spread of a group of curves, over the range of x that all of them cover.
 
     Args:
-        curves: places and values of each run; runs may have different places, values between are interpolated.
+        curves: x values and values of each run; runs may have different x values, values between are interpolated.
 
     Raises:
         ValueError: if there is no x that all runs cover.
@@ -171,7 +171,7 @@ def summarize(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band:
 
 
 def draw(bands: Mapping[str, Band], *, x_label: str, y_label: str, title: str = "") -> Figure:
-    """A figure with one line a group."""
+    """Draw a figure with one line per group."""
     from matplotlib.figure import Figure  # half a second, so not before it is needed
     from matplotlib.ticker import EngFormatter, StrMethodFormatter
 

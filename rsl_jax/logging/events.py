@@ -1,4 +1,4 @@
-"""Reading back the scalars of TensorBoard event files, without TensorFlow or TensorBoard."""
+"""Reading of the scalars of TensorBoard event files, without TensorFlow or TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHECKSUM_BYTES = 4
 
 
 class Curve(NamedTuple):
-    """A scalar over a run.
+    """Scalar over a run.
 
     Attributes:
         steps: iterations in rising order, int64 ``[K]``.
@@ -30,10 +30,10 @@ class Curve(NamedTuple):
 
 
 def read_scalars(log_dir: str | os.PathLike[str]) -> dict[str, Curve]:
-    """All scalars that the event files directly in ``log_dir`` hold, by tag.
+    """Read all scalars of the event files directly in ``log_dir``, by tag.
 
-    Where a run went back to an earlier iteration (resumed from a checkpoint), what it had logged beyond is dropped. An
-    event file that is still being written, or was cut short, is read as far as it is whole.
+    If a run went back to an earlier iteration (resumed from a checkpoint), scalars logged beyond that are
+    event file that is still being written, or was cut short, is read as far as it is complete.
     """
     points: dict[str, list[tuple[int, float]]] = {}
     for path in sorted(Path(log_dir).glob("*tfevents*")):
@@ -48,7 +48,7 @@ def read_scalars(log_dir: str | os.PathLike[str]) -> dict[str, Curve]:
 
 
 def _events(path: Path) -> Iterator[Event]:
-    """Events of one file. A record is: length, its checksum, the event, its checksum (TensorFlow's TFRecord format)."""
+    """Read the events of one TFRecord file. A record is: length, its checksum, the event, its checksum."""
     from tensorboardX.proto.event_pb2 import Event  # imports torch where it is installed, so not before it is needed
 
     data = path.read_bytes()
@@ -63,7 +63,7 @@ def _events(path: Path) -> Iterator[Event]:
 
 
 def iteration_times(scalars: dict[str, Curve]) -> Curve | None:
-    """Seconds that each iteration took, from the ``Perf/`` scalars of this library or of RSL-RL; None without them."""
+    """Compute the seconds of each iteration from the ``Perf/`` scalars of rsl_jax or RSL-RL; None without them."""
     if "Perf/iteration_time" in scalars:
         return scalars["Perf/iteration_time"]
     collection, learning = scalars.get("Perf/collection_time"), scalars.get("Perf/learning_time")

@@ -1,4 +1,4 @@
-"""The state of the code that a run was made with."""
+"""Git state of the code of a run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 def store_git_state(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> Path | None:
     """Write commit, status and uncommitted changes of the repository that holds ``path`` to ``out_dir/<name>.diff``.
 
-    A file of an earlier start of the run stays: if the code has changed since, the new state goes to ``<name>-1.diff``,
-    and so on.
+    A file of an earlier start of the run is kept: if the code has changed since, the new state goes to
+    ``<name>-1.diff``, and so on.
 
     Args:
         path: a file or folder in the repository.
-        out_dir: created where it is missing.
+        out_dir: folder to write to, created if it is missing.
 
     Returns:
-        The file written, or None where there was nothing to write: no repository, no git, or the same state on disk.
+        the file written, or None if there was nothing to write: no repository, no git, or the same state on disk.
     """
     state = _git_state(path)
     if state is None:
@@ -36,7 +36,7 @@ def store_git_state(path: str | os.PathLike[str], out_dir: str | os.PathLike[str
 
 
 def _git_state(path: str | os.PathLike[str]) -> tuple[str, str] | None:
-    """Name of the repository and its state as text."""
+    """Return name of the repository and its state as text."""
     try:
         import git  # raises ImportError on machines without a git executable
     except ImportError:
@@ -51,5 +51,5 @@ def _git_state(path: str | os.PathLike[str]) -> tuple[str, str] | None:
             text = f"# commit\n{commit}\n\n# status\n{repo.git.status()}\n\n# diff\n{diff}\n"
             return Path(repo.working_dir).name, text
     except (git.GitError, OSError, ValueError):
-        # Logging the state of the code is a courtesy: no repository, or one that git refuses, must not stop training.
+        # Logging the state of the code is optional: no repository, or one that git rejects, must not stop training.
         return None

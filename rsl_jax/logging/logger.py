@@ -1,4 +1,4 @@
-"""What the runner logs through: writers for the scalars, the console for people, the state of the code."""
+"""The runner's logger: writers for the scalars, the console, the state of the code."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from rsl_jax.logging.writer import LogWriter
 _VIDEO_SETTLED_AFTER = 2.0
 
 _GONE = (OSError, SystemExit)
-"""What printing raises when the terminal was closed or nobody reads the pipe any more (rich then asks the program to
+"""Exceptions of printing when the terminal was closed or nobody reads the pipe any more (rich then asks the program to
 end); training needs neither."""
 
 
 class Logger:
-    """Logs a run: scalars to one or more writers, progress to the console, the state of the code to ``log_dir/git``.
+    """Logger of a run: scalars to one or more writers, progress to the console, git state to ``log_dir/git``.
 
     The caller starts it, logs every iteration, and stops it; as a context manager it stops by itself::
 
@@ -36,15 +36,15 @@ class Logger:
                 logger.log(it, metrics, collection_time=None, learning_time=seconds)
 
     Attributes:
-        log_dir: folder of the run, None where nothing is kept.
-        writer: where scalars go while the logger is started, otherwise None. It neither raises nor waits.
+        log_dir: folder of the run, None if nothing is written.
+        writer: the writer of scalars while the logger is started, otherwise None. It neither raises nor waits.
         logger_type: name of the writer in the config, as in RSL-RL 5.4.2; of several, the first that is not
-            TensorBoard's. None where nothing is written.
-        elapsed: seconds of training so far; goes on where a resumed run left off.
+            TensorBoard's. None if nothing is written.
+        elapsed: seconds of training so far; continues in a resumed run.
         cfg: the training config.
         env_cfg: the environment's config.
         num_envs: environments on all devices together.
-        git_status_repos: files or folders in the repositories whose state is kept.
+        git_status_repos: files or folders in the repositories whose state is recorded.
     """
 
     def __init__(
@@ -58,16 +58,16 @@ class Logger:
         title: str | None = None,
         console: bool = True,
     ) -> None:
-        """Prepare; nothing is opened or shown before :meth:`start`, but what it will need is checked.
+        """Set up; nothing is opened or shown before :meth:`start`, but requirements are checked.
 
         Args:
-            log_dir: folder of the run. None: nothing is written, the console works all the same.
+            log_dir: folder of the run. None: nothing is written, the console works anyway.
             train_cfg: the training config; ``logger`` says which writers (see :func:`choose_writers`), and
                 ``upload_model: false`` keeps checkpoints and policies from them.
-            env_cfg: the environment's config, kept by writers that keep configs.
+            env_cfg: the environment's config, saved by writers that save configs.
             num_envs: environments on all devices together.
             num_steps_per_env: steps of each environment in one iteration.
-            title: what the console calls the run; by default its ``run_name`` or the name of ``log_dir``.
+            title: name of the run on the console; by default its ``run_name`` or the name of ``log_dir``.
             console: whether to show progress. Processes other than the first switch it off and pass no ``log_dir``.
 
         Raises:
@@ -96,25 +96,25 @@ class Logger:
         self._first_finished: tuple[int, float] | None = None
 
     def add_git_repo(self, path: str | os.PathLike[str]) -> None:
-        """Also keep the state of the repository that holds the file or folder ``path``; call before :meth:`start`."""
+        """Also record the git state of the repository that holds ``path``; call before :meth:`start`."""
         self.git_status_repos.append(path)
 
     @property
     def tot_timesteps(self) -> int:
-        """Steps of all environments so far."""
+        """Number of steps of all environments so far."""
         return self._done * self._steps_per_iteration
 
     @property
     def tot_time(self) -> float:
-        """RSL-RL's name for ``elapsed``."""
+        """Alias of ``elapsed``, by RSL-RL's name."""
         return self.elapsed
 
     def start(self, start_it: int, total_it: int) -> Logger:
         """Open the writers and the console.
 
         Args:
-            start_it: the first iteration to come; above zero where a run goes on.
-            total_it: iterations at the end.
+            start_it: the first iteration; above zero in a resumed run.
+            total_it: number of iterations at the end.
         """
         self.stop()
         self._total_it, self._first_finished, self._done = total_it, None, start_it
@@ -166,26 +166,26 @@ class Logger:
                 self._stop_console()
 
     def flush(self) -> None:
-        """Let the writers write out what is pending, so that a checkpoint that follows is not ahead of the log."""
+        """Flush the writers, so that the log is complete up to a checkpoint that follows."""
         if self.writer is not None:
             self.writer.flush()
 
     def save_model(self, path: str | os.PathLike[str], it: int) -> None:
-        """Hand a checkpoint to the writers, unless the config says ``upload_model: false``.
+        """Pass a checkpoint to the writers, unless the config says ``upload_model: false``.
 
-        They may read it later: it has to stay. Without writers nothing happens. After the end trackers are opened once
-        more, and take it into the same run.
+        They may read it later: it must not be removed. Without writers nothing happens. After the end trackers are
+        opened once more, and add it to the same run.
         """
         if self.cfg.get("upload_model", True):
             self._hand_over("save_model", str(path), it)
 
     def save_policy(self, path: str | os.PathLike[str]) -> None:
-        """Hand an exported policy to the writers, as :meth:`save_model` does with a checkpoint."""
+        """Pass an exported policy to the writers, as :meth:`save_model` does with a checkpoint."""
         if self.cfg.get("upload_model", True):
             self.save_file(path)
 
     def save_file(self, path: str | os.PathLike[str]) -> None:
-        """Hand a file to the writers, as :meth:`save_model` does with a checkpoint, whatever the config says."""
+        """Pass a file to the writers, as :meth:`save_model` does with a checkpoint, whatever the config says."""
         self._hand_over("save_file", str(path))
 
     def stop(self) -> None:
@@ -202,11 +202,11 @@ class Logger:
                 writer.stop()
 
     def stop_logging_writer(self) -> None:
-        """RSL-RL's name for :meth:`stop`."""
+        """Stop logging; an alias of :meth:`stop` by RSL-RL's name."""
         self.stop()
 
     def __enter__(self) -> Logger:
-        """The logger itself."""
+        """Return the logger itself."""
         return self
 
     def __exit__(
@@ -238,7 +238,7 @@ class Logger:
         self._save_new_videos(it, settled_after=_VIDEO_SETTLED_AFTER)
 
     def _save_new_videos(self, it: int, *, settled_after: float) -> None:
-        """Hand over each video below ``log_dir/videos`` once, when nothing has been written to it for some seconds."""
+        """Pass each video below ``log_dir/videos`` to the writers once, after some seconds without a change to it."""
         folder = self.log_dir / "videos" if self.log_dir is not None else None
         if self.writer is None or folder is None or not folder.is_dir():
             return
@@ -252,7 +252,7 @@ class Logger:
                 self.writer.save_video(video, it)
 
     def _time_left(self, it: int) -> float | None:
-        """Seconds to the end, from the wall-clock time since the first iteration ended: compiling does not count."""
+        """Estimate the seconds to the end, from the wall-clock time since the first iteration (no compilation)."""
         now = time.monotonic()
         if self._first_finished is None:
             self._first_finished = (it, now)
@@ -263,6 +263,6 @@ class Logger:
 
 
 def _elapsed_before(log_dir: Path, start_it: int) -> float:
-    """Seconds that the iterations before ``start_it`` took, as far as ``log_dir`` knows."""
+    """Return the seconds of the iterations before ``start_it``, as far as ``log_dir`` records them."""
     times = iteration_times(read_scalars(log_dir))
     return 0.0 if times is None else float(times.values[times.steps < start_it].sum())

@@ -1,4 +1,4 @@
-"""MLflow."""
+"""Writer for MLflow."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from rsl_jax.logging.writer import config_as_plain, scalars_one_by_one
 from rsl_jax.registry import install_line
 
 _LONGEST_KEY, _LONGEST_VALUE, _LARGEST_BATCH = 250, 500, 100
-"""Of parameters, in every version of MLflow."""
+"""Limits of parameters in every version of MLflow: length of names, length of values, number per request."""
 
 
 class MlflowLogWriter(TrackerWriter):
-    """Logs to a run of MLflow: scalars as metrics, the training config as parameters, everything else as artifacts.
+    """Writer to a run of MLflow: scalars as metrics, the training config as parameters, everything else as artifacts.
 
     A log folder is one run, however often it is opened. A scalar over the elapsed time is called
     ``Train/mean_reward_time`` there, since a metric cannot also be a folder.
@@ -46,11 +46,11 @@ class MlflowLogWriter(TrackerWriter):
 
         Args:
             log_dir: folder of the run, whose last part is the run's name.
-            project_name: MLflow's experiment, made where it is missing; by default ``MLFLOW_EXPERIMENT_NAME``, else
+            project_name: MLflow's experiment, created if it is missing; by default ``MLFLOW_EXPERIMENT_NAME``, else
                 ``"rsl_jax"``.
-            tracking_uri: where to log; by default ``MLFLOW_TRACKING_URI``, else what MLflow says.
-            tags: of the run.
-            stop_timeout: has no effect; MLflow keeps nothing back.
+            tracking_uri: where to log; by default ``MLFLOW_TRACKING_URI``, else MLflow's default.
+            tags: tags of the run.
+            stop_timeout: has no effect; MLflow buffers nothing.
         """
         mlflow = import_tracker("mlflow", "MlflowClient", "mlflow")
         name = project_name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "rsl_jax"
@@ -66,12 +66,12 @@ class MlflowLogWriter(TrackerWriter):
 
     @classmethod
     def arguments_from(cls, train_cfg: Mapping[str, Any]) -> dict[str, Any]:
-        """``mlflow_project``; without one, the name of the experiment."""
+        """Return ``mlflow_project``, or else the name of the experiment."""
         return {"project_name": project_of(train_cfg, "mlflow_project", "MLFLOW_EXPERIMENT_NAME")}
 
     @classmethod
     def check(cls, *, tracking_uri: str | None = None, **arguments: Any) -> None:
-        """See whether the package is there, and whether it can log to a place on this machine."""
+        """Check that the package is installed, and that it can log to a place on this machine."""
         mlflow = import_tracker("mlflow", "MlflowClient", "mlflow")
         uri = tracking_uri or mlflow.get_tracking_uri()
         if uri.startswith(("http:", "https:")):
@@ -89,15 +89,15 @@ class MlflowLogWriter(TrackerWriter):
         self._client.log_batch(self._run_id, metrics=[self._metric(tag, value, global_step)])
 
     def add_iteration(self, scalars: Mapping[str, float], it: int, seconds: int) -> None:
-        """Log an iteration by one request."""
+        """Log an iteration in one request."""
         self._client.log_batch(
             self._run_id, metrics=[self._metric(*call) for call in scalars_one_by_one(scalars, it, seconds)]
         )
 
     def store_config(self, env_cfg: object, train_cfg: Mapping[str, Any]) -> None:
-        """Keep both configs as JSON, and the training's as parameters, by which runs can be compared.
+        """Save both configs as JSON, and the training's as parameters, by which runs can be compared.
 
-        MLflow never changes a parameter: where a run goes on with another config, the JSON says so.
+        MLflow never changes a parameter: if a run continues with another config, the JSON shows it.
         """
         for key, cfg in (("train_cfg", train_cfg), ("env_cfg", env_cfg)):
             if cfg is not None:
@@ -131,7 +131,7 @@ class MlflowLogWriter(TrackerWriter):
         self._client.set_terminated(self._run_id)
 
     def _reopened(self, run_id: str | None, experiment_id: str) -> str | None:
-        """The run, open again, where it is still in this experiment."""
+        """Reopen the run, if it is still in this experiment."""
         from mlflow.exceptions import MlflowException
 
         if run_id is None:
@@ -151,7 +151,7 @@ class MlflowLogWriter(TrackerWriter):
 
 
 def _allowed(name: str) -> str:
-    """A name of which MLflow takes every character."""
+    """Return a name with only characters that MLflow accepts."""
     return re.sub(r"[^\w\-. /]", "_", name)
 
 

@@ -1,4 +1,4 @@
-"""Neptune."""
+"""Writer for Neptune."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WITHOUT_SERVICE = ("offline", "debug")
 
 
 class NeptuneLogWriter(TrackerWriter):
-    """Logs to a run of Neptune under the fields of RSL-RL's writer.
+    """Writer to a run of Neptune, with the fields of RSL-RL's writer.
 
     A log folder is one run, however often it is opened. A scalar over the elapsed time is called
     ``Train/mean_reward_time`` there, since a field cannot also be a folder.
@@ -41,13 +41,13 @@ class NeptuneLogWriter(TrackerWriter):
         """Open a run.
 
         Args:
-            log_dir: folder of the run, whose last part is kept as ``log_dir``.
+            log_dir: folder of the run, whose last part is stored as ``log_dir``.
             project_name: the project: ``workspace/project``, or the project alone with the workspace in
                 ``NEPTUNE_USERNAME``; None leaves it to ``NEPTUNE_PROJECT``.
-            tags: of the run.
+            tags: tags of the run.
             stop_timeout: seconds that the package may take for the last uploads.
             init_arguments: any other argument of ``neptune.init_run``, such as ``mode`` or ``with_id``. The token is
-                ``NEPTUNE_API_TOKEN`` where it is not given.
+                ``NEPTUNE_API_TOKEN`` if it is not given.
         """
         neptune = import_tracker("neptune", "init_run", "neptune")
         if not {"with_id", "custom_run_id"} & init_arguments.keys() and not os.environ.get("NEPTUNE_CUSTOM_RUN_ID"):
@@ -59,7 +59,7 @@ class NeptuneLogWriter(TrackerWriter):
 
     @classmethod
     def arguments_from(cls, train_cfg: Mapping[str, Any]) -> dict[str, Any]:
-        """RSL-RL's ``neptune_project``; without one, the name of the experiment."""
+        """Return RSL-RL's ``neptune_project``, or else the name of the experiment."""
         return {"project_name": project_of(train_cfg, "neptune_project", "NEPTUNE_PROJECT")}
 
     @classmethod
@@ -72,7 +72,7 @@ class NeptuneLogWriter(TrackerWriter):
         api_token: str | None = None,
         **init_arguments: Any,
     ) -> None:
-        """See whether the package is there, and a token and a workspace where they are needed."""
+        """Check that the package is installed, and a token and a workspace are given where they are needed."""
         neptune = import_tracker("neptune", "init_run", "neptune")
         require_arguments(neptune.init_run, init_arguments, "neptune.init_run")
         if (mode or os.environ.get("NEPTUNE_MODE")) in _WITHOUT_SERVICE:
@@ -97,7 +97,7 @@ class NeptuneLogWriter(TrackerWriter):
         self._run[tag].append(value, step=global_step)
 
     def store_config(self, env_cfg: object, train_cfg: Mapping[str, Any]) -> None:
-        """Keep both configs as fields."""
+        """Save both configs as fields."""
         from neptune.utils import stringify_unsupported
 
         for key, cfg in (("train_cfg", train_cfg), ("env_cfg", env_cfg)):
@@ -127,6 +127,6 @@ class NeptuneLogWriter(TrackerWriter):
 
 
 def _full_name(project: str | None) -> str | None:
-    """The project with its workspace, as far as it is known."""
+    """Return the project with its workspace, as far as it is known."""
     workspace = os.environ.get("NEPTUNE_USERNAME")
     return f"{workspace}/{project}" if project and workspace and "/" not in project else project

@@ -1,4 +1,4 @@
-"""A table in the output of a notebook's cell, redrawn in place; without widgets and without escape codes."""
+"""Live tables in notebooks, redrawn in place; without widgets and without escape codes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _HTML = (
 
 
 class NotebookTable:
-    """Shows one rich renderable at a time below a cell.
+    """Display of one rich renderable at a time below a cell.
 
-    IPython's display protocol carries it, so it works wherever notebooks do (Jupyter, VS Code, Colab, ``nbconvert``).
+    It uses IPython's display protocol, so it works wherever notebooks do (Jupyter, VS Code, Colab, ``nbconvert``).
     """
 
     def __init__(self, *, width: int) -> None:
-        """Show nothing yet.
+        """Set up; nothing is shown yet.
 
         Args:
             width: columns of the table.
@@ -33,7 +33,7 @@ class NotebookTable:
         self._handle: Any = None
 
     def show(self, renderable: RenderableType, *, plain: str) -> None:
-        """Draw ``renderable`` in the place of what is there; ``plain`` stands in where HTML cannot be shown."""
+        """Draw ``renderable`` in place of the last one; ``plain`` is used where HTML cannot be shown."""
         bundle = {"text/html": html_of(renderable, width=self._width), "text/plain": plain}
         if self._handle is None:
             self._handle = self._display(bundle, raw=True, display_id=True)
@@ -42,7 +42,7 @@ class NotebookTable:
 
 
 def html_of(renderable: RenderableType, *, width: int) -> str:
-    """Render what rich draws as HTML with inline styles."""
+    """Render a rich renderable as HTML with inline styles."""
     console = Console(file=io.StringIO(), record=True, width=width, force_jupyter=False)
     console.print(renderable)
     return console.export_html(inline_styles=True, code_format=_HTML)

@@ -1,4 +1,4 @@
-"""The writers of a run: which the config names, whether they can be made, and all of them as one."""
+"""The writers of a run: selection from the config, checks, and combination."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _BACKGROUND = ("queue_size", "open_timeout", "stop_timeout")
 
 @dataclass(frozen=True)
 class WriterChoice:
-    """A writer that a config names, not made yet.
+    """Writer that a config names, not constructed yet.
 
     Attributes:
-        name: what the config calls it.
-        target: what makes it, from ``log_dir`` and the arguments.
-        arguments: those of the config.
+        name: its name in the config.
+        target: its constructor, called with ``log_dir`` and the arguments.
+        arguments: its arguments in the config.
         background: arguments of :class:`rsl_jax.logging.background.BackgroundWriter`.
     """
 
@@ -37,54 +37,54 @@ class WriterChoice:
 
     @property
     def is_tracker(self) -> bool:
-        """Whether it belongs to a service."""
+        """Whether it logs to a service."""
         return isinstance(self.target, type) and issubclass(self.target, TrackerWriter)
 
 
 class Writers(LogWriter):
-    """Several writers as one; none of them raises or waits."""
+    """Combination of several writers; none of them raises or waits."""
 
     def __init__(self, writers: Sequence[LogWriter]) -> None:
-        """Take the writers in the order in which they are called."""
+        """Combine writers, in the order in which they are called."""
         self.writers = tuple(writers)
 
     def add_scalar(self, tag: str, value: float, global_step: int) -> None:
-        """Log one scalar everywhere."""
+        """Log one scalar to all writers."""
         for writer in self.writers:
             writer.add_scalar(tag, value, global_step)
 
     def add_iteration(self, scalars: Mapping[str, float], it: int, seconds: int) -> None:
-        """Log an iteration everywhere."""
+        """Log an iteration to all writers."""
         for writer in self.writers:
             writer.add_iteration(scalars, it, seconds)
 
     def store_config(self, env_cfg: object, train_cfg: Mapping[str, Any]) -> None:
-        """Keep the configs everywhere."""
+        """Save the configs to all writers."""
         for writer in self.writers:
             writer.store_config(env_cfg, train_cfg)
 
     def save_model(self, path: str, it: int) -> None:
-        """Keep a checkpoint everywhere."""
+        """Save a checkpoint to all writers."""
         for writer in self.writers:
             writer.save_model(path, it)
 
     def save_file(self, path: str) -> None:
-        """Keep a file everywhere."""
+        """Save a file to all writers."""
         for writer in self.writers:
             writer.save_file(path)
 
     def save_video(self, path: Path, it: int) -> None:
-        """Keep a video everywhere."""
+        """Save a video to all writers."""
         for writer in self.writers:
             writer.save_video(path, it)
 
     def flush(self) -> None:
-        """Let all write out what is pending."""
+        """Flush all writers."""
         for writer in self.writers:
             writer.flush()
 
     def stop(self) -> None:
-        """Stop all; those in the background have their time together."""
+        """Stop all; those in the background share one timeout."""
         for writer in self.writers:
             if isinstance(writer, BackgroundWriter):
                 writer.close()
@@ -96,15 +96,16 @@ def choose_writers(train_cfg: Mapping[str, Any], *, will_open: bool) -> list[Wri
     """Find the writers that a training config names under ``logger``.
 
     It holds a name, a class path, a section with ``class_name``, or a list of these; None or an empty list is none.
-    Beside a tracker there are always TensorBoard's event files, as in RSL-RL: they are there when the tracker is not.
+    Beside a tracker, TensorBoard's event files are always written, as in RSL-RL: they remain when the tracker is not
+    available.
 
     Args:
         train_cfg: the training config.
-        will_open: whether they are going to be made, so that packages and keys must be there.
+        will_open: whether they are going to be opened, so that packages and keys must exist.
 
     Raises:
-        ValueError: if a name is unknown, a key is missing, or a writer stands there twice.
-        TypeError: if an argument is unknown, or something is no name at all.
+        ValueError: if a name is unknown, a key is missing, or a writer is given twice.
+        TypeError: if an argument is unknown, or something is not a name at all.
         ImportError: if a package is missing.
     """
     logger_cfg = train_cfg.get("logger", "tensorboard")
@@ -125,13 +126,13 @@ def choose_writers(train_cfg: Mapping[str, Any], *, will_open: bool) -> list[Wri
 
 
 def open_writers(choices: Sequence[WriterChoice], log_dir: Path) -> LogWriter | None:
-    """Make the writers and wait for those in the background, as long as each may take to open.
+    """Construct the writers and wait for those in the background, as long as each may take to open.
 
-    TensorBoard's is called where it stands: nothing of a local file may be dropped. All others, also those of
-    users, are called in the background.
+    TensorBoard's is called directly: nothing of a local file may be dropped. All others, also custom ones,
+    are called in the background.
 
     Raises:
-        OSError: if TensorBoard's files cannot be made.
+        OSError: if TensorBoard's files cannot be created.
     """
     writers: list[LogWriter] = []
     began = time.monotonic()
@@ -147,7 +148,7 @@ def open_writers(choices: Sequence[WriterChoice], log_dir: Path) -> LogWriter | 
 
 
 def logger_type(choices: Sequence[WriterChoice]) -> str | None:
-    """The one name for all writers, as RSL-RL 5.4.2 has it: the first that is not TensorBoard's, where there is one."""
+    """Return one name for all writers, as in RSL-RL 5.4.2: the first that is not TensorBoard's, if there is one."""
     names = [choice.name for choice in sorted(choices, key=_is_tensorboard)]
     return names[0] if names else None
 

@@ -1,4 +1,4 @@
-"""How far a run is, and how that looks: pure functions from numbers to a line of text or a rich table."""
+"""Status of a run and its display: pure functions from numbers to a line of text or a rich table."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Row = tuple[str, str | Text]
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is.
+    """Status of a run.
 
     Attributes:
-        title: what is being trained.
+        title: name of the run.
         iteration: finished iterations, those of earlier sessions included.
         total_iterations: iterations at the end of the run.
         total_steps: environment steps taken so far.
         elapsed: seconds of training so far.
         time_left: estimated seconds to the end, None where unknown.
         metrics: the latest scalars by tag.
-        rewards: mean rewards over the run, thinned out, for the small curve.
+        rewards: mean rewards over the run, thinned out, for the sparkline.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Status:
 
 
 def number(value: float | None, *, decimals: int) -> str:
-    """A number for people: thousands separated, very large and very small ones in powers of ten, missing ones ``-``."""
+    """Format a number: thousands separated, very large and very small ones in powers of ten, missing ones ``-``."""
     if value is None or math.isnan(value):
         return MISSING
     if math.isinf(value):
@@ -59,12 +59,12 @@ def number(value: float | None, *, decimals: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as ``h:mm:ss``, unknown ones as ``-``."""
+    """Format seconds as ``h:mm:ss``, unknown ones as ``-``."""
     return MISSING if seconds is None else str(datetime.timedelta(seconds=round(seconds)))
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """A curve of at most ``width`` bars, scaled to its own range; empty where there are fewer than two values."""
+    """Draw a curve of at most ``width`` bars, scaled to its own range; empty for fewer than two values."""
     finite = [value for value in values if math.isfinite(value)]
     if len(finite) < 2:
         return ""
@@ -76,7 +76,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def plain_line(status: Status) -> str:
-    """The key figures of a run on one line, in columns that stay in place from line to line."""
+    """Format the key figures of a run as one line, in columns that stay in place from line to line."""
     metrics = status.metrics
     width = len(str(status.total_iterations))
     columns = [
@@ -103,13 +103,13 @@ def _losses(metrics: Mapping[str, float], most: int = 2) -> list[tuple[str, floa
 
 
 def status_panel(status: Status, *, width: int, height: int, max_entries: int) -> RenderableType:
-    """The whole table.
+    """Build the whole table.
 
     Args:
-        status: what to show.
+        status: status to show.
         width: columns of the terminal.
         height: rows of the terminal; entries of the environment's log that do not fit are left out.
-        max_entries: most entries of the environment's log.
+        max_entries: maximum number of entries of the environment's log.
     """
     width = min(width - 2, _WIDEST)  # two columns free: a typed ^C must not wrap and tear the table
     inner = width - 4
@@ -220,7 +220,7 @@ def _words(tag: str) -> str:
 
 
 def _guarded(value: float, decimals: int) -> Text:
-    """A number that must be finite: anything else is shown as what it is, in red."""
+    """Format a number that must be finite: NaN and infinity are shown in red."""
     if math.isfinite(value):
         return Text(number(value, decimals=decimals))
     return Text(str(value), style="bold red")

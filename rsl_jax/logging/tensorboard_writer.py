@@ -1,4 +1,4 @@
-"""Scalars as TensorBoard event files."""
+"""Writer of TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _LARGEST_BACKLOG = 64 * 1024**2
 
 
 class TensorboardLogWriter(LogWriter):
-    """Writes TensorBoard event files, which :func:`rsl_jax.logging.read_scalars` reads back.
+    """Writer of TensorBoard event files, which :func:`rsl_jax.logging.read_scalars` reads.
 
     Events are collected in memory and appended to the file in one piece, without the queue and thread of
     ``tensorboardX.SummaryWriter``, which cost nine times as much processor time. Where the file cannot be written (the
-    disk is full) they stay in memory and are tried again; what has reached the file is always whole up to its end.
+    disk is full) they stay in memory and are tried again; the file always consists of whole records.
     """
 
     def __init__(self, log_dir: str | os.PathLike[str], *, flush_secs: float = 10.0) -> None:
         """Open a new event file.
 
         Args:
-            log_dir: folder of the run, created where it is missing.
-            flush_secs: longest time in seconds that a scalar may wait before it is on disk; a checkpoint does not wait
+            log_dir: folder of the run, created if it is missing.
+            flush_secs: maximum time in seconds before a scalar is on disk; a checkpoint does not wait
                 for it (:meth:`flush` is called before).
         """
         Path(log_dir).mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class TensorboardLogWriter(LogWriter):
             self._write(summary=text(tag, f"```json\n{config_as_json(cfg)}\n```"))
 
     def flush(self) -> None:
-        """Append what is pending to the file.
+        """Append pending events to the file.
 
         Raises:
             OSError: if that fails; what is not written stays pending.
@@ -63,7 +63,7 @@ class TensorboardLogWriter(LogWriter):
             del self._pending[:written]
 
     def stop(self) -> None:
-        """Write out what is pending and close the file; a second call does nothing."""
+        """Flush and close the file; a second call does nothing."""
         if self._file is not None:
             try:
                 self.flush()
@@ -86,7 +86,7 @@ class TensorboardLogWriter(LogWriter):
 
 
 def _record(data: bytes) -> bytes:
-    """An event as TensorFlow's TFRecord: length, its checksum, the event, its checksum."""
+    """Encode an event as TensorFlow's TFRecord: length, its checksum, the event, its checksum."""
     from tensorboardX.record_writer import masked_crc32c
 
     length = struct.pack("<Q", len(data))

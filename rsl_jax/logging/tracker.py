@@ -1,4 +1,4 @@
-"""What the writers for experiment trackers share: their packages, their keys in the config, and the files they send."""
+"""Base of the writers for experiment trackers: their packages, their keys in the config, and the files they send."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from rsl_jax.registry import install_line, nearest
 
 
 class TrackerWriter(LogWriter):
-    """A writer to a service, by the service's own package.
+    """Writer to a service, through the service's own package.
 
-    What it needs is known before anything is opened: the runner asks :meth:`check` when it is built, so that a missing
-    package or key is found before training, and makes the writer when training starts.
+    Requirements are checked before anything is opened: the runner calls :meth:`check` when it is built, so that a
+    missing package or key is found before training, and constructs the writer when training starts.
     """
 
     @classmethod
     def arguments_from(cls, train_cfg: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of the constructor that stand in the training config itself, as RSL-RL's users write them."""
+        """Return constructor arguments from the training config itself, where RSL-RL's users write them."""
         return {}
 
     @classmethod
     def check(cls, **arguments: Any) -> None:
-        """See whether the writer can be made with these arguments, without reaching for the service.
+        """Check that the writer can be constructed with these arguments, without contacting the service.
 
         Raises:
             ImportError: if the package is missing; says what to install.
-            ValueError: if a key is missing, or something else without which the service takes nothing.
+            ValueError: if a key, or anything else that the service requires, is missing.
             TypeError: if an argument is unknown.
         """
 
@@ -43,16 +43,16 @@ def import_tracker(module: str, attribute: str, extra: str) -> ModuleType:
 
     Args:
         module: the package's name.
-        attribute: something it has. A folder of the package's name that lies about (W&B makes one) has it not.
-        extra: ours, which installs it.
+        attribute: something it has, unlike a folder of the same name in the working directory (W&B makes one).
+        extra: our extra that installs it.
 
     Raises:
-        ImportError: if there is none.
+        ImportError: if it is not installed.
     """
     try:
         package = importlib.import_module(module)
         reason = "" if hasattr(package, attribute) else f"what is found as '{module}' is not the package"
-    except Exception as error:  # packages that do not fit together raise anything
+    except Exception as error:  # incompatible packages raise all kinds of errors
         reason = f"{type(error).__name__}: {error}"
     if reason:
         raise ImportError(
@@ -62,10 +62,10 @@ def import_tracker(module: str, attribute: str, extra: str) -> ModuleType:
 
 
 def require_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], what: str) -> None:
-    """Refuse arguments that a function of the tracker's package does not have.
+    """Reject arguments that a function of the tracker's package does not have.
 
     Raises:
-        TypeError: names the nearest one.
+        TypeError: if there are any; names the nearest one.
     """
     known = inspect.signature(function).parameters
     for name in arguments:
@@ -74,26 +74,26 @@ def require_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]
 
 
 def project_of(train_cfg: Mapping[str, Any], key: str, variable: str) -> str | None:
-    """The project that a training config names under ``key``, else its experiment.
+    """Return the project that a training config names under ``key``, else its experiment.
 
-    None leaves it to the tracker: where the environment variable names a project, and where nothing does.
+    None leaves it to the tracker: if the environment variable names a project, or if nothing does.
     """
     return train_cfg.get(key) or (None if os.environ.get(variable) else train_cfg.get("experiment_name")) or None
 
 
 def run_name_of(log_dir: str) -> str:
-    """What a run is called: the last part of its folder, as in RSL-RL."""
+    """Return the name of a run: the last part of its folder, as in RSL-RL."""
     return Path(log_dir).absolute().name
 
 
 def known_run(log_dir: str, tracker: str) -> str | None:
-    """The id of the run that ``log_dir`` belongs to in a tracker, or None where there is none yet."""
+    """Return the id of the run that ``log_dir`` belongs to in a tracker, or None if there is none yet."""
     path = _run_file(log_dir, tracker)
     return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
 
 
 def remember_run(log_dir: str, tracker: str, run_id: str) -> str:
-    """Keep the id of a run in ``log_dir``, so that what is logged or sent there later goes to the same run."""
+    """Save the id of a run in ``log_dir``, so that what is logged or sent there later goes to the same run."""
     path = _run_file(log_dir, tracker)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(run_id, encoding="utf-8")
@@ -101,7 +101,7 @@ def remember_run(log_dir: str, tracker: str, run_id: str) -> str:
 
 
 def own_run_id(log_dir: str, tracker: str) -> str:
-    """The id of the run that ``log_dir`` belongs to, for trackers that let their users choose it: 32 hex digits."""
+    """Return the id of the run that ``log_dir`` belongs to, for trackers with user-defined ids: 32 hex digits."""
     return known_run(log_dir, tracker) or remember_run(log_dir, tracker, uuid.uuid4().hex)
 
 
@@ -110,10 +110,10 @@ def _run_file(log_dir: str, tracker: str) -> Path:
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """The files of a checkpoint: itself, or what a folder holds, in order.
+    """List the files of a checkpoint: itself, or the content of a folder, in order.
 
     Raises:
-        FileNotFoundError: if it is gone.
+        FileNotFoundError: if it does not exist.
     """
     path = Path(path)
     if path.is_dir():
@@ -124,6 +124,6 @@ def files_of(path: str | Path) -> list[Path]:
 
 
 def folder_for(path: str | Path) -> str:
-    """Where a tracker keeps a file: code, policies and the rest apart."""
+    """Return the tracker's folder for a file: code, policies and the rest are separate."""
     suffix = Path(path).suffix
     return "git_diff" if suffix == ".diff" else "policy" if suffix in (".onnx", ".pt", ".jax") else "files"

@@ -1,4 +1,4 @@
-"""Weights & Biases."""
+"""Writer for Weights & Biases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rsl_jax.logging.writer import config_as_plain
 
 
 class WandbLogWriter(TrackerWriter):
-    """Logs to a run of Weights & Biases: scalars, configs, checkpoints, files and videos, as RSL-RL's writer does.
+    """Writer to a run of Weights & Biases: scalars, configs, checkpoints, files and videos, as RSL-RL's writer.
 
     A log folder is one run, however often it is opened: by further calls of ``learn``, by an export after them, or by
     ``--resume``. Scalars over the elapsed time are left out, since steps of W&B only rise; its dashboards show every
@@ -68,7 +68,7 @@ class WandbLogWriter(TrackerWriter):
 
     @classmethod
     def arguments_from(cls, train_cfg: Mapping[str, Any]) -> dict[str, Any]:
-        """RSL-RL's ``wandb_project`` and mjlab's ``wandb_tags``; without a project, the name of the experiment."""
+        """Return RSL-RL's ``wandb_project`` and mjlab's ``wandb_tags``; else the experiment's name as project."""
         project = project_of(train_cfg, "wandb_project", "WANDB_PROJECT")
         return {"project_name": project, "tags": tuple(train_cfg.get("wandb_tags") or ())}
 
@@ -81,7 +81,7 @@ class WandbLogWriter(TrackerWriter):
         mode: str | None = None,
         **init_arguments: Any,
     ) -> None:
-        """See whether the package is there, and a key where one is needed."""
+        """Check that the package is installed, and a key is given where one is needed."""
         wandb = import_tracker("wandb", "init", "wandb")
         require_arguments(wandb.init, init_arguments, "wandb.init")
         settings = _settings(wandb)
@@ -101,7 +101,7 @@ class WandbLogWriter(TrackerWriter):
         self._run.log(dict(scalars), step=it)
 
     def store_config(self, env_cfg: object, train_cfg: Mapping[str, Any]) -> None:
-        """Keep both configs in the run's config."""
+        """Save both configs in the run's config."""
         for key, cfg in (("train_cfg", train_cfg), ("env_cfg", env_cfg)):
             if cfg is not None:
                 self._run.config.update({key: config_as_plain(cfg)}, allow_val_change=True)
@@ -133,14 +133,14 @@ class WandbLogWriter(TrackerWriter):
 
 
 def _run_to_go_on_with(log_dir: str, init_arguments: Mapping[str, Any]) -> dict[str, str]:
-    """The run of the folder, unless the caller or the environment names one."""
+    """Return the run of the folder, unless the caller or the environment names one."""
     if {"id", "resume"} & init_arguments.keys() or os.environ.get("WANDB_RUN_ID"):
         return {}
     return {"id": own_run_id(log_dir, "wandb"), "resume": "allow"}
 
 
 def _settings(wandb: Any) -> Any:
-    """W&B's settings as a run would have them now, from its files and the environment."""
+    """Return W&B's current settings of a run, from its files and the environment."""
     settings = wandb.Settings()
     if not hasattr(settings, "update_from_system_settings"):  # before 0.31
         return wandb.setup().settings
@@ -150,7 +150,7 @@ def _settings(wandb: Any) -> Any:
 
 
 def _has_key(settings: Any) -> bool:
-    """Whether there may be a key; only what is certain counts as none, since W&B knows best."""
+    """Return whether there may be a key; False only if there certainly is none."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     if getattr(settings, "api_key", None):

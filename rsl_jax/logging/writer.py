@@ -1,4 +1,4 @@
-"""Where scalars go: the writer interface, and how a config names one."""
+"""The interface of log writers, and their construction from a config."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rsl_jax.plain import to_plain
 from rsl_jax.registry import resolve_part
 
 OPTIONAL = ("add_iteration", "flush")
-"""Methods of a writer that may be missing."""
+"""Optional methods of a writer."""
 
 TIMED_TAGS = ("Train/mean_reward", "Train/mean_episode_length")
 """Tags that are logged a second time, as ``<tag>/time``, over the elapsed seconds."""
 
 
 class LogWriter:
-    """Sends what a run logs to one service. A subclass must implement :meth:`add_scalar`; the rest may stay silent.
+    """Interface of log writers, one per service. Subclasses must implement :meth:`add_scalar`; the rest is optional.
 
     The methods are those of RSL-RL's writers, so that one written for it works here too; :meth:`add_iteration` and
-    :meth:`flush` are more, and may be missing. All of them, and the constructor, are called from one thread, which is
+    :meth:`flush` are additional and optional. All of them, and the constructor, are called from one thread, which is
     not the training's.
     """
 
@@ -30,8 +30,8 @@ class LogWriter:
         """Log one scalar.
 
         Args:
-            tag: what it is, e.g. ``"Loss/value"``.
-            value: a finite or infinite number; missing values (NaN) never get here.
+            tag: name of the scalar, e.g. ``"Loss/value"``.
+            value: a finite or infinite number; missing values (NaN) are never passed.
             global_step: the iteration; elapsed whole seconds for tags that end in ``/time``.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement add_scalar(tag, value, global_step).")
@@ -48,29 +48,29 @@ class LogWriter:
             self.add_scalar(*call)
 
     def store_config(self, env_cfg: object, train_cfg: Mapping[str, Any]) -> None:
-        """Keep the configs of the environment and the training; called once, when training starts."""
+        """Save the configs of the environment and the training; called once, when training starts."""
 
     def save_model(self, path: str, it: int) -> None:
-        """Keep the checkpoint at ``path``, a file or a folder, saved after iteration ``it``."""
+        """Save the checkpoint at ``path``, a file or a folder, written after iteration ``it``."""
 
     def save_file(self, path: str) -> None:
-        """Keep the file at ``path``."""
+        """Save the file at ``path``."""
 
     def save_video(self, path: Path, it: int) -> None:
-        """Keep the video at ``path``; called once for each that appears in the folder of the run."""
+        """Save the video at ``path``; called once for each that appears in the folder of the run."""
 
     def flush(self) -> None:
-        """Write out what is pending; called before each checkpoint, so that what led to it is logged."""
+        """Write pending data; called before each checkpoint, so that the log is complete up to it."""
 
     def stop(self) -> None:
-        """Write out what is pending and let go of all resources."""
+        """Write pending data and release all resources."""
 
 
 _REQUIRED = [name for name in vars(LogWriter) if not name.startswith("_") and name not in OPTIONAL]
 
 
 def scalars_one_by_one(scalars: Mapping[str, float], it: int, seconds: int) -> Iterator[tuple[str, float, int]]:
-    """What :meth:`LogWriter.add_scalar` is called with for an iteration: tag, value and step."""
+    """Yield the arguments of :meth:`LogWriter.add_scalar` for an iteration: tag, value and step."""
     for tag, value in scalars.items():
         yield tag, value, it
         if tag in TIMED_TAGS:
@@ -78,9 +78,9 @@ def scalars_one_by_one(scalars: Mapping[str, float], it: int, seconds: int) -> I
 
 
 def config_as_json(cfg: object) -> str:
-    """A config as readable JSON, whatever it is made of: mappings, dataclasses, objects with ``to_dict()``.
+    """Convert a config to readable JSON, whatever it consists of: mappings, dataclasses, objects with ``to_dict()``.
 
-    Values that JSON does not know stand as text: functions and classes by name, others as their ``str()``.
+    Values that JSON does not support become text: functions and classes by name, others as their ``str()``.
     """
     try:
         return json.dumps(to_plain(cfg), indent=2)
@@ -89,7 +89,7 @@ def config_as_json(cfg: object) -> str:
 
 
 def config_as_plain(cfg: object) -> Any:
-    """A config as dicts, lists and scalars, whatever it is made of."""
+    """Convert a config to dicts, lists and scalars, whatever it consists of."""
     text = config_as_json(cfg)
     try:
         return json.loads(text)
@@ -124,11 +124,11 @@ def read_section(
 
 
 def make_writer(logger_cfg: str | Callable[..., Any] | Mapping[str, Any], log_dir: str | os.PathLike[str]) -> LogWriter:
-    """Make the writer that a config's section describes, as it is: its errors are the caller's, its calls take time.
+    """Construct the writer that a config's section describes, unwrapped: its errors are raised, its calls block.
 
     Args:
         logger_cfg: see :func:`read_section`, which also says what is raised.
-        log_dir: folder of the run, handed to the writer as ``log_dir``.
+        log_dir: folder of the run, passed to the writer as ``log_dir``.
     """
     target, kwargs = read_section(logger_cfg)
     return construct(target, kwargs, log_dir)
@@ -137,10 +137,10 @@ def make_writer(logger_cfg: str | Callable[..., Any] | Mapping[str, Any], log_di
 def construct(
     target: Callable[..., LogWriter], kwargs: Mapping[str, Any], log_dir: str | os.PathLike[str]
 ) -> LogWriter:
-    """Call what makes a writer.
+    """Call the constructor of a writer.
 
     Raises:
-        TypeError: if what it makes lacks a method of :class:`LogWriter`.
+        TypeError: if its result lacks a method of :class:`LogWriter`.
     """
     writer = target(log_dir=str(log_dir), **kwargs)
     _require_methods(writer, type(writer).__name__)

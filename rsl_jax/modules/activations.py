@@ -14,10 +14,10 @@ from rsl_jax.types import Array
 
 @jax.custom_jvp
 def elu(x: Array) -> Array:
-    """``x`` where positive, ``exp(x) - 1`` elsewhere; the same function as ``jax.nn.elu``, cheaper to train with.
+    """Return ``x`` where positive, ``exp(x) - 1`` elsewhere; equals ``jax.nn.elu``, but is cheaper to train with.
 
     On a CPU ``expm1`` takes twice as long as ``exp``, and differentiating it stores two more arrays. Under a derivative
-    the exponential is therefore taken plainly (an absolute error of one rounding of 1), and the derivative is read off
+    the exponential is therefore computed directly (an absolute error of one rounding of 1), and the derivative from
     the output, which the next layer keeps anyway. Forward mode, reverse mode and any order of both are allowed.
     """
     return jax.nn.elu(x)
@@ -56,9 +56,9 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 
 
 def resolve_activation(name: str) -> Callable[[Array], Array]:
-    """The activation of a name, in either case.
+    """Return the activation of a name, case-insensitive.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if the name is unknown.
     """
     return lookup(name.lower(), ACTIVATIONS, "activation")

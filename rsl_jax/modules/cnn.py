@@ -18,7 +18,7 @@ from rsl_jax.types import Array, Observations, default_dtype
 
 TRAINING = ("batch_statistics",)
 """Collections that only training changes: ``model.apply(..., mutable=TRAINING)`` is PyTorch's training mode, in which a
-batch is normalised by its own moments and moves the running ones; without it the running ones are used as they are."""
+batch is normalised by its own moments and updates the running ones; without it the running ones are used unchanged."""
 
 
 GLOBAL_POOLS: Mapping[str, Callable[[Array], Array]] = {"max": ops.global_max_pool, "avg": ops.global_mean_pool}
@@ -26,16 +26,16 @@ GLOBAL_POOLS: Mapping[str, Callable[[Array], Array]] = {"max": ops.global_max_po
 
 
 class Layer(NamedTuple):
-    """A layer of an encoder as it is for images of a certain size.
+    """Layer of an encoder for images of a certain size.
 
     Attributes:
-        channels: of the output.
+        channels: channels of the output.
         kernel_size: height and width of the kernel.
         stride: step of the kernel.
-        dilation: distance between the pixels that the kernel looks at.
+        dilation: distance between the pixels that the kernel reads.
         padding: pixels on each side, vertically and horizontally.
         norm: none, batch or layer.
-        max_pool: whether a max pool ends it.
+        max_pool: whether a max pool follows.
         size: height and width of the convolution's output.
     """
 
@@ -55,10 +55,10 @@ class Layer(NamedTuple):
 
 
 def plan_layers(cfg: CNNConfig, size: tuple[int, ...]) -> tuple[Layer, ...]:
-    """Work out the layers of an encoder for images of height and width ``size``.
+    """Compute the layers of an encoder for images of height and width ``size``.
 
     Raises:
-        ValueError: where nothing is left of the image, or a padding is impossible.
+        ValueError: if nothing is left of the image, or a padding is impossible.
     """
     layers = []
     for index, channels in enumerate(cfg.output_channels):
@@ -109,11 +109,11 @@ def _check_layer(cfg: CNNConfig, layer: Layer, index: int, size: tuple[int, ...]
 class CNN(nn.Module):
     """Convolutions, each with its normalisation, activation and pooling.
 
-    Its parts are numbered as in RSL-RL, where everything in a row counts: convolutions, normalisations, activations,
+    Its submodules are numbered as in RSL-RL, where all of them count: convolutions, normalisations, activations,
     and poolings.
 
     Attributes:
-        cfg: what it consists of.
+        cfg: the encoder's section of the config.
         dtype: type to compute in, or None for that of the parameters.
     """
 
@@ -122,9 +122,9 @@ class CNN(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array) -> Array:
-        """``[..., C, H, W]`` to ``[..., D]``, or to ``[..., C', H', W']`` where it does not flatten."""
+        """Encode ``[..., C, H, W]`` to ``[..., D]``, or to ``[..., C', H', W']`` without flattening."""
         leading, shape = images.shape[:-3], images.shape[-3:]
-        # Channels last inside, which is what matrix products and XLA's convolutions like best.
+        # Channels last internally, the fastest layout for matrix products and XLA's convolutions.
         x = as_floats(jnp.transpose(jnp.reshape(images, (-1, *shape)), (0, 2, 3, 1)))
         activation, place = resolve_activation(self.cfg.activation), 0
         for layer in plan_layers(self.cfg, shape[1:]):
@@ -146,7 +146,7 @@ class CNN(nn.Module):
 
 
 def as_floats(images: Array) -> Array:
-    """Images as floats: bytes from 0 to 1, other numbers as they are.
+    """Convert images to floats: bytes to 0 to 1, other numbers unchanged.
 
     Bytes stay bytes until here, so that a rollout of them takes a quarter of the memory.
     """
@@ -155,10 +155,10 @@ def as_floats(images: Array) -> Array:
 
 
 class Convolution(nn.Module):
-    """A convolution, drawn uniformly in ``±1/sqrt(fan_in)`` as PyTorch draws it.
+    """Convolution, initialised uniformly in ``±1/sqrt(fan_in)`` as in PyTorch.
 
     Attributes:
-        layer: its sizes.
+        layer: sizes of the layer.
         dtype: type to compute in, or None for that of the parameters.
     """
 
@@ -167,7 +167,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """``[B, H, W, C]``, padded, to ``[B, H', W', channels]``."""
+        """Convolve ``[B, H, W, C]``, padded, to ``[B, H', W', channels]``."""
         size, channels = self.layer.kernel_size, self.layer.channels
         init = uniform_within(1 / math.sqrt(size * size * x.shape[-1]))
         kernel = self.param("kernel", init, (size, size, x.shape[-1], channels), default_dtype())
@@ -178,7 +178,7 @@ class Convolution(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Normalises each channel by its moments: those of the batch in training, else the running ones (:data:`TRAINING`).
+    """Normalisation of each channel by its moments: the batch's in training, else the running ones (:data:`TRAINING`).
 
     Source: Ioffe & Szegedy, "Batch normalization: accelerating deep network training" (2015), with PyTorch's choices.
 
@@ -192,7 +192,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """``[B, H, W, C]`` to the same shape and type; computed in full precision."""
+        """Normalise ``[B, H, W, C]``, keeping shape and type; computed in full precision."""
         dtype, shape = default_dtype(), (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape, dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, dtype)
@@ -211,7 +211,7 @@ class BatchNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Normalises each image by the moments of all its channels and pixels; scale and bias are by channel and pixel.
+    """Normalisation of each image by the moments of all its channels and pixels; scale and bias by channel and pixel.
 
     Source: Ba et al., "Layer normalization" (2016), with PyTorch's choices.
 
@@ -223,7 +223,7 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """``[B, H, W, C]`` to the same shape and type; computed in full precision."""
+        """Normalise ``[B, H, W, C]``, keeping shape and type; computed in full precision."""
         dtype, shape = default_dtype(), x.shape[1:]
         scale = self.param("scale", nn.initializers.ones, shape, dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, dtype)
@@ -237,13 +237,13 @@ NORMS: Mapping[str, type[nn.Module]] = {"batch": BatchNorm, "layer": LayerNorm}
 
 
 def affine(x: Array, mean: Array, var: Array, scale: Array, bias: Array, eps: float) -> Array:
-    """``(x - mean) / sqrt(var + eps) * scale + bias``, the last axes aligned."""
+    """Compute ``(x - mean) / sqrt(var + eps) * scale + bias``, the last axes aligned."""
     mean, var, scale, bias = (ops.to_rank(y, x.ndim) for y in (mean, var, scale, bias))
     return (x - mean) * scale * jax.lax.rsqrt(var + eps) + bias
 
 
 class Encoders(nn.Module):
-    """An encoder for each image group.
+    """Encoders, one for each image group.
 
     Attributes:
         cfgs: encoders by group, in the order of their outputs.
@@ -255,5 +255,5 @@ class Encoders(nn.Module):
 
     @nn.compact
     def __call__(self, observations: Observations) -> list[Array]:
-        """Images ``[..., C, H, W]`` to a vector ``[..., D]`` a group."""
+        """Encode images ``[..., C, H, W]`` to a vector ``[..., D]`` per group."""
         return [CNN(cfg, self.dtype, name=group)(observations[group]) for group, cfg in self.cfgs.items()]

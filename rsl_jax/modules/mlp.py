@@ -17,7 +17,7 @@ Initializer = Callable[[Key, Sequence[int], Any], Array]
 
 
 def uniform_within(bound: float) -> Initializer:
-    """Draws uniformly in ``±bound``."""
+    """Return an initialiser that draws uniformly in ``±bound``."""
 
     def init(key: Key, shape: Sequence[int], dtype: Any) -> Array:
         return jax.random.uniform(key, tuple(shape), dtype, -bound, bound)
@@ -26,12 +26,12 @@ def uniform_within(bound: float) -> Initializer:
 
 
 def then(init: Initializer, change: Callable[[Array], Array] | None) -> Initializer:
-    """An initialiser whose result is changed by a function."""
+    """Return an initialiser whose result is changed by a function."""
     return init if change is None else lambda key, shape, dtype: change(init(key, shape, dtype))
 
 
 class MLP(nn.Module):
-    """Linear layers with an activation between them, drawn uniformly in ``±1/sqrt(fan_in)`` as PyTorch draws them.
+    """Linear layers with an activation between them, initialised uniformly in ``±1/sqrt(fan_in)`` as in PyTorch.
 
     Attributes:
         output_dim: size of the output, or its shape.
@@ -53,7 +53,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """``[..., input]`` to ``[..., *output_dim]``."""
+        """Map ``[..., input]`` to ``[..., *output_dim]``."""
         leading, input_dim = x.shape[:-1], x.shape[-1]
         if x.ndim != 2:
             # Matrices, not stacks of them: XLA's CPU backend takes 1.4 times as long for the gradients of the latter.

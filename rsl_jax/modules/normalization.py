@@ -1,4 +1,4 @@
-"""Running moments of what a model sees, as ``init/update/apply`` on a small frozen state."""
+"""Running moments of observations, as ``init/update/apply`` on a small frozen state."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class NormalizerState:
 
 
 def init_normalizer(shape: tuple[int, ...], dtype: Any = None) -> NormalizerState:
-    """A normaliser that has seen nothing: mean 0, variance 1."""
+    """Return the state of a new normaliser: mean 0, variance 1."""
     zeros = jnp.zeros(shape, dtype)
     return NormalizerState(mean=zeros, var=jnp.ones_like(zeros), count=jnp.zeros((), jnp.int32))
 
 
 def normalize(state: NormalizerState, x: Array, *, eps: float = 1e-2) -> Array:
-    """``(x - mean) / (std + eps)`` for ``x`` ``[..., D]``, in the type of ``x``."""
+    """Compute ``(x - mean) / (std + eps)`` for ``x`` ``[..., D]``, in the type of ``x``."""
     mean, scale = (to_rank(v, x.ndim).astype(x.dtype) for v in (state.mean, jnp.sqrt(state.var) + eps))
     return (x - mean) / scale
 
 
 def denormalize(state: NormalizerState, y: Array, *, eps: float = 1e-2) -> Array:
-    """The inverse of :func:`normalize`."""
+    """Invert :func:`normalize`."""
     return y * to_rank(jnp.sqrt(state.var) + eps, y.ndim) + to_rank(state.mean, y.ndim)
 
 
@@ -48,15 +48,15 @@ def update_normalizer(
 ) -> NormalizerState:
     """Merge the moments of a batch into the running ones, each weighted by its number of samples.
 
-    Samples end where many of their squares would overflow (2.6e15 in float32), so that moments of finite samples are
-    finite.
+    Samples are clamped where many of their squares would overflow (2.6e15 in float32), so that moments of finite
+    samples are finite.
 
     Args:
         state: the moments so far.
         x: a batch, ``[..., D]``; all axes before the state's own count as samples.
-        until: stop learning once this many samples were seen.
-        axis_name: mesh axis over which the batch is spread; the global mean is taken first, then the variances around
-            it, so that every device ends with the moments of the whole batch.
+        until: stop updating after this many samples.
+        axis_name: mesh axis over which the batch is spread; the global mean is computed first, then the variances
+            around it, so that every device ends with the moments of the whole batch.
 
     Returns:
         the merged moments.
@@ -72,7 +72,7 @@ def update_normalizer(
     centred = x - to_rank(mean, x.ndim)
     var = sum_over_devices(jnp.sum(jnp.square(centred), axes), axis_name) / samples
 
-    # Counting ends where 32 bits do, after which the moments follow the batches slowly.
+    # Counting ends at 32 bits, after which the moments follow the batches slowly.
     is_countable = state.count <= jnp.iinfo(state.count.dtype).max - batch_count
     count = state.count + jnp.where(is_countable, batch_count, 0)
     rate = samples / count.astype(x.dtype)

@@ -20,11 +20,11 @@ States = tuple[Array, ...]
 
 
 class Cell(NamedTuple):
-    """A kind of recurrent layer.
+    """Kind of recurrent layer.
 
     Attributes:
-        num_states: how many hidden states it has.
-        num_gates: how many projections ``[..., H]`` of input and of hidden state it takes, side by side.
+        num_states: number of its hidden states.
+        num_gates: number of projections ``[..., H]`` of input and of hidden state, concatenated.
         step: ``(projected input [..., G*H], projected hidden state [..., G*H], states) -> states``.
     """
 
@@ -34,14 +34,14 @@ class Cell(NamedTuple):
 
 
 def gru_step(from_input: Array, from_hidden: Array, states: States) -> States:
-    r"""Gated recurrent unit; the reset gate multiplies the hidden projection with its bias.
+    r"""Compute a step of a gated recurrent unit; the reset gate multiplies the hidden projection with its bias.
 
     .. math::
         r = \sigma(i_r + h_r), \quad z = \sigma(i_z + h_z), \quad n = \tanh(i_n + r h_n), \quad h' = (1 - z) n + z h
 
     Args:
-        from_input: ``i_r, i_z, i_n`` side by side, ``[..., 3*H]``.
-        from_hidden: ``h_r, h_z, h_n`` side by side, ``[..., 3*H]``.
+        from_input: ``i_r, i_z, i_n`` concatenated, ``[..., 3*H]``.
+        from_hidden: ``h_r, h_z, h_n`` concatenated, ``[..., 3*H]``.
         states: ``(h,)``, ``[..., H]``.
 
     Returns:
@@ -58,13 +58,13 @@ def gru_step(from_input: Array, from_hidden: Array, states: States) -> States:
 
 
 def lstm_step(from_input: Array, from_hidden: Array, states: States) -> States:
-    r"""Long short-term memory.
+    r"""Compute a step of a long short-term memory.
 
     .. math::
         c' = \sigma(f) c + \sigma(i) \tanh(g), \qquad h' = \sigma(o) \tanh(c')
 
     Args:
-        from_input: the input's part of ``i, f, g, o`` side by side, ``[..., 4*H]``.
+        from_input: the input's part of ``i, f, g, o`` concatenated, ``[..., 4*H]``.
         from_hidden: the hidden state's part of them, ``[..., 4*H]``.
         states: ``(h, c)``, each ``[..., H]``.
 
@@ -83,25 +83,25 @@ CELLS: Mapping[str, Cell] = {"gru": Cell(1, 3, gru_step), "lstm": Cell(2, 4, lst
 
 
 def resolve_cell(name: str) -> Cell:
-    """The cell of a name, in either case.
+    """Return the cell of a name, case-insensitive.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if the name is unknown.
     """
     return lookup(name.lower(), CELLS, "rnn_type")
 
 
 def initial_carry(name: str, *, hidden_dim: int, num_layers: int, num_envs: int) -> Carry:
-    """Hidden states at the start of an episode: a tuple over layers of tuples of zeros ``[num_envs, hidden_dim]``."""
+    """Return the hidden states at the start of an episode: per layer a tuple of zeros ``[num_envs, hidden_dim]``."""
     zeros = jnp.zeros((num_envs, hidden_dim), default_dtype())
     return ((zeros,) * resolve_cell(name).num_states,) * num_layers
 
 
 class RecurrentLayer(nn.Module):
-    """One layer, drawn uniformly in ``±1/sqrt(hidden_dim)`` as PyTorch draws it.
+    """One recurrent layer, initialised uniformly in ``±1/sqrt(hidden_dim)`` as in PyTorch.
 
     Attributes:
-        cell: which kind.
+        cell: kind of layer.
         input_dim: size of the input.
         hidden_dim: size ``H`` of each hidden state.
         dtype: type to multiply matrices in, or None for that of the parameters; hidden states keep theirs.
@@ -121,18 +121,18 @@ class RecurrentLayer(nn.Module):
         self.hidden_bias = self.param("hidden_bias", init, (width,), default_dtype())
 
     def __call__(self, x: Array, states: States) -> States:
-        """One step from the input ``[..., input_dim]`` and the states before it to those after it."""
+        """Run one step from the input ``[..., input_dim]`` and the states before it to those after it."""
         return self._recur(self._project(x), states)
 
     def unroll(self, x: Array, states: States, dones: Array) -> States:
-        """Many steps: input ``[T, N, input_dim]`` to the states after each step, before any reset, ``[T, N, H]``."""
+        """Run many steps: input ``[T, N, input_dim]`` to the states after each, before any reset, ``[T, N, H]``."""
 
         def step(states: States, inputs: tuple[Array, Array]) -> tuple[States, States]:
             projected, done = inputs
             states = self._recur(projected, states)
             return reset_carry(states, done), states
 
-        # The input does not depend on what is remembered, so its projection is one product over all steps.
+        # The input does not depend on the hidden states, so its projection is one product over all steps.
         return jax.lax.scan(step, states, (self._project(x), dones))[1]
 
     def _project(self, x: Array) -> Array:
@@ -150,13 +150,13 @@ class RecurrentLayer(nn.Module):
 
 
 class RNN(nn.Module):
-    """Recurrent layers, one on top of the other.
+    """Stack of recurrent layers.
 
     Attributes:
         kind: ``"gru"`` or ``"lstm"``.
         input_dim: size of the input.
         hidden_dim: size ``H`` of each hidden state.
-        num_layers: how many layers.
+        num_layers: number of layers.
         dtype: type to multiply matrices in, or None for that of the parameters; hidden states keep theirs.
     """
 
@@ -175,11 +175,11 @@ class RNN(nn.Module):
         ]
 
     def __call__(self, x: Array, carry: Carry) -> tuple[Array, Carry]:
-        """One step.
+        """Run one step.
 
         Args:
             x: ``[..., input_dim]``.
-            carry: hidden states before the step, as :func:`initial_carry` has them, leaves ``[..., H]``.
+            carry: hidden states before the step, as :func:`initial_carry` returns them, leaves ``[..., H]``.
 
         Returns:
             the output ``[..., H]`` and the hidden states after the step.
@@ -191,7 +191,7 @@ class RNN(nn.Module):
         return x, tuple(visited)
 
     def unroll(self, x: Array, carry: Carry, dones: Array) -> tuple[Array, Carry]:
-        """Many steps.
+        """Run many steps.
 
         Args:
             x: ``[T, N, input_dim]``.
