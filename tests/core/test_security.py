@@ -250,13 +250,13 @@ def test_a_folder_that_is_trusted_is_searched_for_modules(project, monkeypatch):
 def test_the_working_directory_is_searched_for_what_the_user_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
-    for name in ("my_robot", "stranger"):
+    for name in ("robot_in_the_working_directory", "stranger"):
         (tmp_path / f"{name}.py").write_text(EVIL)
     take_at_their_word([], env="other_robot:make", flags=["--actor.hidden-dims", "8"])
     assert "" not in sys.path
-    take_at_their_word([], env="my_robot:make")
+    take_at_their_word([], env="robot_in_the_working_directory:make")
     assert sys.path[0] == ""
-    assert read("my_robot:make").actor.class_name == "my_robot:make"
+    assert read("robot_in_the_working_directory:make").actor.class_name == "robot_in_the_working_directory:make"
     with pytest.raises(UntrustedNameError):
         read("stranger:make")
 

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import re
+import sys
 from pathlib import Path
 
 import jax
@@ -46,6 +47,7 @@ def test_twenty_lines_learn(blocks, shown):
 def test_the_robot_has_a_name(blocks, tmp_path, monkeypatch):
     (tmp_path / "my_robot.py").write_text(blocks[0])
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_robot", raising=False)  # of another test in this process
     env = make_env("my_robot:Cart", num_envs=3)
     assert (env.num_envs, env.num_actions, env.max_episode_length, env.step_dt) == (3, 1, 100, 0.05)
 
