@@ -46,8 +46,8 @@ for notebook in (ROOT / "examples" / "notebooks").glob("*.ipynb"):
 # named without a link.
 nitpicky = True
 INTERNAL = (
-    "Answer|Batch|Cell|Checked|EpisodeStatistics|Filmed|Layer|Lesson|MayBeInfinite|Metadata|OneOf|RndState|Self|Signature"
-    "|State|Wrapped|derive|permit|sensors|trusted"
+    "Answer|Batch|Cell|Checked|EpisodeStatistics|Filmed|Layer|Lesson|MayBeInfinite|Metadata|OneOf|Population|RndState|Self|Signature"
+    "|State|Wrapped|deployment|derive|permit|sensors|trusted"
     r"|_\w+"
 )
 nitpick_ignore_regex = [("py:.*", r"(?!rsl_jax\b).*"), ("py:.*", rf"rsl_jax\.([\w.]+\.)?({INTERNAL})")]

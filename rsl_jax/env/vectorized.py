@@ -76,7 +76,7 @@ def vectorize(
         cfg: description of the environment, saved with the logs.
         reset_pool_size: size of the pool, ``P``; ``num_envs`` where not given.
         randomize: whether physics differ between environments: True for the environment's own ``domain_randomizer``, or
-            a function, or the import path of one (:data:`rsl_jax.env.randomization.Randomizer`). The environment keeps
+            a function, or the import path of one (``rsl_jax.env.Randomizer``). The environment keeps
             its physics in the pytree ``model``. A model is kept until its episode ends.
         randomize_every: number of iterations after which new models are drawn, for the episodes that start from then
             on; None for never. A ``"cached"`` start cannot have another model.

@@ -71,7 +71,7 @@ def sweep(
     of vectorised matrix products.
 
     Args:
-        env: the environments of one member, or a name for :func:`rsl_jax.make_env`.
+        env: the environments of one member, or a name for :func:`rsl_jax.env.make_env`.
         cfg: the config, or RSL-RL's dict of it.
         iterations: of each member.
         seeds: how many seeds of each setting, or which.
