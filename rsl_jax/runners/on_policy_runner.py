@@ -283,7 +283,7 @@ class OnPolicyRunner:
         """
         from rsl_jax.export import export_compiled
 
-        facts = {**self.deployment(), **(metadata or {})}
+        facts = self._facts(metadata)
         written = export_compiled(*self._policy_model(), Path(path) / filename, metadata=facts)
         self.logger.save_policy(written)
         return written
@@ -306,7 +306,7 @@ class OnPolicyRunner:
         """
         from rsl_jax.export import export_onnx
 
-        facts = {**self.deployment(), **(metadata or {})}
+        facts = self._facts(metadata)
         written = export_onnx(*self._policy_model(), Path(path) / filename, metadata=facts, verbose=verbose)
         self.logger.save_policy(written)
         return written
@@ -494,6 +494,10 @@ class OnPolicyRunner:
     def _next_key(self) -> tuple[jax.Array, Any]:
         key, rest = jax.random.split(self.loop_state.key)
         return key, dataclasses.replace(self.loop_state, key=rest)
+
+    def _facts(self, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What a controller needs to know: what the environment provides, and what the caller adds or overrides."""
+        return {**self.deployment(), **(metadata or {})}
 
     def _policy_model(self) -> tuple[Any, dict[str, Any]]:
         return self.algorithm.policy_model(self.state)

@@ -179,12 +179,13 @@ class _Run:
         self.populations: list[tuple[Population, Sequence[int]]] = []
         self.began = time.perf_counter()
         self.done = 0
+        self.spec = spec_of(self.env)  # once: it traces the reset of a simulator
 
     def request_stop(self) -> None:
         self.stop_requested = True
 
     def description(self) -> dict[str, Any]:
-        spec = Metadata.of_run(self.cfg, spec_of(self.env), iteration=0).environment
+        spec = Metadata.of_run(self.cfg, self.spec, iteration=0).environment
         return {
             "cfg": self.cfg.to_dict(),
             "environment": spec,
@@ -224,12 +225,11 @@ class _Run:
             self.done += finished * len(rows)
             self._note(metrics, rows, 0, np.asarray(population.failed)[: len(rows)])
         for length in self._stretches(finished):
-            start = time.perf_counter()
             population, metrics = program.train(population, numbers, length)
             self._note(metrics, rows, finished, np.asarray(population.failed)[: len(rows)])
             finished += length
             self.done += length * len(rows)
-            self._report(rows, finished, time.perf_counter() - start)
+            self._report(rows, finished)
             ends = finished == self.iterations or self.stop_requested
             if self.folder is not None and (ends or finished % self.cfg.save_interval == 0):
                 self._save(part, program, population, rows, finished)
@@ -256,7 +256,7 @@ class _Run:
             self.metrics[tag][rows, start : start + values.shape[1]] = values[: len(rows)]
         self.failed[rows] = failed
 
-    def _report(self, rows: Sequence[int], finished: int, seconds: float) -> None:
+    def _report(self, rows: Sequence[int], finished: int) -> None:
         progress = Progress(
             members=self.members,
             training=rows,
@@ -274,7 +274,7 @@ class _Run:
 
     def _save(self, part: int, program: Program, population: Population, rows: Sequence[int], finished: int) -> None:
         assert self.folder is not None
-        run = Metadata.of_run(program.cfg, spec_of(self.env), iteration=finished - 1)
+        run = Metadata.of_run(program.cfg, self.spec, iteration=finished - 1)
         width = len(population.failed)
         metrics = {}
         for tag, values in self.metrics.items():

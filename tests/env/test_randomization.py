@@ -16,6 +16,18 @@ from rsl_jax.trees import nested, plain_leaves, restore
 N = 4
 
 
+SMALL = {
+    "algorithm": {"class_name": "PPO", "num_learning_epochs": 1, "num_mini_batches": 1},
+    "actor": {
+        "class_name": "MLPModel",
+        "hidden_dims": [4],
+        "distribution_cfg": {"class_name": "GaussianDistribution"},
+    },
+    "critic": {"class_name": "MLPModel", "hidden_dims": [4]},
+    "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
+}
+
+
 class Mass:
     """Is accelerated by its action; heavier ones less. Shows its mass, too."""
 
@@ -128,17 +140,7 @@ def test_other_axes_shared_changes_and_pools_of_another_size():
 
 
 def test_seeds_and_iterations_differ_within_one_program():
-    cfg = {
-        "num_steps_per_env": 3,
-        "algorithm": {"class_name": "PPO", "num_learning_epochs": 1, "num_mini_batches": 1},
-        "actor": {
-            "class_name": "MLPModel",
-            "hidden_dims": [4],
-            "distribution_cfg": {"class_name": "GaussianDistribution"},
-        },
-        "critic": {"class_name": "MLPModel", "hidden_dims": [4]},
-        "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
-    }
+    cfg = {**SMALL, "num_steps_per_env": 3}
     # With as many robots as models all start in each iteration, so means tell whether models have changed.
     env = vectorize(Mass(), N, auto_reset="full", randomize=True, randomize_every=2)
     train = jax.jit(jax.vmap(make_train(env, cfg, 6)))
@@ -165,18 +167,7 @@ def test_devices_have_robots_of_their_own():
 
 
 def test_a_run_goes_on_bit_for_bit(tmp_path):
-    cfg = {
-        "num_steps_per_env": 2,
-        "seed": 3,
-        "algorithm": {"class_name": "PPO", "num_learning_epochs": 1, "num_mini_batches": 1},
-        "actor": {
-            "class_name": "MLPModel",
-            "hidden_dims": [4],
-            "distribution_cfg": {"class_name": "GaussianDistribution"},
-        },
-        "critic": {"class_name": "MLPModel", "hidden_dims": [4]},
-        "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
-    }
+    cfg = {**SMALL, "num_steps_per_env": 2, "seed": 3}
     options = {"randomize": True, "randomize_every": 1, "sensors": {"noise": {"policy": 0.1}, "action_delay": [0, 2]}}
     env = make_env("tests.env.test_randomization:Mass", num_envs=N, **options)
     whole = OnPolicyRunner(env, cfg)
