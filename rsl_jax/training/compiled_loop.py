@@ -82,15 +82,18 @@ class CompiledLoop:
             algorithm, part, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan, axis_name=axis_name
         )
         states = (STATE_SPECS, LOOP_SPECS)
-        self._init = jax.jit(
-            devices.run(lambda key: init_states(algorithm, part, key, axis_name=axis_name), EVERYWHERE, states)
-        )
+
+        def init(key: Key) -> tuple[TrainState, LoopState]:
+            # Leaves that start as one buffer (an observation that is also a part of the state) must not be donated
+            # twice.
+            return jax.tree.map(jnp.copy, init_states(algorithm, part, key, axis_name=axis_name))
+
+        self._init = jax.jit(devices.run(init, EVERYWHERE, states))
         self._iteration = jax.jit(devices.run(iteration, states, (*states, EVERYWHERE)), donate_argnums=1)
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
         """Return the initial training state and loop state."""
-        # Leaves that start as one buffer (an observation that is also a part of the state) must not be donated twice.
-        return self.take_over(*jax.tree.map(jnp.copy, self._init(key)))
+        return self.take_over(*self._init(key))
 
     def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
         """Run the compiled iteration."""
