@@ -46,6 +46,10 @@ class Task:
         env_options: options of the environment.
         algorithm: what differs from the common ``algorithm`` section.
         init_std: initial standard deviation of the actions.
+        num_steps: steps of a rollout.
+        hidden_dims: of both models.
+        actor: observation group of the actor.
+        critic: observation group of the critic.
         highest: no return can be higher; None where there is no such limit.
     """
 
@@ -56,21 +60,25 @@ class Task:
     env_options: Mapping[str, Any] = field(default_factory=dict)
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     init_std: float = 1.0
+    num_steps: int = 32
+    hidden_dims: tuple[int, ...] = (128, 128, 128)
+    actor: str = "policy"
+    critic: str = "policy"
     highest: float | None = None
 
     def config(self) -> dict[str, Any]:
         """RSL-RL's dict, for both libraries."""
         model = {
             "class_name": "MLPModel",
-            "hidden_dims": [128, 128, 128],
+            "hidden_dims": list(self.hidden_dims),
             "activation": "elu",
             "obs_normalization": True,
         }
         distribution = {"class_name": "GaussianDistribution", "init_std": self.init_std}
         return {
-            "num_steps_per_env": 32,
+            "num_steps_per_env": self.num_steps,
             "save_interval": 1_000_000,
-            "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
+            "obs_groups": {"actor": [self.actor], "critic": [self.critic]},
             "actor": {**model, "distribution_cfg": distribution},
             "critic": model,
             "algorithm": {
@@ -110,6 +118,24 @@ TASKS = {
     ),
     "reacher": Task(
         "reacher (brax)", "brax/reacher", 80, env_options={"max_episode_length": 200}, algorithm={"gamma": 0.95}
+    ),
+    # Playground's parameters for RSL-RL (`--preset rsl_rl`); 3 million steps.
+    "go1": Task(
+        "Go1JoystickFlatTerrain (playground)",
+        "playground/Go1JoystickFlatTerrain",
+        490,
+        algorithm={
+            "learning_rate": 3e-4,
+            "schedule": "fixed",
+            "entropy_coef": 0.001,
+            "gamma": 0.99,
+            "lam": 0.95,
+            "max_grad_norm": 1.0,
+        },
+        num_steps=24,
+        hidden_dims=(512, 256, 128),
+        actor="state",
+        critic="privileged_state",
     ),
 }
 

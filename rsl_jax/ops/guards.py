@@ -55,13 +55,17 @@ def became_non_finite(new: Any, old: Any) -> Metrics:
     counts = {}
     for name, (part, before) in _parts(new, old).items():
         pairs = zip(jax.tree.leaves(part), jax.tree.leaves(before), strict=True)
+        by_dtype: dict[Any, list[tuple[Array, Array]]] = {}
+        for pair in pairs:
+            if jnp.issubdtype(pair[0].dtype, jnp.floating):
+                by_dtype.setdefault(pair[0].dtype, []).append(pair)
         # One long vector instead of many leaves, each of which would be a loop of its own to compile.
-        floats = [pair for pair in pairs if jnp.issubdtype(pair[0].dtype, jnp.floating)]
-        if floats:
-            after, ahead = (
-                jnp.concatenate([jnp.isfinite(x).ravel() for x in side]) for side in zip(*floats, strict=True)
-            )
-            counts[f"{PREFIX}{name}"] = jnp.sum(~after & ahead, dtype=jnp.int32)
+        appeared = [
+            jnp.sum(~jnp.isfinite(_flat(after)) & jnp.isfinite(_flat(ahead)), dtype=jnp.int32)
+            for after, ahead in (zip(*same, strict=True) for same in by_dtype.values())
+        ]
+        if appeared:
+            counts[f"{PREFIX}{name}"] = functools.reduce(jnp.add, appeared)
     return counts
 
 
@@ -119,8 +123,11 @@ def keep_if_finite(new: Any, old: Any, metrics: Metrics) -> Any:
         AssertionError: if leaves of the two have different shapes or dtypes.
     """
     chex.assert_trees_all_equal_shapes_and_dtypes(new, old, custom_message="the new and the old to keep")
-    failed = has_failed(metrics)
-    return jax.tree.map(lambda a, b: jnp.where(failed, b, a), new, old)
+    return jax.lax.cond(has_failed(metrics), lambda a, b: b, lambda a, b: a, new, old)
+
+
+def _flat(leaves: Iterable[Array]) -> Array:
+    return jnp.concatenate([x.ravel() for x in leaves])
 
 
 def _parts(new: Any, old: Any) -> dict[str, tuple[Any, Any]]:

@@ -18,6 +18,7 @@ from rsl_jax.env.base import Env
 from rsl_jax.modules import default_dtype
 from rsl_jax.ops.guards import has_failed
 from rsl_jax.sweeps.settings import Member, apply_setting
+from rsl_jax.training.compiling import jit_once
 from rsl_jax.training.iteration import (
     LoopState,
     init_states,
@@ -92,7 +93,7 @@ class Program:
         if init_at_random_ep_len:
             limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
-        self._init = jax.jit(self._spread(jax.vmap(self._begin), (P(AXIS), P(AXIS)), P(AXIS)))
+        self._init = jit_once(self._spread(jax.vmap(self._begin), (P(AXIS), P(AXIS)), P(AXIS)), self.devices[0])
         self._compiled: dict[int, Any] = {}
         self._train = jax.jit(
             self._spread(self._many, (P(AXIS), P(AXIS), P()), (P(AXIS), P(AXIS))), donate_argnums=(0,)

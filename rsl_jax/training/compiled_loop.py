@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env
+from rsl_jax.training.compiling import jit_once
 from rsl_jax.training.iteration import LoopState, init_states, make_iteration, randomize_episode_lengths
 from rsl_jax.training.sharding import EVERYWHERE, LOOP_SPECS, STATE_SPECS, Devices
 from rsl_jax.training.train import AlgorithmFactory
@@ -88,7 +89,7 @@ class CompiledLoop:
             # twice.
             return jax.tree.map(jnp.copy, init_states(algorithm, part, key, axis_name=axis_name))
 
-        self._init = jax.jit(devices.run(init, EVERYWHERE, states))
+        self._init = jit_once(devices.run(init, EVERYWHERE, states), devices.devices[0])
         self._iteration = jax.jit(devices.run(iteration, states, (*states, EVERYWHERE)), donate_argnums=1)
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
