@@ -29,11 +29,12 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
         AssertionError: if ``max_norm`` is no scalar.
     """
     chex.assert_rank(max_norm, 0, custom_message="max_norm is a scalar")
-    unit = unit_of(largest_entry(gradients))
-    scaled = jax.tree.map(lambda gradient: gradient / unit, gradients)
-    norm = optax.tree.norm(scaled)
+    # One long vector instead of many leaves, each of which would be several loops of its own to compile.
+    entries = jnp.concatenate([gradient.ravel() for gradient in jax.tree.leaves(gradients)])
+    unit = unit_of(largest_entry(entries))
+    norm = optax.tree.norm(entries / unit)
     factor = jnp.minimum(unit, max_norm / (norm + 1e-6 / unit))
-    return jax.tree.map(lambda gradient: gradient * factor, scaled), norm * unit
+    return jax.tree.map(lambda gradient: gradient / unit * factor, gradients), norm * unit
 
 
 def largest_entry(gradients: Any) -> Array:
