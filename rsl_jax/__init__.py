@@ -15,6 +15,7 @@ _HOMES = {
     "make_vec_env": "rsl_jax.env",
     "trust": "rsl_jax.trusted",
     "sweep": "rsl_jax.sweeps",
+    "use_compilation_cache": "rsl_jax.compilation_cache",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from rsl_jax.cli.arguments import KeyValues, RandomizeFlag, parse, with_randomization
-from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
+from rsl_jax.cli.cache import CacheFlag, choose_cache
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint, settings_of
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word
@@ -62,7 +62,7 @@ def run(args: Sequence[str]) -> int:
         if value is not None and value < 1:
             raise CommandError(f"--{name.replace('_', '-')} must be at least 1; got {value}.")
     take_at_their_word(command.trust, env=command.env, flags=names_in([command.randomize, command.env_kwargs]))
-    use_compilation_cache(command.compilation_cache)
+    choose_cache(command.compilation_cache)
     play(command)
     return 0
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rsl_jax.cli.arguments import KeyValues, parse_config, parse_options, take_lists
-from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
+from rsl_jax.cli.cache import CacheFlag, choose_cache
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import new_log_dir
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
@@ -101,7 +101,7 @@ def _sweep(command: Sweep, settings: RunSettings, varied: dict[str, list[Any]]) 
     from rsl_jax.env import make_env
     from rsl_jax.sweeps import SweepStopped, sweep
 
-    use_compilation_cache(command.compilation_cache)
+    choose_cache(command.compilation_cache)
     num_envs = settings.num_envs or NUM_ENVS
     env: Any = make_env(command.env, num_envs=num_envs, **settings.env_kwargs)
     cfg = with_obs_groups(KIND, settings.runner, env)

@@ -21,7 +21,7 @@ from rsl_jax.cli.arguments import (
     parse_options,
     with_randomization,
 )
-from rsl_jax.cli.cache import CacheFlag, use_compilation_cache
+from rsl_jax.cli.cache import CacheFlag, choose_cache
 from rsl_jax.cli.export import write_robot_metadata
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
@@ -212,7 +212,7 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     from rsl_jax.checkpoint import lock_log_dir
     from rsl_jax.interrupts import stop_on_signals
 
-    use_compilation_cache(command.compilation_cache)
+    choose_cache(command.compilation_cache)
     if checkpoint is not None or not command.resume_or_start:
         refuse_to_overwrite(command.log_dir, checkpoint)
     env = build_env(command)

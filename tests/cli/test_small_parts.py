@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from rsl_jax.cli import main
-from rsl_jax.cli.cache import default_folder, use_compilation_cache
+from rsl_jax.cli.cache import choose_cache
 from rsl_jax.cli.output import CommandError, explain, use_short_warnings
 from rsl_jax.cli.runs import find_checkpoint, folder_name, new_log_dir, newest_run
+from rsl_jax.compilation_cache import default_folder, use_compilation_cache
 from rsl_jax.env import make_env
 from rsl_jax.env.contract import CheckedEnv
 from rsl_jax.interrupts import stop_on_signals
@@ -64,15 +65,20 @@ def test_the_newest_run_with_a_checkpoint_is_resumed(tmp_path, monkeypatch):
 def test_programs_are_cached_where_the_user_keeps_caches(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")  # leaves the setting of the tests
     before = jax.config.jax_compilation_cache_dir
     try:
-        assert use_compilation_cache("none") is None
+        choose_cache("none")
         assert jax.config.jax_compilation_cache_dir is None
-        assert use_compilation_cache(None) == default_folder()
+        assert use_compilation_cache() == default_folder()
         assert default_folder().parent == tmp_path / "rsl_jax"
-        assert use_compilation_cache(None) is None, "what has been chosen before stays"
-        assert use_compilation_cache(str(tmp_path / "mine")) == tmp_path / "mine"
+        choose_cache(str(tmp_path / "mine"))
         assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+        choose_cache(None)
+        assert use_compilation_cache() == tmp_path / "mine", "what has been chosen before stays"
+        (tmp_path / "file").touch()
+        with pytest.raises(OSError):
+            use_compilation_cache(tmp_path / "file" / "below")
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
 

@@ -21,7 +21,7 @@ LAYERS = [
     {"env", "logging", "export", "checkpoint", "interop"},
     {"models", "extensions"},
     {"modules", "distributions", "ops"},
-    {"types", "config", "registry", "metadata", "trees", "plain", "trusted", "interrupts"},
+    {"types", "config", "registry", "metadata", "trees", "plain", "trusted", "interrupts", "compilation_cache"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 APART = [{"env", "logging", "export", "checkpoint", "interop"}]
