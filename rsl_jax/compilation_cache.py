@@ -29,7 +29,7 @@ def use_compilation_cache(folder: str | Path | None = None) -> Path | None:
     """
     import jax
 
-    told = jax.config.jax_compilation_cache_dir
+    told: str | None = getattr(jax.config, "jax_compilation_cache_dir", None)
     if folder is None and told is not None:
         return Path(told)
     path = default_folder() if folder is None else Path(folder)

@@ -77,7 +77,7 @@ def test_programs_are_cached_where_the_user_keeps_caches(tmp_path, monkeypatch):
         choose_cache(None)
         assert use_compilation_cache() == tmp_path / "mine", "what has been chosen before stays"
         (tmp_path / "file").touch()
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="file"):
             use_compilation_cache(tmp_path / "file" / "below")
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
