@@ -71,10 +71,11 @@ def play(command: Play) -> None:
     """Play, film and report."""
     from rich.console import Console
 
-    from rsl_jax.cli.episodes import play_episodes, summary
+    from rsl_jax.cli.episodes import summary
     from rsl_jax.cli.policies import load_policy
     from rsl_jax.cli.video import filming
     from rsl_jax.runners import InferencePolicy
+    from rsl_jax.runners.episodes import play_episodes
     from rsl_jax.training.loops import spec_of_any
 
     checkpoint = find_checkpoint(command.checkpoint)

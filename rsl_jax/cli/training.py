@@ -220,7 +220,9 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     log_dir = command.log_dir or new_log_dir(command.env, runner_cfg.run_name or kind.label)
     title = " · ".join(filter(None, (command.env, runner_cfg.run_name or kind.label, f"seed {runner_cfg.seed or 0}")))
     make_runner = getattr(runners, kind.runner)
-    runner = make_runner(env, runner_cfg, log_dir, command.device, devices=command.devices, title=title)
+    eval_env = build_eval_env(command, runner_cfg, env)
+    options = {"devices": command.devices, "title": title, "eval_env": eval_env}
+    runner = make_runner(env, runner_cfg, log_dir, command.device, **options)
     start = checkpoint or getattr(command, "teacher", None)
     if start is not None:
         runner.load(find_checkpoint(start))
@@ -256,6 +258,15 @@ def build_env(command: Any) -> Any:
     if command.env.startswith("gymnasium/"):
         options.setdefault("seed", command.runner.seed or 0)
     return make_env(command.env, num_envs=command.num_envs, **options)
+
+
+def build_eval_env(command: Any, cfg: BaseRunnerConfig, env: Any) -> Any:
+    """Make the environments to evaluate in, if evaluation is on and the runner cannot make them of the training's."""
+    from rsl_jax.env import Env, evaluation_options, make_env
+
+    if cfg.eval_interval is None or isinstance(env, Env):
+        return None
+    return make_env(command.env, num_envs=cfg.eval_episodes, **evaluation_options(command.env_kwargs or {}))
 
 
 def with_obs_groups(kind: Kind, cfg: BaseRunnerConfig, env: Any) -> BaseRunnerConfig:
@@ -318,6 +329,7 @@ def _report(command: Run, runner: OnPolicyRunner, log_dir: Path) -> None:
 
     facts: dict[str, object] = {
         "mean reward": _mean_reward(runner),
+        **_evaluated(runner),
         "checkpoint": latest_checkpoint(log_dir),
     }
     all_names = {"runner": runner.cfg.to_dict(), "env_kwargs": command.env_kwargs}
@@ -325,6 +337,14 @@ def _report(command: Run, runner: OnPolicyRunner, log_dir: Path) -> None:
         facts["ONNX policy"] = runner.export_policy_to_onnx(log_dir / "exported")
     facts["watch it by"] = f"rsl-jax play {log_dir}{trust_flags(all_names, command.env)}"
     print_facts("Done", facts)
+
+
+def _evaluated(runner: OnPolicyRunner) -> dict[str, str]:
+    """What the last iteration's evaluation found, if there was one."""
+    reward = runner.metrics.get("Eval/mean_reward")
+    if reward is None:
+        return {}
+    return {"evaluated": f"{number(reward, decimals=2)} (mean of {runner.cfg.eval_episodes} episodes without noise)"}
 
 
 def _mean_reward(runner: OnPolicyRunner) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,10 @@ from typing import Any
 import numpy as np
 
 from rsl_jax.cli.output import CommandError
-
-MOST_FRAMES_PER_SECOND = 50
-"""More than what GIFs can show."""
-
-FRAMES_PER_SECOND = 30
-"""Where the environment does not say how long a step takes."""
+from rsl_jax.runners.film import FORMATS, film_writer, frame_rate
 
 LONGEST = 60.0
 """Seconds of film at most."""
-
-FORMATS = (".mp4", ".gif")
 
 _CANNOT = "This environment cannot be filmed: {reason}\nWithout --video it plays."
 
@@ -49,22 +41,8 @@ def filming(env: Any, path: Path | None) -> Iterator[Callable[[], None]]:
         raise CommandError(f"Films are {' or '.join(FORMATS)}; '{path}' is neither.")
     first = picture(env)
     every, frames_per_second = frame_rate(getattr(env, "step_dt", None))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    try:
-        with _writer(unfinished, frames_per_second) as append:
-            yield _Camera(env, append, first, every=every, most=int(LONGEST * frames_per_second)).on_step
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def frame_rate(step_dt: float | None) -> tuple[int, float]:
-    """Of how many steps one is filmed, and how many frames make a second."""
-    if not step_dt:
-        return 1, FRAMES_PER_SECOND
-    every = max(1, int(np.ceil(1 / (step_dt * MOST_FRAMES_PER_SECOND) - 1e-6)))
-    return every, 1 / (step_dt * every)
+    with film_writer(path, frames_per_second) as append:
+        yield _Camera(env, append, first, every=every, most=int(LONGEST * frames_per_second)).on_step
 
 
 def picture(env: Any) -> np.ndarray:
@@ -94,24 +72,3 @@ class _Camera:
         if self._steps % self._every == 0 and self._frames < self._most:
             self._append(self._env.render())
             self._frames += 1
-
-
-@contextlib.contextmanager
-def _writer(path: Path, frames_per_second: float) -> Iterator[Callable[[np.ndarray], None]]:
-    from rsl_jax.env.extras import import_extra
-
-    imageio = import_extra("imageio.v2", "playground")
-    if path.suffix.lower() == ".gif":
-        options: dict[str, Any] = {"duration": 1000 / frames_per_second, "loop": 0}
-    else:
-        import_extra("imageio_ffmpeg", "playground")
-        options = {"fps": frames_per_second, "macro_block_size": 2, "ffmpeg_log_level": "error"}
-    with imageio.get_writer(path, **options) as writer:
-
-        def append(frame: np.ndarray) -> None:
-            with warnings.catch_warnings():
-                # The first frame starts ffmpeg as a process. That is no danger to JAX: it replaces the fork at once.
-                warnings.filterwarnings("ignore", message=".*os.fork", category=RuntimeWarning)
-                writer.append_data(frame)
-
-        yield append

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from rsl_jax.config.algorithms import DistillationConfig, PPOConfig
-from rsl_jax.config.keys import Count, Part, Seed, part_of
+from rsl_jax.config.keys import Count, NonNegative, Part, Seed, part_of
 from rsl_jax.config.migration import describe, migrate
 from rsl_jax.config.sections import Checked, arguments_of, at, build, hints_of, refuse_keys_without_name, section_type
 from rsl_jax.config.yaml_files import config_of, load_yaml
@@ -31,6 +31,7 @@ CLIENTS_KEYS = frozenset(
         "experiment_name",
         "load_checkpoint",
         "load_run",
+        "log_interval",
         "max_iterations",
         "multi_gpu",
         "neptune_project",
@@ -73,6 +74,9 @@ class BaseRunnerConfig(Checked):
         check_for_nan: look for NaN and infinity in what the environment returns.
         on_non_finite: response to NaN or infinity: stop, with the last good state saved, or skip the update, count
             it in the log and go on, until 10 in a row were skipped (not in RSL-RL).
+        eval_interval: iterations between evaluations of the policy without exploration; null for none (not in RSL-RL).
+        eval_episodes: episodes of an evaluation (not in RSL-RL).
+        eval_video: seconds of video of each evaluation, where the environment can render; 0 for none (not in RSL-RL).
         logger: tensorboard, wandb, neptune or mlflow; a section with ``class_name`` and arguments of a log writer; or a
             list of these.
         algorithm: the algorithm.
@@ -86,6 +90,9 @@ class BaseRunnerConfig(Checked):
     run_name: str | None = None
     check_for_nan: bool = True
     on_non_finite: Literal["stop", "skip"] = "stop"
+    eval_interval: Count | None = None
+    eval_episodes: Count = 32
+    eval_video: NonNegative = 5.0
     logger: Any = "tensorboard"
     extra: Mapping[str, Any] = field(default_factory=dict)
     algorithm: AlgorithmSection = field(default_factory=PPOConfig)

@@ -49,7 +49,8 @@ class SingleEnv(Protocol[State]):
     ``[]``), ``max_episode_length``, ``step_dt`` and ``cfg`` as in :class:`Env`, and ``render(state)``, which returns an
     image uint8 ``[H, W, 3]``. Where a state holds much that follows from a few floats, ``coordinates(state)`` returns
     these, as a pytree, and ``at(state, coordinates)`` the state with other ones;
-    :func:`rsl_jax.env.check_symmetry` uses them.
+    :func:`rsl_jax.env.check_symmetry` uses them. ``for_evaluation()`` returns the environment without what is random
+    only in training.
 
     Attributes:
         num_actions: size of an action, ``A``; the number of discrete actions where ``discrete``.
@@ -108,6 +109,19 @@ class Env(Generic[State]):
         part = copy.copy(self)
         part.num_envs = equal_part("num_envs", self.num_envs, num_parts)
         return part
+
+    def for_evaluation(self: Self, num_envs: int) -> Self:
+        """Return ``num_envs`` of the same environment, without what is random only in training.
+
+        Here it is a copy with another ``num_envs``; environments that keep other sizes change these, too.
+        """
+        other = copy.copy(self)
+        other.num_envs = num_envs
+        return other
+
+    def can_render(self) -> bool:
+        """Return whether :meth:`render` is implemented; it may still fail (no OpenGL, a missing package)."""
+        return type(self).render is not Env.render
 
     def render(self, state: State) -> np.ndarray:
         """Render the first environment, uint8 ``[H, W, 3]``; called outside of compiled code.

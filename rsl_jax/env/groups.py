@@ -72,6 +72,16 @@ class RegroupedEnv(Env[Any]):
         part.env = self.env.part(num_parts)
         return part
 
+    def for_evaluation(self, num_envs: int) -> RegroupedEnv:
+        """Return ``num_envs`` of the same environment, without what is random only in training."""
+        other = super().for_evaluation(num_envs)
+        other.env = self.env.for_evaluation(num_envs)
+        return other
+
+    def can_render(self) -> bool:
+        """Return whether the wrapped environment can render."""
+        return self.env.can_render()
+
     def render(self, state: Any) -> np.ndarray:
         """Render the first environment, uint8 ``[H, W, 3]``."""
         return self.env.render(state)

@@ -18,7 +18,7 @@ from jax.api_util import flatten_axes
 
 from rsl_jax.env.base import SingleEnv, Transition
 from rsl_jax.env.extras import simulators_promotion
-from rsl_jax.env.wrappers import Wrapper
+from rsl_jax.env.wrappers import Wrapper, for_evaluation
 from rsl_jax.registry import load
 from rsl_jax.trees import leaves_by_path, select_rows
 from rsl_jax.types import Array, Key
@@ -140,6 +140,10 @@ class RandomizedSingleEnv(Wrapper):
         """Apply an action ``[A]`` with the state's model."""
         env, transition = self._with(state.model).step(state.env, action)
         return Robot(env, state.model), transition
+
+    def for_evaluation(self) -> Any:
+        """Return the environment with its unchanged model."""
+        return for_evaluation(self.inner)
 
     def _with(self, drawn: Drawn) -> Any:
         leaves = {**self._nominal, **drawn}.values()

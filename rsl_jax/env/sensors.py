@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.env.base import SingleEnv, Transition
-from rsl_jax.env.wrappers import Wrapped, Wrapper, as_groups, change_groups, check_groups
+from rsl_jax.env.wrappers import Wrapped, Wrapper, as_groups, change_groups, check_groups, for_evaluation
 from rsl_jax.registry import lookup
 from rsl_jax.types import Array, Key, Observations
 
@@ -189,6 +189,10 @@ class WithNoise(Wrapper):
         observations, key = self._observe(as_groups(transition.observations), state.memory)
         return Wrapped(env, key), transition._replace(observations=observations)
 
+    def for_evaluation(self) -> Any:
+        """Return the environment without noise."""
+        return for_evaluation(self.inner)
+
     def _observe(self, groups: Observations, key: Key) -> tuple[Observations, Key]:
         key, *keys = jax.random.split(key, len(self._levels) + 1)
         key_of = dict(zip(self._levels, keys, strict=True))
@@ -244,6 +248,10 @@ class WithPushes(Wrapper):
         velocity = jnp.where(due, speed, 0.0) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
         env, transition = self.inner.step(self.inner.push(state.env, velocity), action)
         return Wrapped(env, (key, jnp.where(due, _drawn(wait_key, self._interval), wait - 1))), transition
+
+    def for_evaluation(self) -> Any:
+        """Return the environment without pushes."""
+        return for_evaluation(self.inner)
 
 
 def _uniform(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -16,6 +16,7 @@ from rsl_jax.env.limits import step_limit
 from rsl_jax.env.randomization import Models, Randomization, Randomize, RandomizedSingleEnv, Start
 from rsl_jax.env.sensor_options import Sensors
 from rsl_jax.env.signature import Answer, Signature, typed
+from rsl_jax.env.wrappers import for_evaluation
 from rsl_jax.trees import select_rows
 from rsl_jax.types import Array, Key, Observations, TimeStep
 
@@ -196,6 +197,23 @@ class VectorizedEnv(Env[VectorState[Any]]):
         part = super().part(num_parts)
         part._pool_size = equal_part("reset_pool_size", self._pool_size, num_parts)
         return part
+
+    def for_evaluation(self, num_envs: int) -> VectorizedEnv:
+        """Return ``num_envs`` of the same environment, without what is random only in training.
+
+        They restart where they started (``"cached"``): only the first episode counts in an evaluation, so later ones
+        should cost nothing.
+        """
+        other = super().for_evaluation(num_envs)
+        other.auto_reset, other._pool_size, other._randomization = "cached", num_envs, None
+        other.single_env = for_evaluation(self.single_env)
+        if other.single_env is not self.single_env:
+            other._signature = Signature(other.single_env)
+        return other
+
+    def can_render(self) -> bool:
+        """Return whether the single environment can render."""
+        return hasattr(self.single_env, "render")
 
     def render(self, state: VectorState[Any], index: int = 0) -> np.ndarray:
         """Render environment ``index``, uint8 ``[H, W, 3]``."""

@@ -53,6 +53,16 @@ class Wrapper:
         other.inner = env
         return other
 
+    def for_evaluation(self) -> Any:
+        """Return the same without what is random only in training; wrappers that are only that are left out."""
+        inner = for_evaluation(self.inner)
+        return self if inner is self.inner else self.around(inner)
+
+
+def for_evaluation(env: SingleEnv[Any]) -> Any:
+    """Return a single environment without what is random only in training, as far as it can say what that is."""
+    return env.for_evaluation() if hasattr(env, "for_evaluation") else env
+
 
 def as_groups(observations: Array | Observations) -> dict[str, Array]:
     """Return observations by group; a single array is the group ``policy``."""

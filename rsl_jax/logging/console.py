@@ -91,7 +91,8 @@ class TrainingConsole:
     def update(self, status: Status) -> None:
         """Update the status; cheap, since drawing happens only a few times a second."""
         self._rewards.add(status.metrics.get("Train/mean_reward", float("nan")))
-        self.status = replace(status, rewards=self._rewards.points)
+        evaluated = {tag: value for tag, value in self.status.metrics.items() if tag.startswith("Eval/")}
+        self.status = replace(status, rewards=self._rewards.points, metrics={**evaluated, **status.metrics})
         self._updated_at = self._clock()
         if self._live is None and self._running and self._line_is_due():
             self._print_line()

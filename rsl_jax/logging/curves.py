@@ -74,11 +74,17 @@ def plot(
         label: summarize([load_curve(run, tag=tag, x=x) for run in runs])
         for label, runs in find_groups(log_dirs).items()
     }
-    y_label = tag.removeprefix("Train/").replace("_", " ")
-    figure = draw(bands, x_label=X_LABELS[x], y_label=y_label, title=title)
+    figure = draw(bands, x_label=X_LABELS[x], y_label=label_of_tag(tag), title=title)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
     return Path(out)
+
+
+def label_of_tag(tag: str) -> str:
+    """Return the label of an axis that shows a scalar."""
+    section, _, name = tag.partition("/")
+    words = (name if section in ("Train", "Eval") else tag).replace("_", " ")
+    return f"{words} of evaluations" if section == "Eval" else words
 
 
 def find_groups(log_dirs: Sequence[str | os.PathLike[str]]) -> dict[str, list[Path]]:

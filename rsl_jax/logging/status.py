@@ -17,7 +17,7 @@ MISSING = "-"
 _BARS = "▁▂▃▄▅▆▇█"
 _TWO_COLUMNS_FROM = 76
 _WIDEST = 110
-_KNOWN_SECTIONS = ("Train", "Rnd", "Loss", "Policy", "Perf")
+_KNOWN_SECTIONS = ("Train", "Eval", "Rnd", "Loss", "Policy", "Perf")
 
 Row = tuple[str, str | Text]
 
@@ -33,7 +33,7 @@ class Status:
         total_steps: environment steps taken so far.
         elapsed: seconds of training so far.
         time_left: estimated seconds to the end, None where unknown.
-        metrics: the latest scalars by tag.
+        metrics: the latest scalars by tag; those of evaluations may be older than the others.
         rewards: mean rewards over the run, thinned out, for the sparkline.
     """
 
@@ -94,6 +94,8 @@ def plain_line(status: Status) -> str:
         f"{duration(status.elapsed):>7} elapsed",
         f"{duration(status.time_left):>7} left",
     ]
+    if "Eval/mean_reward" in metrics:
+        columns.append(f"evaluated {number(metrics['Eval/mean_reward'], decimals=2):>9}")
     return "  ".join(columns)
 
 
@@ -115,7 +117,7 @@ def status_panel(status: Status, *, width: int, height: int, max_entries: int) -
     inner = width - 4
     columns = 2 if width >= _TWO_COLUMNS_FROM else 1
     column_width = inner if columns == 1 else (inner - 3) // 2
-    left = [("Training", _training_rows(status, column_width))]
+    left = [("Training", _training_rows(status, column_width)), ("Last evaluation", _evaluation_rows(status.metrics))]
     right = [("Losses", _loss_rows(status.metrics)), ("Speed", _speed_rows(status))]
     used = 4 + (_rows_of(left + right) if columns == 1 else _rows_of(left))
     room = max(0, min(max_entries, height - used - 3))
@@ -165,6 +167,15 @@ def _training_rows(status: Status, width: int) -> list[Row]:
         rows.insert(1, ("mean reward so far", Text(curve, style="green")))
     rows += [(_words(tag), _guarded(value, 4)) for tag, value in metrics.items() if tag.startswith("Rnd/")]
     return rows
+
+
+def _evaluation_rows(metrics: Mapping[str, float]) -> list[Row]:
+    if "Eval/mean_reward" not in metrics:
+        return []
+    return [
+        ("mean reward", Text(number(metrics["Eval/mean_reward"], decimals=2), style="bold green")),
+        ("mean episode length", number(metrics.get("Eval/mean_episode_length"), decimals=1)),
+    ]
 
 
 def _loss_rows(metrics: Mapping[str, float]) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,19 +16,21 @@ import numpy as np
 
 from rsl_jax.algorithms.loading import load_parts
 from rsl_jax.checkpoint import Checkpoint, lock_log_dir, read_checkpoint, save_checkpoint
-from rsl_jax.config import BaseRunnerConfig, DistillationRunnerConfig, RunnerConfig
+from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.config.keys import Seed, check_ranges
-from rsl_jax.config.runner import models_of
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.env.deployment import deployment_of
 from rsl_jax.interop import Loaded, is_rsl_rl_file, read_rsl_rl_checkpoint, write_rsl_rl_checkpoint
 from rsl_jax.logging import Logger
 from rsl_jax.metadata import Metadata
 from rsl_jax.runners.alg import AlgorithmView
+from rsl_jax.runners.checks import refuse_other_kind, refuse_without_models
 from rsl_jax.runners.devices import processes, resolve_device
+from rsl_jax.runners.evaluation import Evaluator, make_evaluator
 from rsl_jax.runners.guards import Guard, NonFiniteError
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.runners.signals import hold_signals
+from rsl_jax.training.evaluation import REWARD
 from rsl_jax.training.loops import make_loop, spec_of_any
 from rsl_jax.training.sharding import Devices
 from rsl_jax.training.train import algorithm_factory, check_training
@@ -75,6 +78,7 @@ class OnPolicyRunner:
         seed: int | None = None,
         console: bool = True,
         title: str | None = None,
+        eval_env: Env[Any] | VecEnv | None = None,
     ) -> None:
         """Build everything and draw the initial parameters.
 
@@ -88,6 +92,8 @@ class OnPolicyRunner:
             seed: random seed; overrides the config's.
             console: whether to show progress in the terminal.
             title: name of the run on the console; its ``run_name`` or the name of ``log_dir`` if not given.
+            eval_env: the environments to evaluate in, with the config's ``eval_interval``; needed where ``env`` is a
+                ``VecEnv``. If None, those of a pure ``env`` without what is random only in training.
 
         Raises:
             ValueError: if config, environment and devices do not fit together; if ``WORLD_SIZE`` asks for several
@@ -102,16 +108,12 @@ class OnPolicyRunner:
         self.devices, self.device = chosen.devices, chosen.devices[0]
         self.current_learning_iteration = 0
         self.metrics: dict[str, float] = {}
-        self._refuse_other_kind()
+        refuse_other_kind(self.cfg, self.config_class, type(self).__name__)
         self._spec = spec_of_any(env)
         build = algorithm_factory(self.cfg, self._spec, chosen)
         self.algorithm = build(None)
         self._loop = make_loop(env, self.cfg, build, chosen)
         self._learner = build(chosen.axis_name)
-        # On a VecEnv without a folder the runner may only act, as in RSL-RL's scripts that replay a policy.
-        self._is_checked = isinstance(env, Env) or log_dir is not None
-        if self._is_checked:
-            self._check_training()
         self.logger = self.logger_class(
             log_dir,
             self.cfg.to_dict(),
@@ -121,6 +123,14 @@ class OnPolicyRunner:
             title=title,
             console=console,
         )
+        self._make_evaluator = functools.partial(
+            make_evaluator, env, self.cfg, eval_env, algorithm=self._learner, spec=self._spec, devices=chosen
+        )
+        self._evaluator: Evaluator | None = None
+        # On a VecEnv without a folder the runner may only act, as in RSL-RL's scripts that replay a policy.
+        self._is_prepared = isinstance(env, Env) or log_dir is not None
+        if self._is_prepared:
+            self._prepare_training()
         self.seed = next((s for s in (seed, self.cfg.seed) if s is not None), 0)
         check_ranges(Seed, self.seed, "seed")
         self.state, self.loop_state = self._loop.init(jax.random.key(self.seed))
@@ -153,10 +163,10 @@ class OnPolicyRunner:
         After any exception, Ctrl-C among them, the runner holds the state after the last finished iteration, which is
         saved to ``log_dir``; a note in the exception says where.
         """
-        if not self._is_checked:
-            self._check_training()
-            self._is_checked = True
-        self._check_models()
+        if not self._is_prepared:
+            self._prepare_training()
+            self._is_prepared = True
+        refuse_without_models(self.algorithm, self._loaded)
         if init_at_random_ep_len:
             key, self.loop_state = self._next_key()
             self.loop_state = self._loop.randomize_episode_lengths(self.loop_state, key)
@@ -234,7 +244,10 @@ class OnPolicyRunner:
         if "iteration" in parts:
             self.current_learning_iteration = run.iteration
             self._saved_at = int(self.state.iteration)
-            self._best_reward = -np.inf if run.best_mean_reward is None else run.best_mean_reward
+            # The best evaluated reward and the best of training are not comparable.
+            is_comparable = (run.config.get("eval_interval") is None) == (self.cfg.eval_interval is None)
+            known = run.best_mean_reward if is_comparable else None
+            self._best_reward = -np.inf if known is None else known
         self.state, self.loop_state = self._loop.take_over(self.state, self.loop_state)
         return run.infos
 
@@ -336,13 +349,15 @@ class OnPolicyRunner:
                 self.state, self.loop_state = outcome.state, outcome.loop
             self._check(it, outcome.metrics)
             self.current_learning_iteration, self.metrics = it, outcome.metrics
+            if self._evaluator is not None:
+                self.metrics |= self._evaluator.metrics_after(it, self.state)
             self.logger.log(
                 it,
-                outcome.metrics,
+                self.metrics,
                 collection_time=outcome.collection_time,
                 learning_time=outcome.learning_time,
             )
-            self._remember_best(outcome.metrics)
+            self._remember_best(self.metrics)
             is_last = it == iterations[-1] or self._stop_requested
             if it % self.cfg.save_interval == 0 or is_last:
                 self._save_or_warn(it, is_last=is_last)
@@ -399,27 +414,10 @@ class OnPolicyRunner:
             return f", which could not be saved as {path} ({why}); runner.save(PATH) writes it elsewhere"
         return f", saved as {path}"
 
-    def _refuse_other_kind(self) -> None:
-        if not isinstance(self.cfg, self.config_class):
-            models = " and ".join(f"'{name}'" for name in models_of(type(self.cfg)))
-            other = "DistillationRunner" if isinstance(self.cfg, DistillationRunnerConfig) else "OnPolicyRunner"
-            raise ValueError(
-                f"This is a config with the models {models} (algorithm {self.cfg.algorithm.class_name}), which "
-                f"{type(self).__name__} does not train; use {other}."
-            )
-
-    def _check_training(self) -> None:
+    def _prepare_training(self) -> None:
         num_envs = self.env.num_envs // len(self.devices)
         check_training(self._learner, num_envs=num_envs, num_steps=self.cfg.num_steps_per_env)
-
-    def _check_models(self) -> None:
-        for name in self.algorithm.given:
-            if name not in self._loaded:
-                theirs = " or ".join(f"an '{model}'" for model, ours in self.algorithm.adopts.items() if ours == name)
-                raise ValueError(
-                    f"There is no {name} yet, only one that knows nothing. Load one first: runner.load(PATH) takes it "
-                    f"from a checkpoint with {theirs} (PPO's), or goes on with one that has a '{name}'."
-                )
+        self._evaluator = self._make_evaluator(log_dir=self.logger.log_dir)
 
     def _check(self, it: int, metrics: dict[str, float]) -> None:
         self._guard.examine(it, metrics, lambda: self._save_last_good(it - 1))
@@ -455,7 +453,8 @@ class OnPolicyRunner:
         self.save(self.checkpoint_path(it))
 
     def _remember_best(self, metrics: Mapping[str, float]) -> None:
-        reward = metrics.get(self.algorithm.score_tag, np.nan)
+        tag = self.algorithm.score_tag if self.cfg.eval_interval is None else REWARD
+        reward = metrics.get(tag, np.nan)
         keeps = (
             self.logger.log_dir is not None and not self.checkpoint_ending
         )  # a folder beside files would be in the way

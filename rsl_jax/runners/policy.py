@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,8 +30,9 @@ class InferencePolicy:
         self, algorithm: Algorithm, state: TrainState, env: Any = None, device: str | jax.Device | None = None
     ):
         self._algorithm = algorithm
+        self._device = resolve_device(device)
         # A copy, because the next iteration of training gives the buffers of the state away.
-        self._state = to_device(jax.tree.map(jnp.copy, state), resolve_device(device))
+        self._state = to_device(jax.tree.map(jnp.copy, state), self._device)
         self._env = env if hasattr(env, "episode_length_buf") else None
         self._carry: Any = None
         self._act = jax.jit(algorithm.policy)
@@ -47,6 +49,12 @@ class InferencePolicy:
         carry = self._remembered(next(iter(inputs.values())).shape[0])
         actions, self._carry = self._act(self._state, carry, inputs)
         return like(observations, actions)
+
+    def with_state(self, state: TrainState) -> InferencePolicy:
+        """Return the policy of another training state, without hidden states; nothing is compiled again."""
+        other = copy.copy(self)
+        other._state, other._carry = to_device(jax.tree.map(jnp.copy, state), self._device), None
+        return other
 
     def reset(self, dones: Any = None) -> None:
         """Reset hidden states of all environments, or of those where ``dones`` ``[N]``."""

@@ -19,6 +19,7 @@ from rsl_jax.modules import default_dtype
 from rsl_jax.ops.guards import has_failed
 from rsl_jax.sweeps.settings import Member, apply_setting
 from rsl_jax.training.compiling import jit_once
+from rsl_jax.training.evaluation import make_evaluation
 from rsl_jax.training.iteration import (
     LoopState,
     init_states,
@@ -92,6 +93,7 @@ class Program:
         check_training(self._built, num_envs=env.num_envs, num_steps=cfg.num_steps_per_env)
         if init_at_random_ep_len:
             limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
+        self._evaluation = make_evaluation(env, cfg, spec=self._spec)
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
         self._init = jit_once(self._spread(jax.vmap(self._begin), (P(AXIS), P(AXIS)), P(AXIS)), self.devices[0])
         self._compiled: dict[int, Any] = {}
@@ -205,8 +207,18 @@ class Program:
         state = jax.tree.map(lambda new, old: jnp.where(failed < 0, new, old), state, population.state)
         return Population(state, loop, failed), metrics
 
+    def _evaluated(self, population: Population, numbers: Array, finished: Array) -> Metrics:
+        if self._evaluation is None:
+            return {}
+        return self._evaluation.metrics_after(finished, self._algorithm(numbers), population.state)
+
+    def _iterate_all(self, population: Population, numbers: Array) -> tuple[Population, Metrics]:
+        population, metrics = jax.vmap(self._iterate)(population, numbers)
+        finished = jnp.max(population.state.iteration)  # the same for all but those that failed
+        return population, metrics | jax.vmap(self._evaluated, (0, 0, None))(population, numbers, finished)
+
     def _many(self, population: Population, numbers: Array, iterations: Array) -> tuple[Population, Metrics]:
-        iterate = jax.vmap(self._iterate)
+        iterate = self._iterate_all
         shapes = jax.eval_shape(iterate, population, numbers)[1]
         rows = {tag: jnp.zeros((*x.shape, self._stretch), x.dtype) for tag, x in shapes.items()}
 

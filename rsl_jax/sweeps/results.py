@@ -14,7 +14,7 @@ import numpy as np
 
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env
-from rsl_jax.logging.curves import Band, draw
+from rsl_jax.logging.curves import Band, draw, label_of_tag
 from rsl_jax.sweeps.program import Population
 from rsl_jax.sweeps.settings import Member, apply_setting, label_of
 from rsl_jax.training.iteration import LoopState
@@ -225,8 +225,7 @@ class SweepResult:
             one = len(curves) == 1
             what = "1 seed" if one else f"IQM of {len(curves)} seeds, 95 % band"
             bands[label_of(setting)] = Band(x, middle, None if one else low, None if one else high, what)
-        y_label = tag.removeprefix("Train/").replace("_", " ")
-        figure = draw(bands, x_label="environment steps", y_label=y_label, title=title)
+        figure = draw(bands, x_label="environment steps", y_label=label_of_tag(tag), title=title)
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path)
@@ -321,7 +320,6 @@ def interquartile_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def _thinned(curves: np.ndarray, steps_per_iteration: int) -> tuple[np.ndarray, np.ndarray]:
     """Return at most :data:`POINTS` points: steps ``[K]`` and values ``[runs, K]``, without those that have none."""
-    iterations = curves.shape[1]
-    chosen = np.unique(np.linspace(0, iterations - 1, min(iterations, POINTS)).round().astype(int))
-    chosen = chosen[~np.isnan(curves[:, chosen]).all(0)]
+    there = np.flatnonzero(~np.isnan(curves).all(0))
+    chosen = there[np.unique(np.linspace(0, len(there) - 1, min(len(there), POINTS)).round().astype(int))]
     return (chosen + 1) * steps_per_iteration, curves[:, chosen]

@@ -77,7 +77,7 @@ class HostLoop:
             state, loop = self.take_over(state, loop)
         state, loop, metrics = self._learn(state, loop, collected, update_key, self._limit)
         fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        fetched |= environment_tags(_mean_logs(logs))
+        fetched |= environment_tags(mean_of_logs(logs))
         return Outcome(state, loop, fetched, finished - start, time.perf_counter() - finished)
 
     def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
@@ -193,7 +193,8 @@ def _limit(env: VecEnv) -> Any:
     return None if limit is None else np.broadcast_to(np.asarray(limit, np.int32), (env.num_envs,))
 
 
-def _mean_logs(logs: list[Mapping[str, Any]]) -> dict[str, float]:
+def mean_of_logs(logs: list[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean of each entry over the logs of several steps."""
     values: dict[str, list[np.ndarray]] = {}
     for log in logs:
         for name, floats in floats_of_log(log).items():

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from rsl_jax.algorithms.loading import with_variables
 from rsl_jax.config import BaseRunnerConfig, all_arguments_of, build_part, structural_fields, with_arguments
@@ -15,6 +16,7 @@ from rsl_jax.config.keys import LARGEST_INT
 from rsl_jax.env.base import Env
 from rsl_jax.ops import key_of_device
 from rsl_jax.registry import nearest
+from rsl_jax.training.evaluation import make_evaluation
 from rsl_jax.training.iteration import (
     LoopState,
     init_states,
@@ -24,7 +26,7 @@ from rsl_jax.training.iteration import (
     spec_of,
 )
 from rsl_jax.training.sharding import EVERYWHERE, STATE_SPECS, Devices
-from rsl_jax.types import Algorithm, Key, Metrics, Spec, TrainState
+from rsl_jax.types import Algorithm, Array, Key, Metrics, Spec, TrainState
 
 AlgorithmFactory = Callable[[str | None], Algorithm]
 
@@ -38,6 +40,7 @@ def make_train(
     *,
     init_at_random_ep_len: bool = False,
     devices: int | Sequence[jax.Device] | None = None,
+    eval_env: Env[Any] | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Return a training run as a pure function that can be compiled and vectorised.
 
@@ -50,13 +53,16 @@ def make_train(
         num_iterations: number of iterations to train.
         init_at_random_ep_len: start every environment at a random step of its episode, so that not all end together.
         devices: number of devices to spread the environments over, or a list of them; one if None.
+        eval_env: the environments to evaluate in, with the config's ``eval_interval``; if None, those of ``env``
+            without what is random only in training.
 
     Returns:
         ``train(key, start={}, **overrides) -> (state, metrics)``. Overrides are floats of the ``algorithm`` section.
         ``start`` holds variables of models, by name, to start from in place of randomly initialised ones, as
         :func:`rsl_jax.training.variables_of` returns them: ``{"teacher": variables_of(state, "actor")}``. All may be
-        traced. Metrics have the log's tags, one value an iteration: each ``[num_iterations]``. An update that met NaN
-        or infinity is skipped; :func:`rsl_jax.training.warn_of_failures` reports these.
+        traced. Metrics have the log's tags, one value an iteration: each ``[num_iterations]``; those of evaluations are
+        NaN in iterations without one. An update that met NaN or infinity is skipped;
+        :func:`rsl_jax.training.warn_of_failures` reports these.
 
     Raises:
         TypeError: if the environment is not pure.
@@ -70,10 +76,12 @@ def make_train(
         )
     cfg = BaseRunnerConfig.from_dict(cfg)
     chosen = Devices.choose(devices)
-    axis_name, part, spec = chosen.axis_name, chosen.part_of_env(env), chosen.part_of_spec(spec_of(env))
+    axis_name, part, whole = chosen.axis_name, chosen.part_of_env(env), spec_of(env)
+    spec = chosen.part_of_spec(whole)
     # What does not fit together is refused here, before anything is traced.
     built = build_algorithm(cfg, spec, axis_name=axis_name)
     check_training(built, num_envs=spec.num_envs, num_steps=cfg.num_steps_per_env)
+    evaluation = make_evaluation(env, cfg, eval_env, spec=whole)
     tried_out = dataclasses.replace(spec, tried_out=True)
     if init_at_random_ep_len:
         limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
@@ -94,14 +102,16 @@ def make_train(
             algorithm, part, num_steps=cfg.num_steps_per_env, check_for_nan=cfg.check_for_nan, axis_name=axis_name
         )
 
-        def scanned(states: tuple[Any, ...], _: None) -> tuple[tuple[Any, ...], Metrics]:
+        def scanned(states: tuple[Any, ...], it: Array) -> tuple[tuple[Any, ...], Metrics]:
             state, loop, metrics = iteration(*states)
+            if evaluation is not None:
+                metrics |= evaluation.metrics_after(it + 1, algorithm, state)
             return (state, loop), metrics
 
         state, loop = begin(algorithm, key)
         for name, variables in start.items():
             state = with_variables(state, name, variables)
-        (state, _), metrics = jax.lax.scan(scanned, (state, loop), None, num_iterations)
+        (state, _), metrics = jax.lax.scan(scanned, (state, loop), jnp.arange(num_iterations))
         return state, metrics
 
     def train(

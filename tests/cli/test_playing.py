@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from rsl_jax.cli import main
-from rsl_jax.cli.episodes import play_episodes
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.video import filming, frame_rate
 from rsl_jax.config import RunnerConfig
 from rsl_jax.env import JaxVecEnv
 from rsl_jax.runners import OnPolicyRunner
+from rsl_jax.runners.episodes import play_episodes
 from tests.cli.own import point_mass
 from tests.helpers import small_config
 
@@ -19,6 +19,7 @@ class Clockwork:
 
     def __init__(self, *lengths, drawn=True):
         self.num_envs, self._lengths, self._steps, self.pictures = len(lengths), np.array(lengths), 0, 0
+        self.num_actions = 1
         if drawn:
             self.render = self._render
 

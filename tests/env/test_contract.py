@@ -245,10 +245,10 @@ def test_logged_numbers_keep_all_their_bits(collect):
     log = {"steps": 5_000_000_000, "of_torch": torch.tensor([2**40 + 1]), "half": torch.ones(2).bfloat16()}
     floats = floats_of_log({**log, "of_jax": jnp.ones(3), "flag": True})
     assert [floats[name].tolist() for name in floats] == [[5e9], [2.0**40 + 1], [1.0, 1.0], [1.0] * 3, [1.0]]
-    from rsl_jax.training.host_loop import _mean_logs
+    from rsl_jax.training.host_loop import mean_of_logs
 
     _, logs = collect(lambda o, r, d, e: (o, r, d, {**e, "log": log}))
-    assert _mean_logs(logs) == {"steps": 5e9, "of_torch": 2.0**40 + 1, "half": 1.0}
+    assert mean_of_logs(logs) == {"steps": 5e9, "of_torch": 2.0**40 + 1, "half": 1.0}
 
 
 # --- time limits ------------------------------------------------------------------------------------------------------

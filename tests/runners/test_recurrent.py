@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rsl_jax.cli.episodes import play_episodes
 from rsl_jax.config import RunnerConfig
 from rsl_jax.env import JaxVecEnv, vectorize
 from rsl_jax.ops import reset_carry
 from rsl_jax.runners import OnPolicyRunner
+from rsl_jax.runners.episodes import play_episodes
 from rsl_jax.training import make_train
 from tests.environments import PointMass
 from tests.helpers import assert_trees_equal, small_config
