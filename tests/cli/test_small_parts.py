@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -13,7 +14,9 @@ from rsl_jax.cli import main
 from rsl_jax.cli.cache import choose_cache
 from rsl_jax.cli.output import CommandError, explain, use_short_warnings
 from rsl_jax.cli.runs import find_checkpoint, folder_name, new_log_dir, newest_run
+from rsl_jax.cli.training import build_eval_env
 from rsl_jax.compilation_cache import default_folder, use_compilation_cache
+from rsl_jax.config import RunnerConfig
 from rsl_jax.env import make_env
 from rsl_jax.env.contract import CheckedEnv
 from rsl_jax.interrupts import stop_on_signals
@@ -156,6 +159,17 @@ def test_the_first_signal_asks_and_the_second_one_works_as_ever(number):
         assert (asked, fell_through) == ([1], [1, 1])
     finally:
         signal.signal(number, before)
+
+
+def test_an_environment_outside_jax_is_made_a_second_time_to_evaluate_in():
+    gymnasium = pytest.importorskip("gymnasium")
+    command = SimpleNamespace(env="gymnasium/CartPole-v1", env_kwargs={"max_episode_length": 7})
+    cfg = RunnerConfig(eval_interval=5, eval_episodes=3)
+    made = build_eval_env(command, cfg, object())
+    assert isinstance(made.envs, gymnasium.vector.VectorEnv)
+    assert (made.num_envs, made.max_episode_length) == (3, 7)
+    assert build_eval_env(command, RunnerConfig(), object()) is None
+    assert build_eval_env(command, cfg, own.point_mass(2)) is None  # the runner makes its own
 
 
 def test_help_and_unknown_commands(capsys):

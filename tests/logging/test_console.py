@@ -58,6 +58,22 @@ def test_plain_lines_are_aligned_and_hold_the_key_figures():
         assert figure in lines[-1]
 
 
+def test_the_last_evaluation_stays_in_sight():
+    out = io.StringIO()
+    with TrainingConsole(Status("cartpole", 0, 3), rich_console=Console(file=out), line_interval=0.0) as console:
+        console.update(status(1, 3))
+        console.update(status(2, 3, **{"Eval/mean_reward": 931.25, "Eval/mean_episode_length": 987.0}))
+        console.update(status(3, 3))
+        last = console.status
+    first, *others = out.getvalue().splitlines()[1:]
+    assert "evaluated" not in first
+    assert [line.endswith("evaluated    931.25") for line in others] == [True, True]
+    text = drawn(last)
+    assert "Last evaluation" in text
+    assert "987.0" in text
+    assert "Eval/" not in text
+
+
 def test_fast_iterations_print_about_one_line_a_second_with_first_and_last():
     lines = run_plain(1000, seconds_each=0.01)[1:]
     assert [line.split("/")[0].strip() for line in (lines[0], lines[-1])] == ["1", "1000"]

@@ -23,6 +23,7 @@ from tests.helpers import small_config
 
 ITERATIONS, SEEDS, RATES = 5, 3, [1e-3, 3e-3]
 CONFIG = dataclasses.replace(small_config(schedule="fixed"), save_interval=2)
+EVALUATED = dataclasses.replace(CONFIG, eval_interval=2, eval_episodes=3)
 
 
 class SometimesBroken(PointMass):
@@ -56,11 +57,11 @@ def swept(env, tmp_path_factory):
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(SweepStopped, match="resume=True") as stopped:
-        rsl_jax.sweep(env, CONFIG, folder=folder, on_progress=interrupt, **options)
+        rsl_jax.sweep(env, EVALUATED, folder=folder, on_progress=interrupt, **options)
     before = stopped.value.result
     assert np.isnan(before.metrics["Loss/value"][:, -1]).all()
     seen = []
-    result = rsl_jax.sweep(env, CONFIG, folder=folder, resume=True, on_progress=seen.append, **options)
+    result = rsl_jax.sweep(env, EVALUATED, folder=folder, resume=True, on_progress=seen.append, **options)
     assert seen[-1].fraction == 1
     assert len(list(folder.glob("parts/0/model_*"))) == 1
     return before, result
@@ -74,8 +75,10 @@ def test_each_member_is_the_run_of_a_runner(env, swept):
     alone = []
     for _ in range(ITERATIONS):
         runner.learn(1)
-        alone.append(runner.metrics["Loss/value"])
-    np.testing.assert_allclose(result.metrics["Loss/value"][4], alone, rtol=1e-4)
+        alone.append(runner.metrics)
+    for tag in ("Loss/value", "Eval/mean_reward", "Eval/mean_episode_length"):  # evaluated after every second iteration
+        expected = [metrics.get(tag, np.nan) for metrics in alone]
+        np.testing.assert_allclose(result.metrics[tag][4], expected, rtol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), trained.state.params, runner.state.params)
 
     going_on = trained.runner(env, console=False)
@@ -104,6 +107,9 @@ def test_results_are_labelled_ranked_drawn_and_kept(swept, tmp_path):
     assert result.best().member.index == int(np.nanargmax(result.scores()))
     assert result.plot(tmp_path / "curves.png").axes[0].get_legend() is not None
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+    axes = result.plot(tag="Eval/mean_reward").axes[0]
+    assert axes.get_ylabel() == "mean reward of evaluations"
+    assert [len(line.get_xdata()) for line in axes.get_lines()] == [2, 2]
     read = SweepResult.load(result.save(tmp_path / "result"))
     assert read.members == result.members
     np.testing.assert_array_equal(read.metrics["Loss/value"], result.metrics["Loss/value"])
