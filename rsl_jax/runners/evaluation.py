@@ -128,8 +128,9 @@ class CompiledPlay:
         """Play the episodes, and film the first environment's."""
         metrics, length, frames = self._play(state)
         fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        count = min(self._film.num_frames, -(-int(length) // self._film.frame_interval))
-        self._film.write(it, (self._env.render(frame) for frame in _each(frames, count)))
+        if self._film.is_on:
+            count = min(self._film.num_frames, -(-int(length) // self._film.frame_interval))
+            self._film.write(it, (self._env.render(frame) for frame in _each(frames, count)))
         return fetched
 
 
@@ -187,7 +188,7 @@ def _restart(env: Any) -> None:
 
 
 class Film:
-    """Videos of evaluations, in ``log_dir/videos``, from where the log writers take them.
+    """Videos of evaluations, in ``log_dir/videos``, from where the log writers take them; not of several processes.
 
     Training does not depend on them: if one cannot be made, a warning says why, and no further ones are tried.
 
@@ -198,9 +199,10 @@ class Film:
 
     def __init__(self, step_dt: float | None, seconds: float, log_dir: Path | None):
         self.frame_interval, self._frames_per_second = frame_rate(step_dt, most=FRAMES_PER_SECOND)
-        self.num_frames = 0 if log_dir is None else int(np.ceil(seconds * self._frames_per_second))
+        # All processes must run the same program, but only one has a folder.
+        self._folder = None if log_dir is None or jax.process_count() > 1 else log_dir / "videos"
+        self.num_frames = 0 if self._folder is None else int(np.ceil(seconds * self._frames_per_second))
         self.is_on = self.num_frames > 0
-        self._folder = None if log_dir is None else log_dir / "videos"
 
     def write(self, it: int, frames: Iterable[np.ndarray]) -> None:
         """Write the video of the evaluation after iteration ``it``."""

@@ -53,7 +53,8 @@ class OnPolicyRunner:
         state: training state: parameters, optimiser state, normalisers, ...
         loop_state: rollout state: environments, observations, hidden states, episode statistics, random key.
         current_learning_iteration: the last finished iteration, counted from 0.
-        metrics: what the last finished iteration reported, by the log's tags; empty before the first.
+        metrics: what the last finished iteration and its evaluation, if there was one, reported, by the log's tags;
+            empty before the first.
         alg: the algorithm and its models with RSL-RL's interface, for scripts written for it.
         is_distributed: whether several processes train; likewise ``gpu_world_size`` (how many there are),
             ``gpu_global_rank`` and ``gpu_local_rank`` (which one this is), as in RSL-RL.

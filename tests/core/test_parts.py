@@ -150,7 +150,7 @@ def test_keys_of_simulators_stay_allowed():
         "experiment_name",
         "max_iterations",
         "load_run",
-        "eval_interval",
+        "log_interval",
         "test_interval",
         "clip_actions",
         "device",
