@@ -119,14 +119,14 @@ TASKS = {
     "reacher": Task(
         "reacher (brax)", "brax/reacher", 80, env_options={"max_episode_length": 200}, algorithm={"gamma": 0.95}
     ),
-    # Playground's parameters for RSL-RL (`--preset rsl_rl`); 3 million steps.
+    # Playground's parameters for RSL-RL (`--preset rsl_rl`), but with an adaptive learning rate, as 256 environments need
+    # (its own training has 4096); 3 million steps.
     "go1": Task(
         "Go1JoystickFlatTerrain (playground)",
         "playground/Go1JoystickFlatTerrain",
         490,
         algorithm={
             "learning_rate": 3e-4,
-            "schedule": "fixed",
             "entropy_coef": 0.001,
             "gamma": 0.99,
             "lam": 0.95,
