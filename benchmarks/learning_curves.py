@@ -119,8 +119,8 @@ TASKS = {
     "reacher": Task(
         "reacher (brax)", "brax/reacher", 80, env_options={"max_episode_length": 200}, algorithm={"gamma": 0.95}
     ),
-    # Playground's parameters for RSL-RL (`--preset rsl_rl`), but with an adaptive learning rate, as 256 environments need
-    # (its own training has 4096); 3 million steps.
+    # Playground's parameters for RSL-RL (`--preset rsl_rl`), but with an adaptive learning rate, which 256 environments
+    # need (its own training has 4096); 3 million steps.
     "go1": Task(
         "Go1JoystickFlatTerrain (playground)",
         "playground/Go1JoystickFlatTerrain",

@@ -37,6 +37,10 @@ _BRAX_NOT_SPRING = {"swimmer": "generalized"}
 """Brax's environments that the ``spring`` backend cannot simulate, and the backend to use instead."""
 
 
+_RANDOM_IN_TRAINING = {"noise_config.level": 0.0, "push_config.enable": False, "pert_config.enable": False}
+"""Settings of Playground's robots that switch their own noise and pushes off."""
+
+
 class BraxSingleEnv:
     """Environment of Playground or Brax: anything with ``reset(rng) -> state`` and ``step(state, action) -> state``.
 
@@ -111,6 +115,18 @@ class BraxSingleEnv:
             truncated=done & cut_short,
             log=dict(state.metrics),
         )
+
+    def for_evaluation(self) -> BraxSingleEnv:
+        """Return the same environment without the noise and the pushes of Playground's own config."""
+        config = getattr(self.env, "_config", None)
+        changes = {} if config is None else _known_keys(config, _RANDOM_IN_TRAINING)
+        if not changes:
+            return self
+        other, other.env = copy.copy(self), copy.copy(self.env)
+        other.env._config = copy.deepcopy(config)
+        other.env._config.update_from_flattened_dict(changes)
+        other.cfg = {**self.cfg, **other.env._config.to_dict()}
+        return other
 
     def render(self, state: Any) -> np.ndarray:
         """Render a state, uint8 ``[H, W, 3]``."""
@@ -278,6 +294,12 @@ def _dotted(config: Mapping[str, Any]) -> list[str]:
     """Flatten nested dicts to keys ``outer.inner``."""
     inner = {key: _dotted(value) for key, value in config.items() if isinstance(value, Mapping)}
     return [*config, *(f"{key}.{name}" for key, names in inner.items() for name in names)]
+
+
+def _known_keys(config: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the changes whose dotted keys a config has."""
+    known = _dotted(config.to_dict())
+    return {key: value for key, value in changes.items() if key in known}
 
 
 def brax_names() -> list[str]:

@@ -150,6 +150,10 @@ def test_it_can_be_pushed_and_its_sensors_show_it(go1, standing):
     assert {name: x.shape for name, x in shapes[1].items()} == {"state": (2, 144), "privileged_state": (2, 123)}
     assert set(shapes[0].env.model) == set(standing[0].env.model) - {"body_iquat", "site_pos"}  # Playground's own
     assert mirror_for(full).observations["state"].size == 144
+    quiet = full.for_evaluation(1).single_env
+    assert not isinstance(quiet, RandomizedSingleEnv)
+    assert quiet.cfg["noise_config"]["level"] == quiet.env._config.noise_config.level == 0
+    assert full.single_env.env._config.noise_config.level == 1, "training keeps its noise"
     with pytest.raises(ValueError, match="without sensors"):
         jax.eval_shape(jax.vmap(mirror_state_for(full)), shapes[0].env)
     with pytest.raises(ValueError, match=r"cannot be pushed: .* free joint"):
