@@ -13,6 +13,7 @@ _HOMES = {
     "make_env": "rsl_jax.env",
     "make_train": "rsl_jax.training",
     "make_vec_env": "rsl_jax.env",
+    "population_based_training": "rsl_jax.sweeps",
     "trust": "rsl_jax.trusted",
     "sweep": "rsl_jax.sweeps",
     "use_compilation_cache": "rsl_jax.compilation_cache",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,25 @@ from rsl_jax.sweeps.program import Population
 from rsl_jax.trees import restore
 
 DESCRIPTION = "sweep.json"
+
+PARTS = "parts"
+"""Key of the description: how many members of each program are trained at once, which the machine decides."""
+
+
+class Saved(NamedTuple):
+    """Part of a sweep, as it was saved.
+
+    Attributes:
+        population: its members.
+        metrics: by tag, ``[members, iterations]``.
+        iterations: number of finished iterations.
+        infos: what was saved beside it, or None.
+    """
+
+    population: Population
+    metrics: dict[str, np.ndarray]
+    iterations: int
+    infos: Mapping[str, Any] | None
 
 
 class SweepFolder:
@@ -41,14 +60,17 @@ class SweepFolder:
             ValueError: if another sweep is there; says how they differ.
         """
         self.path = Path(path)
-        file, description = self.path / DESCRIPTION, json.loads(json.dumps(description))
+        self._parts: list[int] = []
+        file, self._description = self.path / DESCRIPTION, json.loads(json.dumps(description))
         if file.exists():
             if not resume:
                 raise FileExistsError(
                     f"'{self.path}' holds a sweep. Go on with it by resume=True, or give another folder."
                 )
             there = json.loads(file.read_text(encoding="utf-8"))
-            differing = [key for key in {**there, **description} if there.get(key) != description.get(key)]
+            self._parts = there.pop(PARTS, [])
+            here = self._description
+            differing = [key for key in {**there, **here} if there.get(key) != here.get(key)]
             if differing:
                 raise ValueError(
                     f"'{self.path}' holds another sweep: {', '.join(sorted(differing))} differ from those given. Give "
@@ -58,7 +80,20 @@ class SweepFolder:
         if resume:
             raise FileNotFoundError(f"'{self.path}' holds no sweep to resume ({DESCRIPTION} is missing).")
         self.path.mkdir(parents=True, exist_ok=True)
-        _write_whole(file, json.dumps(description, indent=1).encode())
+        _write_whole(file, json.dumps(self._description, indent=1).encode())
+
+    def part_size(self, program: int, choose: Callable[[], int]) -> int:
+        """Return how many members of a program are trained at once: as when the sweep began.
+
+        Args:
+            program: index of the program.
+            choose: chooses the size, where the folder holds none yet.
+        """
+        if program >= len(self._parts):
+            self._parts = [*self._parts, choose()]
+            content = {**self._description, PARTS: self._parts}
+            _write_whole(self.path / DESCRIPTION, json.dumps(content, indent=1).encode())
+        return self._parts[program]
 
     def save(self, part: int, population: Population, metrics: Mapping[str, np.ndarray], run: Metadata) -> Path:
         """Save a part; its earlier checkpoints are removed once this one is complete.
@@ -81,15 +116,12 @@ class SweepFolder:
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
         return path
 
-    def load(self, part: int, population: Population) -> tuple[Population, dict[str, np.ndarray], int] | None:
+    def load(self, part: int, population: Population) -> Saved | None:
         """Load the newest complete checkpoint of a part; None if there is none.
 
         Args:
             part: index of the part.
             population: gives structure, shapes and types.
-
-        Returns:
-            the population, metrics, and the number of finished iterations.
         """
         folder = self.path / "parts" / str(part)
         path = latest_checkpoint(folder) if folder.exists() else None
@@ -102,7 +134,7 @@ class SweepFolder:
         failed = jnp.asarray(metrics.pop("failed"))
         state = restore(population.state, checkpoint.state, what="sweep's checkpoint")
         loop = restore(population.loop, checkpoint.loop, what="sweep's checkpoint")
-        return Population(state, loop, failed), metrics, iteration + 1
+        return Saved(Population(state, loop, failed), metrics, iteration + 1, checkpoint.run.infos)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

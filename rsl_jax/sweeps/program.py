@@ -34,6 +34,8 @@ from rsl_jax.types import Algorithm, Array, Key, Metrics, TrainState
 AXIS = "members"
 """Name of the mesh axis over which members are spread."""
 
+LEARNING_RATE = "algorithm.learning_rate"
+
 MEMORY_SHARE = 0.8
 """Fraction of a device's memory that a program may use."""
 
@@ -100,6 +102,9 @@ class Program:
         self._train = jax.jit(
             self._spread(self._many, (P(AXIS), P(AXIS), P()), (P(AXIS), P(AXIS))), donate_argnums=(0,)
         )
+        # Parents and copies may be on different devices, so that this is one program on global arrays.
+        placed = {} if len(self.devices) == 1 else {"out_shardings": NamedSharding(self._mesh, P(AXIS))}
+        self._exchange = jax.jit(self._exchanged, donate_argnums=(0,), **placed)
 
     def init(self, members: Sequence[Member]) -> tuple[Population, Array]:
         """Return the initial states of members, each as an ``OnPolicyRunner`` of its seed has them, and their numbers.
@@ -162,17 +167,44 @@ class Program:
             size = max(1, min(size - 1, int(size * limit / needed)))
         return size
 
-    def trace(self) -> None:
+    def trace(self) -> tuple[Any, list[str]]:
         """Trace an iteration without running or compiling anything.
+
+        Returns:
+            the jaxpr, whose last inputs are the traced numbers, and the tags of the metrics.
 
         Raises:
             Exception: whatever JAX raises if a traced number determines the structure of the program.
         """
-        key, numbers = jax.random.key(0), jnp.zeros(len(self.traced), default_dtype())
-        population = jax.eval_shape(self._begin, key, numbers)
-        jax.eval_shape(lambda p, n: self._iterate(p, n), population, numbers)
+        numbers = [jnp.zeros((), default_dtype())] * len(self.traced)
+        population = jax.eval_shape(self._begin, jax.random.key(0), numbers)
+        trace = jax.make_jaxpr(lambda p, n: self._iterate(p, n), return_shape=True)
+        jaxpr, (_, metrics) = trace(population, numbers)
+        return jaxpr, sorted(metrics)
+
+    def exchange(self, population: Population, numbers: Array, parents: np.ndarray) -> Population:
+        """Let members go on as copies of others; the given population's buffers are donated.
+
+        A copy has everything of its parent (parameters, optimiser, statistics, environments with their hidden states
+        and episodes) but the random key, which stays its own.
+
+        Args:
+            population: all members.
+            numbers: their traced numbers from now on.
+            parents: index of the member that each one goes on from, its own where it is not replaced, ``[members]``.
+        """
+        return self._exchange(population, numbers, self.place(np.asarray(parents, np.int32)))
 
     # --- within ------------------------------------------------------------------------------------------------------
+
+    def _exchanged(self, population: Population, numbers: Array, parents: Array) -> Population:
+        copied = jax.tree.map(lambda x: x[parents], population)
+        state, loop = copied.state, dataclasses.replace(copied.loop, key=population.loop.key)
+        if LEARNING_RATE in self.traced:  # the only number that a state holds; an adaptive schedule goes on from it
+            rates = numbers[:, self.traced.index(LEARNING_RATE)].astype(state.learning_rate.dtype)
+            is_copy = parents != jnp.arange(len(parents), dtype=parents.dtype)
+            state = dataclasses.replace(state, learning_rate=jnp.where(is_copy, rates, state.learning_rate))
+        return dataclasses.replace(copied, state=state, loop=loop)
 
     def _spread(self, function: Any, in_specs: Any, out_specs: Any) -> Any:
         if len(self.devices) == 1:
@@ -180,20 +212,20 @@ class Program:
         # Members exchange nothing: each device runs the program on its own members.
         return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
-    def _algorithm(self, numbers: Array) -> Algorithm:
+    def _algorithm(self, numbers: Array | Sequence[Array]) -> Algorithm:
         if not self.traced:
             return self._built
         cfg = apply_setting(self.cfg, {path: numbers[index] for index, path in enumerate(self.traced)})
         return build_algorithm(cfg, dataclasses.replace(self._spec, tried_out=True))
 
-    def _begin(self, key: Key, numbers: Array) -> Population:
+    def _begin(self, key: Key, numbers: Array | Sequence[Array]) -> Population:
         state, loop = init_states(self._algorithm(numbers), self._env, key)
         if self._at_random:
             length_key, rest = jax.random.split(loop.key)
             loop = randomize_episode_lengths(self._env, dataclasses.replace(loop, key=rest), length_key)
         return Population(state, loop, jnp.asarray(-1, jnp.int32))
 
-    def _iterate(self, population: Population, numbers: Array) -> tuple[Population, Metrics]:
+    def _iterate(self, population: Population, numbers: Array | Sequence[Array]) -> tuple[Population, Metrics]:
         iteration = make_iteration(
             self._algorithm(numbers),
             self._env,
@@ -248,21 +280,3 @@ def memory_of(device: jax.Device) -> int | None:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return None
-
-
-def traceable_paths(env: Env[Any], cfg: BaseRunnerConfig, paths: Sequence[str]) -> list[str]:
-    """Return the paths that may be traced: those on which no shape and no branch of the program depends.
-
-    Floats of the library's algorithms may, as :func:`rsl_jax.training.make_train` promises. Others are tested: an
-    iteration is traced with the number unknown, which takes a second or two and compiles nothing.
-    """
-    known = [path for path in paths if path.count(".") == 1 and path.startswith("algorithm.")]
-    return [path for path in paths if path in known or _can_be_traced(env, cfg, path)]
-
-
-def _can_be_traced(env: Env[Any], cfg: BaseRunnerConfig, path: str) -> bool:
-    try:
-        Program(env, cfg, [path], stretch=1, devices=jax.devices()[:1]).trace()
-    except (jax.errors.JAXTypeError, TypeError, ValueError):
-        return False
-    return True

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rsl_jax.logging.display import Display
 from rsl_jax.logging.status import MISSING, duration, number
 from rsl_jax.sweeps.settings import Member, label_of
-
-LINE_INTERVAL = 1.0
-"""Minimum seconds between two lines where there is no terminal."""
+from rsl_jax.sweeps.statistics import latest
 
 MOST_ROWS = 20
 """Maximum number of settings in the table, the best ones."""
@@ -67,71 +64,48 @@ class Progress:
         rows = self.metrics.get(SCORE)
         if rows is None:
             return np.full(len(self.members), np.nan)
-        there = ~np.isnan(rows)
-        last = rows.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
-        return np.where(there.any(1), rows[np.arange(len(rows)), last], np.nan)
+        return latest(rows)
 
 
 class SweepConsole:
     """One live table for the whole sweep on a terminal or in a notebook, plain lines anywhere else."""
 
-    def __init__(self, title: str, console: Console | None = None) -> None:
+    def __init__(
+        self, title: str, console: Console | None = None, *, failed: str = "it stays as it was before, the others go on"
+    ) -> None:
         """Set up the display; nothing is shown yet.
 
         Args:
             title: name of the sweep.
             console: where to show it; standard output if None.
+            failed: what is said of a member in which NaN or infinity appeared.
         """
-        self._title, self._console = title, console or Console()
-        self._live: Live | None = None
-        self._last: Progress | None = None
-        self._printed_at = -math.inf
-        self._named: set[int] = set()
+        self._title, self._failed = title, failed
+        self._display = Display(console)
+        self._named: set[tuple[int, int]] = set()
 
     def __enter__(self) -> SweepConsole:
         """Start the display."""
-        if self._console.is_jupyter or (self._console.is_terminal and not self._console.is_dumb_terminal):
-            self._live = Live(Text(f"{self._title}: compiling"), console=self._console, refresh_per_second=4)
-            self._live.start(refresh=True)
-        else:
-            self._print(f"{self._title}: the first iteration compiles")
+        self._display.start(Text(f"{self._title}: compiling"), f"{self._title}: the first iteration compiles")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Show the last state and leave the terminal as it was."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-        elif self._last is not None:
-            self._print(sweep_line(self._last))
+        self._display.stop()
 
     def update(self, progress: Progress) -> None:
         """Show the current progress, and name the members that have just failed."""
-        self._last = progress
         for index in np.flatnonzero(progress.failed >= 0).tolist():
-            if index not in self._named:
-                self._named.add(index)
+            iteration = int(progress.failed[index])
+            if (index, iteration) not in self._named:
+                self._named.add((index, iteration))
                 member = progress.members[index]
-                self._say(
-                    f"NaN or infinity in iteration {progress.failed[index]} of {member.label}, seed {member.seed}; it "
-                    "stays as it was before, the others go on."
+                self._display.say(
+                    f"NaN or infinity in iteration {iteration} of {member.label}, seed {member.seed}; {self._failed}."
                 )
-        if self._live is not None:
-            self._live.update(sweep_table(self._title, progress))
-        elif time.monotonic() - self._printed_at >= LINE_INTERVAL:
-            self._printed_at = time.monotonic()
-            self._print(sweep_line(progress))
-
-    def _say(self, text: str) -> None:
-        if self._live is not None:
-            self._live.console.print(text)
-        else:
-            self._print(text)
-
-    def _print(self, line: str) -> None:
-        print(line, file=self._console.file, flush=True)
+        self._display.update(sweep_table(self._title, progress), sweep_line(progress))
 
 
 def sweep_line(progress: Progress) -> str:

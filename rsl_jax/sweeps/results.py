@@ -17,6 +17,7 @@ from rsl_jax.env.base import Env
 from rsl_jax.logging.curves import Band, draw, label_of_tag
 from rsl_jax.sweeps.program import Population
 from rsl_jax.sweeps.settings import Member, apply_setting, label_of
+from rsl_jax.sweeps.statistics import interquartile_mean, mean_of_last, thinned
 from rsl_jax.training.iteration import LoopState
 from rsl_jax.training.reports import find_failures
 from rsl_jax.trusted import reading_run
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
     from rsl_jax.runners import OnPolicyRunner
 
 SCORE = "Train/mean_reward"
-POINTS = 100
-"""Number of points on the x axis of a plot at which bands are computed."""
-
-RESAMPLES = 2000
-"""Number of resamples of a bootstrap."""
-
-CONFIDENCE = 0.95
 
 
 class Trained(NamedTuple):
@@ -102,6 +96,11 @@ class SweepResult:
                 seen.append(member.setting)
         return seen
 
+    @property
+    def iterations(self) -> int:
+        """Number of iterations of each member, trained or not."""
+        return int(next(iter(self.metrics.values())).shape[1])
+
     def curves(self, setting: Mapping[str, Any], tag: str = SCORE) -> np.ndarray:
         """Return the curves of a setting's seeds, ``[seeds, iterations]``.
 
@@ -118,10 +117,19 @@ class SweepResult:
             tag: tag of the score.
             last: number of iterations to average.
         """
-        rows = self._rows(tag)[:, -last:]
-        there = ~np.isnan(rows)
-        means = np.where(there, rows, 0).sum(1) / np.maximum(there.sum(1), 1)
-        return np.where(there.any(1) & (self.failed < 0), means, np.nan)
+        return np.where(self.failed < 0, mean_of_last(self._rows(tag), last), np.nan)
+
+    def values(self, path: str) -> np.ndarray:
+        """Return the values that a varied key had in each member and iteration, ``[members, iterations]``.
+
+        Raises:
+            ValueError: for a key that does not vary.
+        """
+        if path not in self.members[0].setting:
+            varied = ", ".join(self.members[0].setting) or "none does"
+            raise ValueError(f"'{path}' does not vary here. Those that do: {varied}.")
+        values = np.array([member.setting[path] for member in self.members], dtype=object)
+        return values[:, None].repeat(self.iterations, axis=1)
 
     def summary(self, tag: str = SCORE, *, last: int = 10) -> list[dict[str, Any]]:
         """Summarise the settings, the best first.
@@ -163,13 +171,9 @@ class SweepResult:
             import pandas
         except ImportError as error:
             raise ImportError("A table needs pandas: pip install pandas. summary() and curves() do not.") from error
-        iterations = next(iter(self.metrics.values())).shape[1]
-        columns: dict[str, Any] = {
-            path: np.repeat(np.array([member.setting[path] for member in self.members], dtype=object), iterations)
-            for path in self.members[0].setting
-        }
-        columns["seed"] = np.repeat([member.seed for member in self.members], iterations)
-        columns["iteration"] = np.tile(np.arange(iterations), len(self.members))
+        columns: dict[str, Any] = {path: self.values(path).ravel() for path in self.members[0].setting}
+        columns["seed"] = np.repeat([member.seed for member in self.members], self.iterations)
+        columns["iteration"] = np.tile(np.arange(self.iterations), len(self.members))
         columns["steps"] = (columns["iteration"] + 1) * self.steps_per_iteration
         columns |= {tag: self._rows(tag).ravel() for tag in (tags or self.metrics)}
         return pandas.DataFrame(columns).infer_objects()
@@ -220,7 +224,7 @@ class SweepResult:
         bands = {}
         for setting in self.settings:
             curves = self.curves(setting, tag)
-            x, rows = _thinned(curves, self.steps_per_iteration)
+            x, rows = thinned(curves, self.steps_per_iteration)
             middle, low, high = interquartile_mean(rows)
             one = len(curves) == 1
             what = "1 seed" if one else f"IQM of {len(curves)} seeds, 95 % band"
@@ -281,45 +285,15 @@ class SweepResult:
             failed=failed,
             steps_per_iteration=content["steps_per_iteration"],
             seconds=content["seconds"],
+            **cls._others(content),
         )
+
+    @classmethod
+    def _others(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the fields that a subclass adds to :meth:`to_json`."""
+        return {}
 
     def _rows(self, tag: str) -> np.ndarray:
         if tag not in self.metrics:
             raise ValueError(f"There is no tag '{tag}'. There are: {', '.join(sorted(self.metrics))}.")
         return self.metrics[tag]
-
-
-def interquartile_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the interquartile mean, and the bounds of its 95 % percentile bootstrap over runs.
-
-    A sweep is on one task, so the strata of the method's stratified bootstrap are one. NaN is left out; a column
-    without a value is NaN.
-
-    Args:
-        rows: ``[runs, K]``.
-
-    Returns:
-        mean, lower and upper bound, each ``[K]``.
-
-    Source: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice" (2021).
-    """
-    from scipy.stats import trim_mean
-
-    result = np.full((3, rows.shape[1]), np.nan)
-    generator = np.random.default_rng(0)
-    for column in range(rows.shape[1]):
-        values = rows[~np.isnan(rows[:, column]), column]
-        if not len(values):
-            continue
-        result[0, column] = trim_mean(values, 0.25)
-        drawn = values[generator.integers(0, len(values), (RESAMPLES, len(values)))]
-        tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-        result[1:, column] = np.quantile(trim_mean(drawn, 0.25, axis=1), tails)
-    return result[0], result[1], result[2]
-
-
-def _thinned(curves: np.ndarray, steps_per_iteration: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most :data:`POINTS` points: steps ``[K]`` and values ``[runs, K]``, without those that have none."""
-    there = np.flatnonzero(~np.isnan(curves).all(0))
-    chosen = there[np.unique(np.linspace(0, len(there) - 1, min(len(there), POINTS)).round().astype(int))]
-    return (chosen + 1) * steps_per_iteration, curves[:, chosen]

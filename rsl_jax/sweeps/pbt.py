@@ -1,0 +1,187 @@
+"""Population-based training: :func:`population_based_training`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.config.keys import LARGEST_INT
+from rsl_jax.env.base import Env
+from rsl_jax.registry import nearest
+from rsl_jax.sweeps.exchange import Exchange
+from rsl_jax.sweeps.folder import SweepFolder
+from rsl_jax.sweeps.population import PopulationResult
+from rsl_jax.sweeps.program import Program
+from rsl_jax.sweeps.progress import Progress, SweepConsole
+from rsl_jax.sweeps.ranges import Range, list_ranges
+from rsl_jax.sweeps.results import SCORE
+from rsl_jax.sweeps.running import LONGEST_STRETCH, Run, SweepStopped, check_iterations
+from rsl_jax.sweeps.settings import Member, list_seeds
+from rsl_jax.sweeps.sweeping import pure_environment
+from rsl_jax.sweeps.tracing import numbers_without_effect, traceable_paths
+from rsl_jax.training.sharding import Devices
+
+FEWEST_MEMBERS = 4
+
+Bounds = Range | Sequence[float]
+
+
+def population_based_training(
+    env: Env[Any] | str,
+    cfg: BaseRunnerConfig | Mapping[str, Any],
+    *,
+    iterations: int,
+    members: int = 16,
+    interval: int = 10,
+    ranges: Mapping[str, Bounds] | None = None,
+    fraction: float = 0.25,
+    factors: Sequence[float] = (0.8, 1.25),
+    resample: float = 0.25,
+    score: str = SCORE,
+    seed: int = 0,
+    num_envs: int | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    devices: int | Sequence[jax.Device] | None = None,
+    init_at_random_ep_len: bool = False,
+    console: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+    **ranges_by_name: Bounds,
+) -> PopulationResult:
+    """Train a population, and let its worst members go on as copies of its best ones with other numbers.
+
+    Numbers of the config are explored between two bounds each, ``learning_rate=(1e-4, 1e-2)``. Every member starts with
+    numbers drawn from these ranges. After every ``interval`` iterations those with the lowest scores, and all in which
+    NaN or infinity appeared, are replaced: each goes on as a copy of a random one of those with the highest scores,
+    with the copied numbers moved by a factor or drawn anew. A copy has everything of its parent (parameters, optimiser,
+    normalisers, environments, statistics of episodes) but the random key, which stays its own. A score is the latest
+    value of a tag of the log; one that is not known yet changes nothing. All members are one program.
+
+    Args:
+        env: the environments of one member, or a name for :func:`rsl_jax.env.make_env`.
+        cfg: the config, or RSL-RL's dict of it.
+        iterations: of each member.
+        members: size of the population; member ``k`` is seeded ``seed + k``.
+        interval: number of iterations between two exchanges.
+        ranges: bounds by key, as ``ranges_by_name``, for keys that contain a dot. A key is a path in the config, or its
+            end where that is enough.
+        fraction: fraction of the members that is replaced, and of those that are copied; at most a half.
+        factors: what a number may be moved by; see :class:`Range` for what that means on each scale.
+        resample: probability that a number is drawn anew instead of moved.
+        score: tag of the score, the higher the better.
+        seed: of all random choices.
+        num_envs: environments of one member, where ``env`` is a name.
+        folder: where checkpoints of all members, with their lineage, are written, every ``save_interval`` iterations;
+            None writes nothing.
+        resume: continue the training in ``folder``; it then equals one that was not interrupted, bit for bit.
+        devices: devices to spread the members over, or their number; all of JAX's if None.
+        init_at_random_ep_len: start every environment at a random step of its episode.
+        console: whether to show progress.
+        on_progress: called with the progress after every block of iterations.
+        **ranges_by_name: bounds by key, each ``(low, high)`` or a :class:`Range`.
+
+    Returns:
+        curves, numbers and lineage of the members, and their states.
+
+    Raises:
+        ValueError: if something does not fit together, is out of range, or shapes the program.
+        TypeError: for a value of the wrong type.
+        SweepStopped: when Ctrl-C or SIGTERM stopped it; what was trained is in its ``result``, and in the folder.
+
+    Source: Jaderberg et al., "Population based training of neural networks" (2017), with truncation selection.
+    """
+    env = pure_environment(env, num_envs)
+    cfg = BaseRunnerConfig.from_dict(cfg)
+    check_iterations(iterations)
+    rules = Exchange(
+        ranges=list_ranges(cfg, {**(ranges or {}), **ranges_by_name}),
+        interval=interval,
+        fraction=fraction,
+        factors=tuple(factors),
+        resample=resample,
+        score=score,
+        seed=seed,
+    )
+    _check_rules(rules, members=members, iterations=iterations)
+    chosen_devices = Devices.choose(len(jax.devices()) if devices is None else devices).devices
+    paths = [*rules.ranges]
+    _refuse_what_shapes_the_program(paths, traceable_paths(env, cfg, paths))
+    program = Program(
+        env,
+        cfg,
+        paths,
+        stretch=min(iterations, interval, LONGEST_STRETCH),
+        devices=chosen_devices[:members],
+        init_at_random_ep_len=init_at_random_ep_len,
+    )
+    jaxpr, tags = program.trace()
+    _check_program(rules, tags, numbers_without_effect(program, jaxpr))
+    seeds = list_seeds(range(seed, seed + members))
+    population = [Member(i, setting, seeds[i]) for i, setting in enumerate(rules.draw_settings(members))]
+    run = Run(env, cfg, [*population], iterations, on_progress, members_at_once=members, exchange=rules)
+    if folder is not None:
+        run.folder = SweepFolder(folder, run.description(), resume=resume)
+    elif resume:
+        raise ValueError("resume=True goes on with the training in a folder; give folder=PATH.")
+    fitting = program.chunk_size(population)
+    if fitting < members:
+        raise ValueError(
+            f"A population is trained at once, but only {fitting} of {members} members fit into memory. Take fewer "
+            "members, fewer environments, or more devices."
+        )
+    shown = SweepConsole(f"Population of {members}", failed="it waits to be replaced") if console else None
+    try:
+        result = run.train([(program, population)], shown)
+    except SweepStopped as stopped:
+        stopped.result = PopulationResult(**vars(stopped.result), exchange=rules, lineage=run.lineage)
+        raise
+    return PopulationResult(**vars(result), exchange=rules, lineage=run.lineage)
+
+
+def _check_rules(rules: Exchange, *, members: int, iterations: int) -> None:
+    for name, value, least in (("members", members, FEWEST_MEMBERS), ("interval", rules.interval, 1)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} is a whole number; got {value!r}.")
+        if value < least:
+            raise ValueError(f"{name} is at least {least}; got {value}.")
+    if isinstance(rules.seed, bool) or not isinstance(rules.seed, int):
+        raise TypeError(f"A seed is a whole number; got {rules.seed!r}.")
+    if not 0 <= rules.seed <= LARGEST_INT:
+        raise ValueError(f"A seed is at least 0 and at most {LARGEST_INT}; got {rules.seed}.")
+    if rules.interval >= iterations:
+        raise ValueError(
+            f"interval is {rules.interval}, but training ends after {iterations} iterations, so no member would ever "
+            "be replaced. Choose a shorter interval or more iterations."
+        )
+    if not 0 < rules.fraction <= 0.5:
+        raise ValueError(f"fraction is above 0 and at most 0.5; got {rules.fraction}.")
+    if not 0 <= rules.resample <= 1:
+        raise ValueError(f"resample is a probability, from 0 to 1; got {rules.resample}.")
+    if not rules.factors or not all(np.isfinite(factor) and factor > 0 for factor in rules.factors):
+        raise ValueError(f"factors are numbers above 0, at least one; got {list(rules.factors)}.")
+
+
+def _refuse_what_shapes_the_program(paths: Sequence[str], traced: Sequence[str]) -> None:
+    fixed = [path for path in paths if path not in traced]
+    if fixed:
+        raise ValueError(
+            f"{', '.join(fixed)} cannot change during training, since the program depends on it. Compare its values by "
+            "rsl_jax.sweep."
+        )
+
+
+def _check_program(rules: Exchange, tags: Sequence[str], idle: Sequence[str]) -> None:
+    if rules.score not in tags:
+        raise ValueError(
+            f"There is no tag '{rules.score}' to score by. There are: {', '.join(tags)}.{nearest(rules.score, tags)}"
+        )
+    if idle:
+        raise ValueError(
+            f"{', '.join(idle)} matters only when a run begins, so that nothing is to be found by changing it later. "
+            "Compare its values by rsl_jax.sweep."
+        )

@@ -1,0 +1,73 @@
+"""Statistics of learning curves over runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+POINTS = 100
+"""Number of points on the x axis of a plot at which bands are computed."""
+
+RESAMPLES = 2000
+"""Number of resamples of a bootstrap."""
+
+CONFIDENCE = 0.95
+
+
+def interquartile_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the interquartile mean, and the bounds of its 95 % percentile bootstrap over runs.
+
+    A sweep is on one task, so the strata of the method's stratified bootstrap are one. NaN is left out; a column
+    without a value is NaN.
+
+    Args:
+        rows: ``[runs, K]``.
+
+    Returns:
+        mean, lower and upper bound, each ``[K]``.
+
+    Source: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice" (2021).
+    """
+    from scipy.stats import trim_mean
+
+    result = np.full((3, rows.shape[1]), np.nan)
+    generator = np.random.default_rng(0)
+    for column in range(rows.shape[1]):
+        values = rows[~np.isnan(rows[:, column]), column]
+        if not len(values):
+            continue
+        result[0, column] = trim_mean(values, 0.25)
+        drawn = values[generator.integers(0, len(values), (RESAMPLES, len(values)))]
+        tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+        result[1:, column] = np.quantile(trim_mean(drawn, 0.25, axis=1), tails)
+    return result[0], result[1], result[2]
+
+
+def thinned(curves: np.ndarray, steps_per_iteration: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most :data:`POINTS` points: steps ``[K]`` and values ``[runs, K]``, without those that have none."""
+    there = np.flatnonzero(~np.isnan(curves).all(0))
+    chosen = there[np.unique(np.linspace(0, len(there) - 1, min(len(there), POINTS)).round().astype(int))]
+    return (chosen + 1) * steps_per_iteration, curves[:, chosen]
+
+
+def latest(rows: np.ndarray) -> np.ndarray:
+    """Return the last value of each run that is not NaN, ``[runs]``; NaN where there is none.
+
+    Args:
+        rows: ``[runs, K]``.
+    """
+    there = ~np.isnan(rows)
+    last = rows.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
+    return np.where(there.any(1), rows[np.arange(len(rows)), last], np.nan)
+
+
+def mean_of_last(rows: np.ndarray, last: int) -> np.ndarray:
+    """Compute the mean of each run's last values, ``[runs]``, NaN left out; NaN where there is none.
+
+    Args:
+        rows: ``[runs, K]``.
+        last: number of values to average.
+    """
+    rows = rows[:, -last:]
+    there = ~np.isnan(rows)
+    means = np.where(there, rows, 0).sum(1) / np.maximum(there.sum(1), 1)
+    return np.where(there.any(1), means, np.nan)

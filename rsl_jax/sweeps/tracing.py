@@ -1,0 +1,45 @@
+"""Which numbers of a config a program may take as arguments, and which of them an iteration depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from rsl_jax.config import BaseRunnerConfig
+from rsl_jax.env.base import Env
+from rsl_jax.sweeps.program import LEARNING_RATE, Program
+
+
+def traceable_paths(env: Env[Any], cfg: BaseRunnerConfig, paths: Sequence[str]) -> list[str]:
+    """Return the paths that may be traced: those on which no shape and no branch of the program depends.
+
+    Floats of the library's algorithms may, as :func:`rsl_jax.training.make_train` promises. Others are tested: an
+    iteration is traced with the number unknown, which takes a second or two and compiles nothing.
+    """
+    known = [path for path in paths if path.count(".") == 1 and path.startswith("algorithm.")]
+    return [path for path in paths if path in known or _can_be_traced(env, cfg, path)]
+
+
+def _can_be_traced(env: Env[Any], cfg: BaseRunnerConfig, path: str) -> bool:
+    try:
+        Program(env, cfg, [path], stretch=1, devices=jax.devices()[:1]).trace()
+    except (jax.errors.JAXTypeError, TypeError, ValueError):
+        return False
+    return True
+
+
+def numbers_without_effect(program: Program, jaxpr: Any) -> list[str]:
+    """Return the traced numbers that no iteration depends on, because only initial states do (``init_std``).
+
+    Args:
+        program: the program.
+        jaxpr: an iteration of it, see :meth:`Program.trace`.
+    """
+    needed = {id(variable) for variable in jaxpr.jaxpr.outvars}
+    for equation in reversed(jaxpr.jaxpr.eqns):
+        if equation.effects or any(id(variable) in needed for variable in equation.outvars):
+            needed |= {id(variable) for variable in equation.invars}
+    numbers = zip(program.traced, jaxpr.jaxpr.invars[-len(program.traced) :], strict=True)
+    return [path for path, variable in numbers if id(variable) not in needed and path != LEARNING_RATE]
