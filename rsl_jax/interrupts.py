@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,34 @@ def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[Stopped]:
 
     with _handled((signal.SIGINT, *END), handle) as before:
         yield stopped
+
+
+@contextlib.contextmanager
+def seen_by_threads() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells other threads whether Ctrl-C was pressed, while the main one is in a compiled program.
+
+    Python's own handler runs only when the main thread is back from there. Nothing is seen where this is not the main
+    thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    receiver, sender = socket.socketpair()
+    receiver.setblocking(False)
+    sender.setblocking(False)
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+
+    def pressed() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return signal.SIGINT in receiver.recv(4096)
+        return False
+
+    try:
+        yield pressed
+    finally:
+        signal.set_wakeup_fd(before)
+        receiver.close()
+        sender.close()
 
 
 @contextlib.contextmanager

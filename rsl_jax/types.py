@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Metrics",
     "Model",
     "Observations",
+    "Report",
     "Rollout",
     "Spec",
     "Step",
@@ -200,6 +202,21 @@ class Model(Protocol):
     def clone(self, *args: Any, **kwargs: Any) -> Any:
         """Give the same model with other attributes."""
         ...
+
+
+class Report(NamedTuple):
+    """Progress of a compiled run, or of many that ``vmap`` made one program of.
+
+    Attributes:
+        iteration: number of finished iterations.
+        iterations: of a run, at the end.
+        metrics: those of the last finished iteration by the log's tags, numpy arrays with whatever axes ``vmap`` put in
+            front; those of a single run are ``[]``.
+    """
+
+    iteration: int
+    iterations: int
+    metrics: Mapping[str, np.ndarray]
 
 
 class Algorithm(Protocol):

@@ -14,6 +14,7 @@ from rsl_jax.interrupts import ended_by_signals
 COMMANDS = {
     "train": "train a policy: rsl-jax train playground/CartpoleBalance",
     "sweep": "train many seeds of many settings at once, and keep the best",
+    "pbt": "train a population, whose worst members go on as copies of its best ones",
     "distill": "teach a student what a trained policy does: rsl-jax distill ENV --teacher LOGDIR",
     "play": "run a trained policy, print its returns, film it",
     "export": "write a trained policy as ONNX and as a JAX artefact",

@@ -5,6 +5,7 @@ from rsl_jax.logging.console import TrainingConsole
 from rsl_jax.logging.curves import plot
 from rsl_jax.logging.events import Curve, read_scalars
 from rsl_jax.logging.git_state import store_git_state
+from rsl_jax.logging.live_progress import LiveProgress
 from rsl_jax.logging.logger import Logger
 from rsl_jax.logging.status import Status
 from rsl_jax.logging.tensorboard_writer import TensorboardLogWriter
@@ -13,6 +14,7 @@ from rsl_jax.logging.writer import LogWriter, make_writer
 __all__ = [
     "BackgroundWriter",
     "Curve",
+    "LiveProgress",
     "LogWriter",
     "Logger",
     "Status",

@@ -103,6 +103,7 @@ def draw_lineage(
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     members, iterations = scores.shape
     ranges = np.nanquantile(scores, [0.1, 1.0]) if not np.isnan(scores).all() else [0.0, 1.0]
@@ -122,6 +123,7 @@ def draw_lineage(
     lost = [copy for copy in copies if copy.failed]
     tree.plot([c.iteration for c in lost], [c.member for c in lost], "x", color="red", markersize=5, label="NaN")
     tree.set(ylabel="member", ylim=(-0.7, members - 0.3))
+    tree.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     tree.set_title(title, loc="left", fontsize=11, fontweight="bold")
     handles, labels = tree.get_legend_handles_labels()
     shown = [(h, name) for h, name in zip(handles, labels, strict=True) if name != "NaN" or lost]
@@ -130,6 +132,7 @@ def draw_lineage(
     for axes, number in zip(below, numbers, strict=True):
         _set_scale(axes, number)
     panels[-1].set_xlabel("iteration")
+    figure.align_ylabels(panels)
     figure.colorbar(colours, ax=list(panels), label=score, aspect=40, extend="min")
     return figure
 
@@ -162,9 +165,10 @@ def _set_scale(axes: Axes, number: NumberPanel) -> None:
     if number.scale == "log":
         axes.set_yscale("log")
     elif number.scale == "discount":
-        low, high = np.min(number.values), np.max(number.values)
+        gaps = 1 - np.array([np.min(number.values), np.max(number.values)])
         axes.set_yscale("function", functions=(lambda x: -np.log(np.maximum(1 - x, 1e-12)), lambda x: 1 - np.exp(-x)))
-        axes.set_yticks(sorted({round(1 - gap, 6) for gap in np.geomspace(1 - low, 1 - high, 4)}))
+        axes.set_ylim(1 - gaps[0] * 1.1, 1 - gaps[1] / 1.1)
+        axes.set_yticks(sorted({1 - float(f"{gap:.1g}") for gap in np.geomspace(gaps[0], gaps[1], 4)}))
         axes.yaxis.set_major_formatter("{x:.4g}")
 
 

@@ -60,6 +60,19 @@ class Exchange:
     score: str = "Train/mean_reward"
     seed: int = 0
 
+    def check(self) -> None:
+        """Reject rules by which nothing could be replaced or moved.
+
+        Raises:
+            ValueError: says what is allowed.
+        """
+        if not 0 < self.fraction <= 0.5:
+            raise ValueError(f"fraction is above 0 and at most 0.5; got {self.fraction}.")
+        if not 0 <= self.resample <= 1:
+            raise ValueError(f"resample is a probability, from 0 to 1; got {self.resample}.")
+        if not self.factors or not all(np.isfinite(factor) and factor > 0 for factor in self.factors):
+            raise ValueError(f"factors are numbers above 0, at least one; got {list(self.factors)}.")
+
     def draw_settings(self, members: int) -> list[dict[str, float]]:
         """Draw the numbers that members start with."""
         generator = np.random.default_rng([self.seed, 0])

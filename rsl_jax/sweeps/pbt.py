@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.config.keys import LARGEST_INT
@@ -19,7 +18,6 @@ from rsl_jax.sweeps.population import PopulationResult
 from rsl_jax.sweeps.program import Program
 from rsl_jax.sweeps.progress import Progress, SweepConsole
 from rsl_jax.sweeps.ranges import Range, list_ranges
-from rsl_jax.sweeps.results import SCORE
 from rsl_jax.sweeps.running import LONGEST_STRETCH, Run, SweepStopped, check_iterations
 from rsl_jax.sweeps.settings import Member, list_seeds
 from rsl_jax.sweeps.sweeping import pure_environment
@@ -42,7 +40,7 @@ def population_based_training(
     fraction: float = 0.25,
     factors: Sequence[float] = (0.8, 1.25),
     resample: float = 0.25,
-    score: str = SCORE,
+    score: str | None = None,
     seed: int = 0,
     num_envs: int | None = None,
     folder: str | Path | None = None,
@@ -73,7 +71,7 @@ def population_based_training(
         fraction: fraction of the members that is replaced, and of those that are copied; at most a half.
         factors: what a number may be moved by; see :class:`Range` for what that means on each scale.
         resample: probability that a number is drawn anew instead of moved.
-        score: tag of the score, the higher the better.
+        score: tag of the score, the higher the better; the mean reward if None, with curiosity the environment's own.
         seed: of all random choices.
         num_envs: environments of one member, where ``env`` is a name.
         folder: where checkpoints of all members, with their lineage, are written, every ``save_interval`` iterations;
@@ -98,27 +96,20 @@ def population_based_training(
     env = pure_environment(env, num_envs)
     cfg = BaseRunnerConfig.from_dict(cfg)
     check_iterations(iterations)
-    rules = Exchange(
-        ranges=list_ranges(cfg, {**(ranges or {}), **ranges_by_name}),
-        interval=interval,
-        fraction=fraction,
-        factors=tuple(factors),
-        resample=resample,
-        score=score,
-        seed=seed,
-    )
-    _check_rules(rules, members=members, iterations=iterations)
+    chosen = list_ranges(cfg, {**(ranges or {}), **ranges_by_name})
+    _check_sizes(members=members, interval=interval, iterations=iterations, seed=seed)
     chosen_devices = Devices.choose(len(jax.devices()) if devices is None else devices).devices
-    paths = [*rules.ranges]
-    _refuse_what_shapes_the_program(paths, traceable_paths(env, cfg, paths))
+    _refuse_what_shapes_the_program([*chosen], traceable_paths(env, cfg, [*chosen]))
     program = Program(
         env,
         cfg,
-        paths,
+        [*chosen],
         stretch=min(iterations, interval, LONGEST_STRETCH),
         devices=chosen_devices[:members],
         init_at_random_ep_len=init_at_random_ep_len,
     )
+    rules = Exchange(chosen, interval, fraction, tuple(factors), resample, score or program.score_tag, seed)
+    rules.check()
     jaxpr, tags = program.trace()
     _check_program(rules, tags, numbers_without_effect(program, jaxpr))
     seeds = list_seeds(range(seed, seed + members))
@@ -143,27 +134,19 @@ def population_based_training(
     return PopulationResult(**vars(result), exchange=rules, lineage=run.lineage)
 
 
-def _check_rules(rules: Exchange, *, members: int, iterations: int) -> None:
-    for name, value, least in (("members", members, FEWEST_MEMBERS), ("interval", rules.interval, 1)):
+def _check_sizes(*, members: int, interval: int, iterations: int, seed: int) -> None:
+    for name, value, least in (("members", members, FEWEST_MEMBERS), ("interval", interval, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} is a whole number; got {value!r}.")
         if value < least:
             raise ValueError(f"{name} is at least {least}; got {value}.")
-    if isinstance(rules.seed, bool) or not isinstance(rules.seed, int):
-        raise TypeError(f"A seed is a whole number; got {rules.seed!r}.")
-    if not 0 <= rules.seed <= LARGEST_INT:
-        raise ValueError(f"A seed is at least 0 and at most {LARGEST_INT}; got {rules.seed}.")
-    if rules.interval >= iterations:
+    if seed > LARGEST_INT:
+        raise ValueError(f"seed is at most {LARGEST_INT}; got {seed}.")
+    if interval >= iterations:
         raise ValueError(
-            f"interval is {rules.interval}, but training ends after {iterations} iterations, so no member would ever "
-            "be replaced. Choose a shorter interval or more iterations."
+            f"interval is {interval}, but training ends after {iterations} iterations, so no member would ever be "
+            "replaced. Choose a shorter interval or more iterations."
         )
-    if not 0 < rules.fraction <= 0.5:
-        raise ValueError(f"fraction is above 0 and at most 0.5; got {rules.fraction}.")
-    if not 0 <= rules.resample <= 1:
-        raise ValueError(f"resample is a probability, from 0 to 1; got {rules.resample}.")
-    if not rules.factors or not all(np.isfinite(factor) and factor > 0 for factor in rules.factors):
-        raise ValueError(f"factors are numbers above 0, at least one; got {list(rules.factors)}.")
 
 
 def _refuse_what_shapes_the_program(paths: Sequence[str], traced: Sequence[str]) -> None:

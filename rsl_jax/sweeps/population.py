@@ -12,7 +12,7 @@ import numpy as np
 
 from rsl_jax.logging.populations import Copy, NumberPanel, draw_lineage, draw_population
 from rsl_jax.sweeps.exchange import Exchange, Replacement, lineage_from_json, lineage_to_json
-from rsl_jax.sweeps.results import SCORE, SweepResult
+from rsl_jax.sweeps.results import SweepResult, Trained
 from rsl_jax.sweeps.settings import label_of
 from rsl_jax.sweeps.statistics import mean_of_last
 
@@ -43,7 +43,7 @@ class PopulationResult(SweepResult):
             values[each.member, : each.iteration] = each.before[path]
         return values
 
-    def summary(self, tag: str = SCORE, *, last: int = 10) -> list[dict[str, Any]]:
+    def summary(self, tag: str | None = None, *, last: int = 10) -> list[dict[str, Any]]:
         """Summarise the members, the best first.
 
         Returns:
@@ -63,15 +63,23 @@ class PopulationResult(SweepResult):
         ]
         return sorted(rows, key=lambda row: -np.inf if np.isnan(row["score"]) else row["score"], reverse=True)
 
-    def scores(self, tag: str = SCORE, *, last: int = 10) -> np.ndarray:
+    def scores(self, tag: str | None = None, *, last: int = 10) -> np.ndarray:
         """Compute the mean of each policy's last iterations, ``[members]``, those that it descends from included.
 
         Args:
-            tag: tag of the score.
+            tag: tag of the score; the one that members were ranked by if None.
             last: number of iterations to average.
         """
         rows = np.stack([self.ancestral_curve(member.index, tag) for member in self.members])
         return np.where(self.failed < 0, mean_of_last(rows, last), np.nan)
+
+    def best(self, tag: str | None = None, *, last: int = 10) -> Trained:
+        """Return the member with the highest score.
+
+        Raises:
+            ValueError: if none has a score.
+        """
+        return super().best(tag or self.exchange.score, last=last)
 
     def describe_failures(self) -> list[str]:
         """Return a line for each time that NaN or infinity appeared in a member: in which, and when it was replaced."""
@@ -95,13 +103,13 @@ class PopulationResult(SweepResult):
                 member, end = each.parent, each.iteration
         return [(member, 0, end), *reversed(spans)]
 
-    def ancestral_curve(self, member: int, tag: str = SCORE) -> np.ndarray:
+    def ancestral_curve(self, member: int, tag: str | None = None) -> np.ndarray:
         """Return the curve of what a member descends from, ``[iterations]``: that of its policy, not of its place.
 
         Raises:
             ValueError: for an unknown tag.
         """
-        rows = self._rows(tag)
+        rows = self._rows(tag or self.exchange.score)
         return np.concatenate([rows[index, start:end] for index, start, end in self.ancestry(member)])
 
     def lineage_table(self) -> list[dict[str, Any]]:
@@ -132,18 +140,18 @@ class PopulationResult(SweepResult):
             writer.writerows(rows)
         return path
 
-    def plot(self, path: str | Path | None = None, *, tag: str = SCORE, title: str = "") -> Any:
+    def plot(self, path: str | Path | None = None, *, tag: str | None = None, title: str = "") -> Any:
         """Plot the members' curves over the steps, and that of the policy that was best at the end.
 
         Args:
             path: file to also write the plot to.
-            tag: tag to plot.
+            tag: tag to plot; that of the score if None.
             title: title of the plot.
 
         Returns:
             the figure, matplotlib's.
         """
-        best = self._best_index()
+        tag, best = tag or self.exchange.score, self._best_index()
         figure = draw_population(
             self._rows(tag),
             None if best is None else self.ancestral_curve(best, tag),

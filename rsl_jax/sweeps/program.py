@@ -103,8 +103,13 @@ class Program:
             self._spread(self._many, (P(AXIS), P(AXIS), P()), (P(AXIS), P(AXIS))), donate_argnums=(0,)
         )
         # Parents and copies may be on different devices, so that this is one program on global arrays.
-        placed = {} if len(self.devices) == 1 else {"out_shardings": NamedSharding(self._mesh, P(AXIS))}
-        self._exchange = jax.jit(self._exchanged, donate_argnums=(0,), **placed)
+        placed = None if len(self.devices) == 1 else NamedSharding(self._mesh, P(AXIS))
+        self._exchange = jax.jit(self._exchanged, donate_argnums=(0,), out_shardings=placed)
+
+    @property
+    def score_tag(self) -> str:
+        """Tag by which the algorithm tells its best state."""
+        return self._built.score_tag
 
     def init(self, members: Sequence[Member]) -> tuple[Population, Array]:
         """Return the initial states of members, each as an ``OnPolicyRunner`` of its seed has them, and their numbers.

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from rsl_jax.config import BaseRunnerConfig
-from rsl_jax.config.paths import find_path, is_float
+from rsl_jax.config.paths import find_path, is_float, value_at
 from rsl_jax.sweeps.settings import apply_setting
 
 Scale = Literal["linear", "log", "discount"]
@@ -110,16 +110,17 @@ def list_ranges(cfg: BaseRunnerConfig, given: Mapping[str, Range | Sequence[floa
     ranges: dict[str, Range] = {}
     for name, bounds in given.items():
         path, chosen = find_path(cfg, name), _as_range(name, bounds)
-        chosen.check(name)
         if path in ranges:
             raise ValueError(f"Two ranges are given for {path}.")
         if not is_float(cfg, path):
             raise ValueError(
                 f"{path} holds no real number, so nothing lies between its values. Compare them by rsl_jax.sweep."
             )
-        for bound in (chosen.low, chosen.high):
-            apply_setting(cfg, {path: bound})
-        ranges[path] = chosen
+        low, high = (
+            value_at(apply_setting(cfg, {path: bound}), path.split(".")) for bound in (chosen.low, chosen.high)
+        )
+        ranges[path] = Range(low, high, chosen.scale)
+        ranges[path].check(name)
     return ranges
 
 

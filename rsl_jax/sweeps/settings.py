@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsl_jax.config import BaseRunnerConfig
-from rsl_jax.config.paths import find_path, is_float, with_checked_value
+from rsl_jax.config.paths import find_path, is_float, value_at, with_checked_value
 
 Setting = Mapping[str, Any]
 """Values by the path of their keys in the config: ``{"algorithm.gamma": 0.99}``."""
@@ -84,10 +84,21 @@ def list_settings(
                 f"All settings of a sweep name the same keys; got {sorted(settings[0])} and {sorted(setting)}. Give "
                 "each key in each of them."
             )
-        by_path.append({find_path(cfg, name): _plain(value) for name, value in setting.items()})
-    for setting in by_path:
-        apply_setting(cfg, setting)
+        by_path.append(_checked(cfg, {find_path(cfg, name): _plain(value) for name, value in setting.items()}))
     return [setting for index, setting in enumerate(by_path) if setting not in by_path[:index]]
+
+
+def _checked(cfg: BaseRunnerConfig, setting: Setting) -> dict[str, Any]:
+    """Check a setting against the config; its numbers become those of the config, where YAML has read ``1e-4`` as text.
+
+    Raises:
+        ValueError: for a value out of range.
+        TypeError: for a value of the wrong type.
+    """
+    changed = apply_setting(cfg, setting)
+    return {
+        path: value_at(changed, path.split(".")) if is_float(cfg, path) else value for path, value in setting.items()
+    }
 
 
 def _plain(value: Any) -> Any:

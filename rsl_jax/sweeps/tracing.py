@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env
@@ -37,9 +38,6 @@ def numbers_without_effect(program: Program, jaxpr: Any) -> list[str]:
         program: the program.
         jaxpr: an iteration of it, see :meth:`Program.trace`.
     """
-    needed = {id(variable) for variable in jaxpr.jaxpr.outvars}
-    for equation in reversed(jaxpr.jaxpr.eqns):
-        if equation.effects or any(id(variable) in needed for variable in equation.outvars):
-            needed |= {id(variable) for variable in equation.invars}
-    numbers = zip(program.traced, jaxpr.jaxpr.invars[-len(program.traced) :], strict=True)
-    return [path for path, variable in numbers if id(variable) not in needed and path != LEARNING_RATE]
+    _, needed = dce_jaxpr(jaxpr.jaxpr, [True] * len(jaxpr.jaxpr.outvars))
+    numbers = zip(program.traced, needed[len(needed) - len(program.traced) :], strict=True)
+    return [path for path, is_needed in numbers if not is_needed and path != LEARNING_RATE]

@@ -25,6 +25,7 @@ from rsl_jax.training.iteration import (
     randomize_episode_lengths,
     spec_of,
 )
+from rsl_jax.training.progress import ProgressCallback, Reporter
 from rsl_jax.training.sharding import EVERYWHERE, STATE_SPECS, Devices
 from rsl_jax.types import Algorithm, Array, Key, Metrics, Spec, TrainState
 
@@ -41,6 +42,8 @@ def make_train(
     init_at_random_ep_len: bool = False,
     devices: int | Sequence[jax.Device] | None = None,
     eval_env: Env[Any] | None = None,
+    progress: ProgressCallback | None = None,
+    report_every: int | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Return a training run as a pure function that can be compiled and vectorised.
 
@@ -55,6 +58,11 @@ def make_train(
         devices: number of devices to spread the environments over, or a list of them; one if None.
         eval_env: the environments to evaluate in, with the config's ``eval_interval``; if None, those of ``env``
             without what is random only in training.
+        progress: called with a :class:`rsl_jax.types.Report` while the run goes on, from another thread; once for all
+            runs under ``vmap``. :class:`rsl_jax.logging.LiveProgress` shows a table. An exception in it stops the run:
+            JAX raises a ``JaxRuntimeError`` that quotes it, and nothing is returned. None leaves the run a pure
+            function.
+        report_every: number of iterations between two reports; a hundredth of all if None.
 
     Returns:
         ``train(key, start={}, **overrides) -> (state, metrics)``. Overrides are floats of the ``algorithm`` section.
@@ -83,6 +91,9 @@ def make_train(
     check_training(built, num_envs=spec.num_envs, num_steps=cfg.num_steps_per_env)
     evaluation = make_evaluation(env, cfg, eval_env, spec=whole)
     tried_out = dataclasses.replace(spec, tried_out=True)
+    report = None
+    if progress is not None:
+        report = Reporter(progress, num_iterations, every=report_every, axis_name=axis_name)
     if init_at_random_ep_len:
         limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
 
@@ -106,6 +117,8 @@ def make_train(
             state, loop, metrics = iteration(*states)
             if evaluation is not None:
                 metrics |= evaluation.metrics_after(it + 1, algorithm, state)
+            if report is not None:
+                report(it, metrics)
             return (state, loop), metrics
 
         state, loop = begin(algorithm, key)

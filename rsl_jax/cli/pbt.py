@@ -1,0 +1,108 @@
+"""``rsl-jax pbt``: population-based training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from rsl_jax.cli.many_runs import ManyRuns, keep_best, prepare, read_request, report_stop
+from rsl_jax.cli.output import CommandError, print_facts
+from rsl_jax.cli.settings import RunSettings
+
+if TYPE_CHECKING:
+    from rsl_jax.sweeps import PopulationResult
+
+PROG = "rsl-jax pbt"
+
+
+@dataclass(frozen=True)
+class Pbt(ManyRuns):
+    """Train a population whose worst members go on as copies of its best ones, with other numbers.
+
+    Every key of the config that is followed by two values is explored between them, --algorithm.gamma 0.9 0.999.
+    Ctrl-C saves all members and stops; --resume goes on.
+
+    Attributes:
+        members: size of the population.
+        interval: iterations between two exchanges.
+        fraction: fraction of the members that is replaced each time.
+        factors: what a number may be moved by.
+        resample: probability that a number is drawn anew instead.
+        score: tag of the log that members are ranked by; the mean reward if not given.
+        seed: of all random choices.
+    """
+
+    members: int = 16
+    interval: int = 10
+    fraction: float = 0.25
+    factors: tuple[float, ...] = (0.8, 1.25)
+    resample: float = 0.25
+    score: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
+    seed: int = 0
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command."""
+    command, settings, ranges = read_request(Pbt, args, prog=PROG)
+    for path, bounds in ranges.items():
+        if len(bounds) != 2:
+            raise CommandError(f"--{path} is explored between two values; got {len(bounds)}.")
+    if not ranges:
+        raise CommandError("Which keys are to be explored, and between which values? --algorithm.gamma 0.9 0.999")
+    return _train(command, settings, ranges)
+
+
+def _train(command: Pbt, settings: RunSettings, ranges: dict[str, list[Any]]) -> int:
+    from rsl_jax.sweeps import SweepStopped, population_based_training
+
+    env, settings, folder = prepare(command, settings, "pbt")
+    explored = {path: f"{low} to {high}" for path, (low, high) in ranges.items()}
+    print_facts(f"Population-based training on {command.env}", {"folder": folder, **explored})
+    try:
+        result = population_based_training(
+            env,
+            settings.runner,
+            iterations=settings.iterations or 0,
+            members=command.members,
+            interval=command.interval,
+            ranges=ranges,
+            fraction=command.fraction,
+            factors=command.factors,
+            resample=command.resample,
+            score=command.score,
+            seed=command.seed,
+            folder=folder,
+            resume=command.resume,
+            devices=command.devices,
+            init_at_random_ep_len=command.init_at_random_ep_len,
+        )
+    except SweepStopped as stopped:
+        return report_stop(stopped, folder)
+    _report(result, settings, env, folder)
+    return 0
+
+
+def _report(result: PopulationResult, settings: RunSettings, env: Any, folder: Path) -> None:
+    from rsl_jax.logging.status import number
+
+    result.save(folder / "result.npz")
+    result.plot(folder / "curves.png", title=str(settings.env))
+    result.plot_lineage(folder / "lineage.png", title=str(settings.env))
+    result.save_lineage(folder / "lineage.csv")
+    table = Table(title=f"{result.exchange.score} of the last 10 iterations", title_justify="left")
+    for heading in ("member", *(path.rsplit(".", 1)[-1] for path in result.exchange.ranges), "score", "replaced"):
+        table.add_column(heading, justify="right")
+    for row in result.summary():
+        numbers = [number(row[path], decimals=4) for path in result.exchange.ranges]
+        table.add_row(str(row["member"]), *numbers, number(row["score"], decimals=2), str(row["replaced"] or ""))
+    Console().print(table)
+    for line in result.describe_failures():
+        print(f"NaN or infinity: {line}")
+    facts: dict[str, object] = {name: folder / f"{name}.png" for name in ("curves", "lineage")}
+    keep_best(result, settings, env, folder, {**facts, "all curves": folder / "result.npz"})

@@ -1,0 +1,86 @@
+"""Progress of a compiled run, which tells it while it runs by calling back into Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_batching import custom_vmap
+
+from rsl_jax.types import Array, Metrics, Report, default_dtype
+
+REPORTS = 100
+"""Number of reports of a run by default."""
+
+
+ProgressCallback = Callable[[Report], Any]
+
+
+class Reporter:
+    """Function within a compiled run that calls back every so many iterations."""
+
+    def __init__(
+        self, callback: ProgressCallback, iterations: int, *, every: int | None, axis_name: str | None = None
+    ) -> None:
+        """Set up.
+
+        Args:
+            callback: called with each :class:`Report`.
+            iterations: of a run.
+            every: number of iterations between two reports; a hundredth of all if None. The last one is reported, too.
+            axis_name: mesh axis over which the environments are spread, or None; only the first device reports.
+
+        Raises:
+            TypeError: if the callback cannot be called, or ``every`` is no whole number.
+            ValueError: if ``every`` is below 1.
+        """
+        if not callable(callback):
+            raise TypeError(f"progress is called with each report; got {type(callback).__name__}, which cannot be.")
+        every = max(1, iterations // REPORTS) if every is None else every
+        if isinstance(every, bool) or not isinstance(every, int):
+            raise TypeError(f"report_every is a whole number of iterations; got {every!r}.")
+        if every < 1:
+            raise ValueError(f"report_every is at least 1; got {every}.")
+        self._callback, self._iterations, self._every, self._axis_name = callback, iterations, every, axis_name
+
+    def __call__(self, iteration: Array, metrics: Metrics) -> None:
+        """Report, if it is due.
+
+        Args:
+            iteration: index of the iteration that has just finished, the same in all runs under ``vmap``.
+            metrics: its metrics.
+        """
+        finished = iteration + 1
+        due = (finished % self._every == 0) | (finished == self._iterations)
+        if self._axis_name is not None:
+            due &= jax.lax.axis_index(self._axis_name) == 0
+        # One array, since each is a transfer. Counts are exact as floats for as long as anyone reads them.
+        values = jnp.stack([x.astype(default_dtype()) for x in metrics.values()])
+        report = _called_once(lambda done, rows: self._call(tuple(metrics), done, rows))
+        jax.lax.cond(due, report, lambda *_: (), finished, values)
+
+    def _call(self, tags: tuple[str, ...], finished: Any, values: Any) -> None:
+        rows = np.asarray(values)
+        metrics = {tag: rows[..., index] for index, tag in enumerate(tags)}
+        self._callback(Report(int(finished), self._iterations, metrics))
+
+
+def _called_once(function: Callable[[Any, Any], None]) -> Callable[[Array, Array], tuple[()]]:
+    """Return a traceable function that calls back once, also under ``vmap``: then with the rows of all runs.
+
+    ``jax.debug.callback`` alone would call once for each run.
+    """
+
+    @custom_vmap
+    def call(finished: Array, values: Array) -> tuple[()]:
+        jax.debug.callback(function, finished, values)
+        return ()
+
+    @call.def_vmap
+    def call_for_all(axis_size: int, is_batched: Any, finished: Array, values: Array) -> Any:
+        return call(finished, values), ()
+
+    return call
