@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -21,6 +22,9 @@ from rsl_jax.types import Report
 REWARD = "Train/mean_reward"
 SHOWN = (REWARD, "Train/mean_episode_length")
 FAILURES = "NonFinite/"
+
+DRAW_INTERVAL = 0.25
+"""Minimum seconds between two drawings; reports may come much faster."""
 
 
 class LiveProgress:
@@ -46,8 +50,9 @@ class LiveProgress:
         self._resources = contextlib.ExitStack()
         self._interrupted: Callable[[], bool] = lambda: False
         self._display: Display | None = None
+        self._latest: Report | None = None
         self._began: tuple[float, int] | None = None
-        self._started = self._iteration = 0.0
+        self._started, self._drawn_at, self._iteration = 0.0, -math.inf, 0
 
     def __enter__(self) -> LiveProgress:
         """Start the display, and see Ctrl-C."""
@@ -74,31 +79,35 @@ class LiveProgress:
         if self._display is None or report.iteration < self._iteration:  # another run
             self._stop()
             self._start()
-        self._iteration = report.iteration
-        now = time.monotonic()
+        now, self._latest, self._iteration = time.monotonic(), report, report.iteration
         if self._began is None:
             self._began = (now, report.iteration)
-        since, first = self._began
-        each = (now - since) / (report.iteration - first) if report.iteration > first else None
-        left = None if each is None else each * (report.iterations - report.iteration)
-        display = self._display
-        if display is not None:
-            elapsed = now - self._started
-            display.update(
-                report_table(self._title, report, elapsed, left), report_line(self._title, report, elapsed, left)
-            )
+        if now - self._drawn_at >= DRAW_INTERVAL:
+            self._drawn_at = now
+            self._draw()
         if report.iteration == report.iterations:
             self._stop()
 
     def _start(self) -> None:
-        self._display, self._began = Display(self._console), None
-        self._started, self._iteration = time.monotonic(), 0
+        self._display, self._began, self._latest = Display(self._console), None, None
+        self._started, self._drawn_at, self._iteration = time.monotonic(), -math.inf, 0
         self._display.start(Text(f"{self._title}: compiling"), f"{self._title}: compiling")
 
     def _stop(self) -> None:
         if self._display is not None:
+            self._draw()
             self._display.stop()
             self._display = None
+
+    def _draw(self) -> None:
+        report = self._latest
+        if self._display is None or self._began is None or report is None:
+            return
+        now, (since, first) = time.monotonic(), self._began
+        each = (now - since) / (report.iteration - first) if report.iteration > first else None
+        left = None if each is None else each * (report.iterations - report.iteration)
+        shown = (self._title, report, now - self._started, left)
+        self._display.update(report_table(*shown), report_line(*shown))
 
 
 def report_line(title: str, report: Report, elapsed: float, left: float | None) -> str:

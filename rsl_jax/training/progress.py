@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +47,7 @@ class Reporter:
         if every < 1:
             raise ValueError(f"report_every is at least 1; got {every}.")
         self._callback, self._iterations, self._every, self._axis_name = callback, iterations, every, axis_name
+        self._failed_at: int | None = None
 
     def __call__(self, iteration: Array, metrics: Metrics) -> None:
         """Report, if it is due.
@@ -63,9 +66,22 @@ class Reporter:
         jax.lax.cond(due, report, lambda *_: (), finished, values)
 
     def _call(self, tags: tuple[str, ...], finished: Any, values: Any) -> None:
-        rows = np.asarray(values)
-        metrics = {tag: rows[..., index] for index, tag in enumerate(tags)}
-        self._callback(Report(int(finished), self._iterations, metrics))
+        rows, iteration = np.asarray(values), int(finished)
+        if self._failed_at is not None and iteration > self._failed_at:
+            return  # of the same run
+        self._failed_at = None
+        try:
+            self._callback(Report(iteration, self._iterations, {tag: rows[..., i] for i, tag in enumerate(tags)}))
+        except Exception:
+            self._give_up(iteration, "The progress callback failed, so it is not called again; the run goes on:")
+        except KeyboardInterrupt:
+            if self._axis_name is None:
+                raise  # which ends the run; of several devices, the others would wait for this one forever
+            self._give_up(iteration, "A run on several devices cannot be interrupted, so it goes on to its end:")
+
+    def _give_up(self, iteration: int, message: str) -> None:
+        self._failed_at = iteration
+        print(message, traceback.format_exc(), sep="\n", file=sys.stderr, flush=True)
 
 
 def _called_once(function: Callable[[Any, Any], None]) -> Callable[[Array, Array], tuple[()]]:

@@ -59,9 +59,9 @@ def make_train(
         eval_env: the environments to evaluate in, with the config's ``eval_interval``; if None, those of ``env``
             without what is random only in training.
         progress: called with a :class:`rsl_jax.types.Report` while the run goes on, from another thread; once for all
-            runs under ``vmap``. :class:`rsl_jax.logging.LiveProgress` shows a table. An exception in it stops the run:
-            JAX raises a ``JaxRuntimeError`` that quotes it, and nothing is returned. None leaves the run a pure
-            function.
+            runs under ``vmap``. :class:`rsl_jax.logging.LiveProgress` shows a table. If it fails, its error is printed,
+            it is not called again, and the run goes on. ``KeyboardInterrupt`` in it ends a run on one device: JAX
+            raises a ``JaxRuntimeError``. None leaves the run a pure function.
         report_every: number of iterations between two reports; a hundredth of all if None.
 
     Returns:
