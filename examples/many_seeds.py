@@ -4,18 +4,14 @@ The cells (``# %%``) run in VS Code, PyCharm or Jupyter (by jupytext), and the f
 repository: ``python examples/many_seeds.py``.
 """
 
-# %% A training run is a pure function from a random key to the trained state and the metrics
-import time
+# %% What is trained
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.stats
 
 import rsl_jax
-from rsl_jax.training import make_train, warn_of_failures
 
 NUM_ITERATIONS = 200
 PICTURE = Path("docs/images/many_seeds.png")
@@ -39,37 +35,22 @@ CONFIG = {
 }
 
 env = rsl_jax.make_env("gymnax/Pendulum-v1", num_envs=32)
-train = make_train(env, CONFIG, NUM_ITERATIONS)
 steps = np.arange(1, NUM_ITERATIONS + 1) * env.num_envs * CONFIG["num_steps_per_env"]
 
-# %% Sixteen seeds: vectorise the function over keys
+# %% Sixteen seeds, and eight of each learning rate
 NUM_SEEDS = 16
-start = time.perf_counter()
-states, metrics = jax.block_until_ready(jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), NUM_SEEDS)))
-warn_of_failures(metrics)  # says which seeds met NaN or infinity, if any
-rewards = np.asarray(metrics["Train/mean_reward"])  # [seeds, iterations]
-print(
-    f"{NUM_SEEDS} seeds x {steps[-1]:,} steps in {time.perf_counter() - start:.0f} s, compilation included: final mean "
-    f"return {rewards[:, -1].mean():.0f}, worst seed {rewards[:, -1].min():.0f}"
-)
-
-# %% The trained states have a leading seed axis; the best policy is a slice of them
-best = int(rewards[:, -1].argmax())
-best_state = jax.tree.map(lambda leaf: leaf[best], states)
-print(f"best seed: {best}, with {rewards[best, -1]:.0f}")
-
-# %% A sweep: vectorise it over any float of the algorithm section (and over seeds again)
+seeds = rsl_jax.sweep(env, CONFIG, iterations=NUM_ITERATIONS, seeds=NUM_SEEDS)
 RATES, SWEEP_SEEDS = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2], 8
-sweep = jax.vmap(  # over learning rates, outside ...
-    jax.vmap(lambda key, rate: train(key, learning_rate=rate), in_axes=(0, None)),  # ... and over seeds, inside
-    in_axes=(None, 0),
-)
-start = time.perf_counter()
-_, swept = jax.block_until_ready(jax.jit(sweep)(jax.random.split(jax.random.key(1), SWEEP_SEEDS), jnp.asarray(RATES)))
-swept_rewards = np.asarray(swept["Train/mean_reward"])  # [rates, seeds, iterations]
-print(f"{len(RATES)} learning rates x {SWEEP_SEEDS} seeds in {time.perf_counter() - start:.0f} s:")
-for rate, returns in zip(RATES, swept_rewards[:, :, -1].mean(1), strict=True):
-    print(f"  learning rate {rate:.0e}: final mean return {returns:7.0f}")
+sweep = rsl_jax.sweep(env, CONFIG, iterations=NUM_ITERATIONS, seeds=SWEEP_SEEDS, learning_rate=RATES)
+
+# %% What they gave; the best of them goes on as an OnPolicyRunner by seeds.best().runner(env)
+rewards = seeds.curves({})  # [seeds, iterations]
+swept_rewards = np.stack([sweep.curves(setting) for setting in sweep.settings])  # [rates, seeds, iterations]
+print(f"{NUM_SEEDS} seeds x {steps[-1]:,} steps in {seeds.seconds:.0f} s, compilation included")
+print(f"best seed: {seeds.best().member.seed}, worst final mean return: {np.nanmin(rewards[:, -1]):.0f}")
+for row in sweep.summary():
+    rate, iqm, low, high = (row[key] for key in ("algorithm.learning_rate", "iqm", "low", "high"))
+    print(f"  learning rate {rate:.0e}: interquartile mean {iqm:7.0f} ({low:.0f} to {high:.0f})")
 
 
 # %% Plot both

@@ -77,6 +77,19 @@ def test_many_seeds_draws_its_picture(tmp_path, monkeypatch):
     assert (tmp_path / "docs" / "images" / "many_seeds.png").stat().st_size > 10_000
 
 
+def test_sweep_keeps_its_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = {
+        "iterations=60, seeds=8": "iterations=5, seeds=2, console=False",
+        "num_envs=16": "num_envs=4",
+        "[3e-4, 1e-3, 3e-3], num_learning_epochs=[2, 5]": "[1e-3, 3e-3], num_learning_epochs=[1]",
+    }
+    result = run("sweep.py", small)["result"]
+    assert len(result.summary()) == 2
+    assert (tmp_path / "logs" / "sweep" / "curves.png").stat().st_size > 10_000
+    assert (tmp_path / "logs" / "sweep" / "best").is_dir()
+
+
 def test_parts_of_ones_own_learn_and_are_exported(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     custom_model = importlib.import_module("custom_model")
