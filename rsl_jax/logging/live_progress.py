@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -17,7 +18,9 @@ from rich.text import Text
 from rsl_jax.interrupts import seen_by_threads
 from rsl_jax.logging.display import Display
 from rsl_jax.logging.status import MISSING, duration, number
-from rsl_jax.types import Report
+
+if TYPE_CHECKING:
+    from rsl_jax.types import Report  # which loads JAX
 
 REWARD = "Train/mean_reward"
 SHOWN = (REWARD, "Train/mean_episode_length")
