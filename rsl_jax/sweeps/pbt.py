@@ -22,6 +22,7 @@ from rsl_jax.sweeps.running import LONGEST_STRETCH, Run, SweepStopped, check_ite
 from rsl_jax.sweeps.settings import Member, list_seeds
 from rsl_jax.sweeps.sweeping import pure_environment
 from rsl_jax.sweeps.tracing import numbers_without_effect, traceable_paths
+from rsl_jax.training.evaluation import SECTION
 from rsl_jax.training.sharding import Devices
 
 FEWEST_MEMBERS = 4
@@ -71,7 +72,8 @@ def population_based_training(
         fraction: fraction of the members that is replaced, and of those that are copied; at most a half.
         factors: what a number may be moved by; see :class:`Range` for what that means on each scale.
         resample: probability that a number is drawn anew instead of moved.
-        score: tag of the score, the higher the better; the mean reward if None, with curiosity the environment's own.
+        score: tag of the score, the higher the better. If None, that of evaluations with the config's
+            ``eval_interval``, and otherwise the mean reward (with curiosity the environment's own).
         seed: of all random choices.
         num_envs: environments of one member, where ``env`` is a name.
         folder: where checkpoints of all members, with their lineage, are written, every ``save_interval`` iterations;
@@ -110,6 +112,7 @@ def population_based_training(
     )
     rules = Exchange(chosen, interval, fraction, tuple(factors), resample, score or program.score_tag, seed)
     rules.check()
+    _check_evaluation(rules, cfg.eval_interval)
     jaxpr, tags = program.trace()
     _check_program(rules, tags, numbers_without_effect(program, jaxpr))
     seeds = list_seeds(range(seed, seed + members))
@@ -155,6 +158,14 @@ def _refuse_what_shapes_the_program(paths: Sequence[str], traced: Sequence[str])
         raise ValueError(
             f"{', '.join(fixed)} cannot change during training, since the program depends on it. Compare its values by "
             "rsl_jax.sweep."
+        )
+
+
+def _check_evaluation(rules: Exchange, eval_interval: int | None) -> None:
+    if eval_interval is not None and rules.score.startswith(SECTION) and rules.interval % eval_interval:
+        raise ValueError(
+            f"Members are ranked by '{rules.score}' after every {rules.interval} iterations, but evaluated after every "
+            f"{eval_interval}. Choose an interval that is a multiple of eval_interval, so that each has just been evaluated."
         )
 
 

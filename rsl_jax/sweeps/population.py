@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rsl_jax.logging.curves import label_of_tag
 from rsl_jax.logging.populations import Copy, NumberPanel, draw_lineage, draw_population
 from rsl_jax.sweeps.exchange import Exchange, Replacement, lineage_from_json, lineage_to_json
 from rsl_jax.sweeps.results import SweepResult, Trained
@@ -156,7 +157,7 @@ class PopulationResult(SweepResult):
             self._rows(tag),
             None if best is None else self.ancestral_curve(best, tag),
             steps_per_iteration=self.steps_per_iteration,
-            y_label=tag.removeprefix("Train/").replace("_", " "),
+            y_label=label_of_tag(tag),
             title=title,
         )
         return _written(figure, path)
@@ -181,7 +182,7 @@ class PopulationResult(SweepResult):
             ],
             [] if best is None else self.ancestry(best),
             interval=self.exchange.interval,
-            score=self.exchange.score.removeprefix("Train/").replace("_", " "),
+            score=label_of_tag(self.exchange.score),
             title=title,
         )
         return _written(figure, path)

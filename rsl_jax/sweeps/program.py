@@ -19,7 +19,7 @@ from rsl_jax.modules import default_dtype
 from rsl_jax.ops.guards import has_failed
 from rsl_jax.sweeps.settings import Member, apply_setting
 from rsl_jax.training.compiling import jit_once
-from rsl_jax.training.evaluation import make_evaluation
+from rsl_jax.training.evaluation import REWARD, make_evaluation
 from rsl_jax.training.iteration import (
     LoopState,
     init_states,
@@ -108,8 +108,8 @@ class Program:
 
     @property
     def score_tag(self) -> str:
-        """Tag by which the algorithm tells its best state."""
-        return self._built.score_tag
+        """Tag that says which state is best: of evaluations, where there are any."""
+        return self._built.score_tag if self._evaluation is None else REWARD
 
     def init(self, members: Sequence[Member]) -> tuple[Population, Array]:
         """Return the initial states of members, each as an ``OnPolicyRunner`` of its seed has them, and their numbers.
@@ -185,7 +185,8 @@ class Program:
         population = jax.eval_shape(self._begin, jax.random.key(0), numbers)
         trace = jax.make_jaxpr(lambda p, n: self._iterate(p, n), return_shape=True)
         jaxpr, (_, metrics) = trace(population, numbers)
-        return jaxpr, sorted(metrics)
+        evaluated = jax.eval_shape(self._evaluated, population, numbers, population.state.iteration)
+        return jaxpr, sorted({*metrics, *evaluated})
 
     def exchange(self, population: Population, numbers: Array, parents: np.ndarray) -> Population:
         """Let members go on as copies of others; the given population's buffers are donated.
@@ -244,7 +245,7 @@ class Program:
         state = jax.tree.map(lambda new, old: jnp.where(failed < 0, new, old), state, population.state)
         return Population(state, loop, failed), metrics
 
-    def _evaluated(self, population: Population, numbers: Array, finished: Array) -> Metrics:
+    def _evaluated(self, population: Population, numbers: Array | Sequence[Array], finished: Array) -> Metrics:
         if self._evaluation is None:
             return {}
         return self._evaluation.metrics_after(finished, self._algorithm(numbers), population.state)

@@ -240,6 +240,7 @@ def test_a_resumed_sweep_keeps_the_parts_it_began_with(tmp_path):
         ({"resample": 2.0}, "resample is a probability"),
         ({"factors": ()}, "factors are numbers above 0"),
         ({"score": "Train/mean_rewar"}, "Did you mean 'Train/mean_reward'"),
+        ({"score": "Eval/mean_reward"}, "There is no tag 'Eval/mean_reward' to score by"),
         ({"seed": -1}, "seed is at least 0"),
         ({"resume": True}, "give folder=PATH"),
         ({"devices": 99}, "devices is 99"),
@@ -249,6 +250,23 @@ def test_what_makes_no_sense_is_refused_before_anything_is_compiled(env, compila
     with compilations() as names, pytest.raises((ValueError, TypeError), match=message):
         rsl_jax.population_based_training(env, CONFIG, **{**OPTIONS, **options})
     assert "_many" not in " ".join(names)
+
+
+def test_with_evaluations_members_are_ranked_by_them(env, monkeypatch):
+    class StopError(Exception):
+        pass
+
+    def stop(self, members):  # before anything is compiled
+        raise StopError
+
+    monkeypatch.setattr(Program, "chunk_size", stop)
+    evaluated = dataclasses.replace(CONFIG, eval_interval=2)
+    with pytest.raises(ValueError, match=r"after every 3 iterations, but evaluated after every 2\. Choose an interval"):
+        rsl_jax.population_based_training(env, evaluated, **OPTIONS)
+    with pytest.raises(StopError):
+        rsl_jax.population_based_training(env, evaluated, **{**OPTIONS, "interval": 4})
+    with pytest.raises(StopError):
+        rsl_jax.population_based_training(env, evaluated, **OPTIONS, score="Train/mean_reward")
 
 
 def test_without_ranges_there_is_nothing_to_explore(env):
