@@ -165,7 +165,7 @@ def _check_evaluation(rules: Exchange, eval_interval: int | None) -> None:
     if eval_interval is not None and rules.score.startswith(SECTION) and rules.interval % eval_interval:
         raise ValueError(
             f"Members are ranked by '{rules.score}' after every {rules.interval} iterations, but evaluated after every "
-            f"{eval_interval}. Choose an interval that is a multiple of eval_interval, so that each has just been evaluated."
+            f"{eval_interval}. Choose an interval that is a multiple of eval_interval."
         )
 
 
