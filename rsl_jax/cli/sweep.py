@@ -1,4 +1,4 @@
-"""``rsl-jax sweep``: many seeds of many settings."""
+"""``rsl-jax sweep``: train many seeds of many settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from rsl_jax.cli.arguments import KeyValues, parse_config, parse_options, take_lists
+from rsl_jax.cli.arguments import KeyValues, option, parse_config, parse_options, take_lists
 from rsl_jax.cli.cache import CacheFlag, choose_cache
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import new_log_dir
@@ -29,40 +29,41 @@ PROG = "rsl-jax sweep"
 
 @dataclass(frozen=True)
 class Sweep:
-    """Train many seeds of many settings at once, and keep the best.
+    """Train many seeds of many settings at once and keep the best.
 
-    Every key of the config that is followed by several values is varied, --algorithm.entropy-coef 0 0.005 0.01; all
-    combinations are trained. Ctrl-C saves all of them and stops; --resume goes on.
+    Every config key with several values is varied, as in --algorithm.entropy-coef 0 0.005 0.01; all combinations are
+    trained. Ctrl-C saves all runs and stops; --resume continues.
 
     Attributes:
-        env: what to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. It comes first.
-        config: config file, RSL-RL's YAML; takes the place of the preset.
-        preset: playground, rsl_rl or brax for Playground's tuned parameters, or the name of a preset.
-        seeds: how many seeds of each setting.
-        num_envs: environments of one run.
-        iterations: iterations of one run.
-        log_dir: folder of the sweep; logs/ENV/DATE_TIME_sweep if not given.
-        resume: go on with the sweep in --log-dir.
-        devices: how many devices share the runs; all there are, or all cores of a CPU, if not given.
-        members_at_once: most runs that are trained at once; as many as fit into memory if not given.
-        env_kwargs: options of the environment, values as in YAML.
-        init_at_random_ep_len: start every environment somewhere within its first episode.
-        trust: a module (with all that is in it) or a folder that files of runs may name parts of.
-        compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
-            not given.
+        env: environment to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. Must be the
+            first argument.
+        config: config file, RSL-RL's YAML.
+        preset: settings to start from: playground, rsl_rl or brax (MuJoCo Playground's tuned parameters), or the name
+            of a preset.
+        seeds: number of seeds of each setting.
+        num_envs: number of parallel environments of each run.
+        iterations: number of iterations of each run.
+        log_dir: folder of the sweep.
+        resume: continue the sweep in --log-dir.
+        devices: number of devices to spread the runs over.
+        members_at_once: maximum number of runs that are trained at once.
+        env_kwargs: options of the environment, with values as in YAML.
+        init_at_random_ep_len: start environments at a random step of their first episode.
+        trust: module (with everything in it) or folder from which files of runs may import components.
+        compilation_cache: folder of compiled programs, which later runs reuse; ``none`` disables it.
     """
 
     env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
-    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    seeds: int = 16
-    num_envs: int | None = None
-    iterations: int | None = None
-    log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    config: Annotated[Path | None, option("FILE.yaml", default="the preset")] = None
+    preset: Annotated[str | None, option("NAME", default="chosen by the environment")] = None
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 16
+    num_envs: Annotated[int | None, option("N", default="from file or preset")] = None
+    iterations: Annotated[int | None, option("N", default="from file or preset")] = None
+    log_dir: Annotated[Path | None, option("DIR", default="logs/ENV/DATE_TIME_sweep")] = None
     resume: bool = False
-    devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    members_at_once: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    env_kwargs: KeyValues | None = None
+    devices: Annotated[int | None, option("N", default="all, or all cores of a CPU")] = None
+    members_at_once: Annotated[int | None, option("N", default="as many as fit into memory")] = None
+    env_kwargs: Annotated[KeyValues | None, option(default="from file or preset")] = None
     init_at_random_ep_len: bool = False
     trust: TrustFlag = ()
     compilation_cache: CacheFlag = None
@@ -72,7 +73,9 @@ def run(args: Sequence[str]) -> int:
     """Run the command."""
     if not args or args[0].startswith("-"):
         parse_options(Sweep, args, prog=PROG)
-        raise CommandError(f"The environment comes first: {PROG} ENV [options]. `rsl-jax envs` lists what there is.")
+        raise CommandError(
+            f"The environment must be the first argument: {PROG} ENV [options]. `rsl-jax envs` lists environments."
+        )
     command, flags = parse_options(Sweep, args, prog=PROG)
     take_at_their_word(command.trust, env=command.env, flags=flags)
     settings = settings_for(command.env, command.preset)
@@ -88,9 +91,9 @@ def run(args: Sequence[str]) -> int:
         env_kwargs=command.env_kwargs or (settings.env_kwargs if settings.env in (None, command.env) else {}),
     )
     if settings.iterations is None:
-        raise CommandError("How long is each run? Give --iterations N.")
+        raise CommandError("The number of iterations of each run is not set. Give --iterations N.")
     if command.resume and command.log_dir is None:
-        raise CommandError("Which sweep is to go on? Give its folder: --log-dir DIR --resume.")
+        raise CommandError("--resume needs the folder of the sweep. Give it: --log-dir DIR --resume.")
     return _sweep(command, settings, varied)
 
 
@@ -122,7 +125,7 @@ def _sweep(command: Sweep, settings: RunSettings, varied: dict[str, list[Any]]) 
             init_at_random_ep_len=command.init_at_random_ep_len,
         )
     except SweepStopped as stopped:
-        print_facts("Stopped; all runs are saved", {"go on by": f"the same command with --log-dir {folder} --resume"})
+        print_facts("Stopped; all runs are saved", {"resume": f"the same command with --log-dir {folder} --resume"})
         stopped.result.save(folder / "result.npz")
         return 130
     _report(result, settings, env, folder)
@@ -166,14 +169,14 @@ def _report(result: SweepResult, settings: RunSettings, env: Any, folder: Path) 
             **facts,
             "best run": f"{best.member.label}, seed {best.member.seed}",
             "checkpoint": checkpoint,
-            "watch it by": f"rsl-jax play {kept}{trust_flags(best.cfg.to_dict(), settings.env)}",
-            "export it by": f"rsl-jax export {kept}{trust_flags(best.cfg.to_dict())}",
+            "play": f"rsl-jax play {kept}{trust_flags(best.cfg.to_dict(), settings.env)}",
+            "export": f"rsl-jax export {kept}{trust_flags(best.cfg.to_dict())}",
         },
     )
 
 
 def _use_all_cores(devices: int | None) -> None:
-    """Make a device out of each core of a CPU, before JAX starts; without effect where there is an accelerator."""
+    """Make each CPU core a JAX device, before JAX starts; has no effect with an accelerator."""
     import jax
 
     jax.config.update("jax_num_cpu_devices", devices or os.cpu_count() or 1)

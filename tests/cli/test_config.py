@@ -86,11 +86,11 @@ def test_files_of_old_configs_train_as_they_are(tmp_path):
     [
         ({"policy": {"class_name": "HIMActorCritic"}}, "In the config file '.*': policy.class_name 'HIMActorCritic'"),
         ({"algorithm": {"class_name": "PPO", "gama": 0.9}}, "Unknown key 'gama' in algorithm.*Did you mean 'gamma'"),
-        ({"algorithm": {"class_name": "PPO", "gamma": "big"}}, "algorithm.gamma is of type float"),
-        ({"runner": [1]}, "runner is a section of keys and values"),
-        ("- 1\n", "must hold keys and values"),
+        ({"algorithm": {"class_name": "PPO", "gamma": "big"}}, "algorithm.gamma must be of type float"),
+        ({"runner": [1]}, "runner must be a section of keys and values"),
+        ("- 1\n", "must consist of keys and values"),
         ("{", "is not YAML"),
-        ("a: !!python/object/apply:os.getcwd []", "is not YAML: Line 1 asks for an object"),
+        ("a: !!python/object/apply:os.getcwd []", "is not YAML: Line 1 has a tag that is not allowed"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path, capsys, content, message):

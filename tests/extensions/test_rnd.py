@@ -237,5 +237,7 @@ def test_an_environment_without_step_dt_is_refused():
 
 
 def test_unknown_activations_are_refused():
-    with pytest.raises(ValueError, match=r"algorithm\.rnd_cfg\.activation is one of .*got 'elo'\. Did you mean 'elu'"):
+    with pytest.raises(
+        ValueError, match=r"algorithm\.rnd_cfg\.activation must be one of .*got 'elo'\. Did you mean 'elu'"
+    ):
         extension({**OFF, "activation": "elo"})
