@@ -129,7 +129,7 @@ class Env(Generic[State]):
         Raises:
             NotImplementedError: if the environment cannot render.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot draw itself: it has no method render(state).")
+        raise NotImplementedError(f"{type(self).__name__} cannot be rendered: it has no method render(state).")
 
 
 def equal_part(name: str, size: int, num_parts: int) -> int:

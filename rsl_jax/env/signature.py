@@ -172,7 +172,7 @@ def _answer(transition: Transition, where: str) -> Answer:
 def _groups(observations: Any, where: str) -> Observations:
     groups = dict(observations) if isinstance(observations, Mapping) else {"policy": observations}
     if not groups:
-        raise ValueError(f"{where} gives no observations; give an array or a dict of arrays.")
+        raise ValueError(f"{where} returns no observations; return an array or a dict of arrays.")
     for name, group in groups.items():
         if not isinstance(name, str) or not hasattr(group, "shape"):
             raise TypeError(

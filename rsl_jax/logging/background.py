@@ -32,7 +32,7 @@ class Troubles:
         """Record an exception of a method of the writer."""
         self.note(
             (method, type(error)),
-            f"failed in {method}: {type(error).__name__}: {error}. Training goes on. The writer is called again the "
+            f"failed in {method}: {type(error).__name__}: {error}. Training continues. The writer is called again the "
             "next time; if it fails in the same way, that is not said again.",
         )
 
@@ -258,5 +258,5 @@ class BackgroundWriter(_Forwarding):
             self._queue.clear()
         self._troubles.note(
             "opening",
-            f"could not be opened: {type(error).__name__}: {error}. Training goes on without it.",
+            f"could not be opened: {type(error).__name__}: {error}. Training continues without it.",
         )

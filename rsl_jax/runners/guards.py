@@ -18,7 +18,7 @@ MOST_SKIPS = 10
 ENOUGH_TIME_OUTS = 10
 """Unreported time-outs that are tolerated: one robot may fall in the very step in which its time limit is reached."""
 
-_ENVIRONMENT = "The environment returned it: look at its step() and reset(), or at the actions it was given."
+_ENVIRONMENT = "The environment returned it: check its step() and reset(), or the actions that it was given."
 _ADVICE = {
     **dict.fromkeys(
         ("observations", "last_observations", "final_observations", "rewards", "dones", "time_outs"), _ENVIRONMENT
@@ -108,7 +108,7 @@ class Guard:
             warnings.warn(
                 f"Episodes end after max_episode_length={self._limit} steps, but the environment has not flagged any "
                 "of them as time_outs (extras['time_outs'] of a VecEnv, TimeStep.time_outs of an Env). Learning then "
-                "takes running out of time for a failure.",
+                "treats a time-out as a failure.",
                 stacklevel=5,
             )
 

@@ -116,7 +116,7 @@ class SweepConsole:
                 member = progress.members[index]
                 self._say(
                     f"NaN or infinity in iteration {progress.failed[index]} of {member.label}, seed {member.seed}; it "
-                    "stays as it was before, the others go on."
+                    "keeps its state from before, the others continue."
                 )
         if self._live is not None:
             self._live.update(sweep_table(self._title, progress))

@@ -162,7 +162,9 @@ class SweepResult:
         try:
             import pandas
         except ImportError as error:
-            raise ImportError("A table needs pandas: pip install pandas. summary() and curves() do not.") from error
+            raise ImportError(
+                "A table needs pandas: pip install pandas. summary() and curves() do not need it."
+            ) from error
         iterations = next(iter(self.metrics.values())).shape[1]
         columns: dict[str, Any] = {
             path: np.repeat(np.array([member.setting[path] for member in self.members], dtype=object), iterations)
@@ -268,11 +270,11 @@ class SweepResult:
         """
         with np.load(path, allow_pickle=False) as file:
             if "description" not in file:
-                raise ValueError(f"'{path}' holds no sweep.")
+                raise ValueError(f"'{path}' contains no sweep.")
             content = json.loads(str(file["description"]))
             metrics = {name.removeprefix("metrics/"): file[name] for name in file.files if name.startswith("metrics/")}
             failed = file["failed"]
-        with reading_run(path):  # which may name parts as little as a checkpoint may
+        with reading_run(path):  # whose names are restricted like a checkpoint's
             cfg = BaseRunnerConfig.from_dict(content["cfg"])
         return cls(
             cfg=cfg,
@@ -285,7 +287,7 @@ class SweepResult:
 
     def _rows(self, tag: str) -> np.ndarray:
         if tag not in self.metrics:
-            raise ValueError(f"There is no tag '{tag}'. There are: {', '.join(sorted(self.metrics))}.")
+            raise ValueError(f"There is no tag '{tag}'. Tags: {', '.join(sorted(self.metrics))}.")
         return self.metrics[tag]
 
 

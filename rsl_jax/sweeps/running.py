@@ -67,7 +67,7 @@ def sweep(
     Keys are given by their path in the config, or by its end where that is enough: ``learning_rate=[1e-4, 1e-3]``,
     ``vary={"actor.distribution_cfg.init_std": [0.5, 1.0]}``. Lists of values are combined. Members that differ in real
     numbers alone are one program, vectorised over them; each value of what shapes the program (sizes, epochs, names)
-    is a program of its own. Each member is the run of an ``OnPolicyRunner`` of its config and seed, up to the rounding
+    is a separate program. Each member is the run of an ``OnPolicyRunner`` of its config and seed, up to the rounding
     of vectorised matrix products.
 
     Args:
@@ -98,7 +98,7 @@ def sweep(
     env = _environment(env, num_envs)
     cfg = BaseRunnerConfig.from_dict(cfg)
     if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations is a whole number of at least 1; got {iterations!r}.")
+        raise ValueError(f"iterations must be a whole number of at least 1; got {iterations!r}.")
     chosen_settings = list_settings(cfg, {**(vary or {}), **varied}, settings)
     chosen_seeds = list_seeds(seeds)
     chosen_devices = Devices.choose(len(jax.devices()) if devices is None else devices).devices
@@ -133,14 +133,14 @@ def sweep(
     if folder is not None:
         run.folder = SweepFolder(folder, run.description(), resume=resume)
     elif resume:
-        raise ValueError("resume=True goes on with the sweep in a folder; give folder=PATH.")
+        raise ValueError("resume=True continues the sweep in a folder; give folder=PATH.")
     title = f"Sweep of {len(members)} runs ({len(chosen_settings)} settings x {len(chosen_seeds)} seeds)"
     shown = SweepConsole(title) if console else contextlib.nullcontext()
     with shown as run.console, stop_on_signals(run.request_stop):
         run.train(programs)
     result = run.result()
     if run.stop_requested and not run.is_finished:
-        go_on = f" Go on by sweep(..., folder='{folder}', resume=True)." if folder is not None else ""
+        go_on = f" Continue with sweep(..., folder='{folder}', resume=True)." if folder is not None else ""
         raise SweepStopped(result, f"The sweep was stopped; what was trained is in this error's 'result'.{go_on}")
     return result
 

@@ -142,7 +142,7 @@ class HostLoop:
         if 0 < len(answers["time_outs"]) < self._num_steps:
             raise ValueError(
                 f"The environment gave extras['time_outs'] in {len(answers['time_outs'])} of {self._num_steps} steps; "
-                "it gives them in all, or in none."
+                "it must give them in all steps, or in none."
             )
         stacked: dict[str, Any] = {name: stack(each) if each else None for name, each in answers.items()}
         for name in ("dones", "time_outs"):

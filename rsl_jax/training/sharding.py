@@ -88,7 +88,7 @@ class Devices:
         if not 1 <= devices <= len(available):
             raise ValueError(
                 f"devices is {devices}, but there are {len(available)} here: {', '.join(map(str, available))}. "
-                "(XLA_FLAGS=--xla_force_host_platform_device_count=N, set before JAX starts, makes N out of a CPU.)"
+                "(XLA_FLAGS=--xla_force_host_platform_device_count=N, set before JAX starts, makes N devices of a CPU.)"
             )
         return cls(tuple(available[:devices]))
 

@@ -166,9 +166,9 @@ def test_steps_that_are_left_over_are_warned_of():
 
 
 def test_what_makes_no_sense_is_refused():
-    with pytest.raises(ValueError, match=r"gradient_length \(15\) is more than .*\(6\) = 6 steps: nothing would ever"):
+    with pytest.raises(ValueError, match=r"gradient_length \(15\) is more than .*\(6\) = 6 steps: the student would never"):
         check(6, gradient_length=15)
-    with pytest.raises(ValueError, match="needs continuous ones"):
+    with pytest.raises(ValueError, match="needs continuous actions"):
         build(spec=dataclasses.replace(SPEC, discrete=True))
     for extension in ("rnd_cfg", "symmetry_cfg"):
         build(**{extension: None})

@@ -53,7 +53,7 @@ def test_without_a_file_it_is_printed_as_yaml(tmp_path, capsys):
 def test_of_todays_config_nothing_is_changed(tmp_path, capsys):
     assert main(["config", written(tmp_path, TODAY["genesis go2"])]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("# nothing had to be read otherwise\n")
+    assert text.startswith("# nothing had to be converted\n")
     assert yaml.safe_load(text) == TODAY["genesis go2"]
 
 

@@ -97,7 +97,7 @@ def test_sizes_that_the_file_does_not_tell_are_asked_for(written, tmp_path, caps
     (tmp_path / "cnn.yaml").write_text(yaml.safe_dump(plain(cfg)), encoding="utf-8")
     args = ["convert", str(tmp_path / "model_0.pt"), str(tmp_path / "model_0"), "--config", str(tmp_path / "cnn.yaml")]
     assert main(args) == 1
-    assert "does not tell the sizes of the observation groups 'camera'" in said(capsys)
+    assert "sizes of these observation groups do not follow from the file: 'camera'" in said(capsys)
     assert main([*args, "--observations", "camera=2,6"]) == 1
     assert "'camera' of the set 'actor' has shape (2, 6)" in said(capsys)
     assert main([*args, "--observations", "camera=2,6,x"]) == 2

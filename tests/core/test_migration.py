@@ -253,7 +253,7 @@ def test_keys_of_the_run_win_over_those_of_runner():
     given = {"policy": actor_critic(), "runner": {"num_steps_per_env": 5, "run_name": "a"}, "num_steps_per_env": 7}
     assert read(given).num_steps_per_env == 7
     assert read(given).run_name == "a"
-    assert "num_steps_per_env of runner not read" in notes_of(given)
+    assert "num_steps_per_env of runner ignored" in notes_of(given)
 
 
 def test_rnd_of_the_first_version():
@@ -265,7 +265,7 @@ def test_rnd_of_the_first_version():
 
 def test_what_rsl_rl_ignored_is_named():
     given = run(policy=actor_critic(fixed_std=True, rnn_type="lstm"), runner_class_name="MyRunner")
-    assert "policy.fixed_std, policy.rnn_type not read" in notes_of(given)
+    assert "policy.fixed_std, policy.rnn_type ignored" in notes_of(given)
     assert "runner_class_name 'MyRunner' is ignored" in notes_of(given)
     assert type(read(given).actor) is MLPModelConfig
 

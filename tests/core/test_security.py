@@ -305,7 +305,7 @@ def test_commands_that_are_proposed_say_what_they_need():
 
 def test_what_cannot_be_trusted_is_said(capsys, tmp_path):
     checkpoint(tmp_path)
-    for name, says in {"os": "a module of Python's", "./nowhere": "neither a module.*nor a folder"}.items():
+    for name, says in {"os": "a module of Python", "./nowhere": "neither a module.*nor a folder"}.items():
         with pytest.raises(ValueError, match=says):
             trust(name)
         assert main(["export", str(tmp_path), "--trust", name]) == 2

@@ -256,7 +256,7 @@ def test_settings_that_are_refused():
         vectorize(Mass(), N, randomize=True, randomize_every=0)
     with pytest.raises(ValueError, match="'cached'"):
         vectorize(Mass(), N, randomize=True, randomize_every=2, auto_reset="cached")
-    with pytest.raises(ValueError, match="are for single robots, but"):
+    with pytest.raises(ValueError, match="are for single environments, but"):
         make_env("tests.env.test_randomization:batch", num_envs=N, randomize=True)
     without = Mass()
     without.domain_randomizer = None

@@ -240,7 +240,7 @@ def test_a_picture_shows_the_first_environment(choosing, walking):
         ({"max_episode_length": 0}, r"max_episode_length is 0"),
         ({"reset_pool_size": 0}, r"reset_pool_size is 0"),
         ({"auto_reset": "never"}, r"auto_reset is 'never', but must be one of 'pool', 'full', 'cached'"),
-        ({"auto_reset": "full", "reset_pool_size": 3}, r"only means something with auto_reset='pool'"),
+        ({"auto_reset": "full", "reset_pool_size": 3}, r"only has an effect with auto_reset='pool'"),
     ],
 )
 def test_options_that_make_no_sense(options, message):
