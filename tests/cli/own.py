@@ -1,4 +1,4 @@
-"""What tests of the command line share: classes of a user's own, and errors without their frame."""
+"""Shared parts of the tests of the command line: custom classes, and errors without their frame."""
 
 
 def said(capsys):

@@ -1,4 +1,4 @@
-"""``rsl-jax config``: old configs become new files, and what cannot be read is said."""
+"""``rsl-jax config``: old configs become new files, and unreadable ones are reported."""
 
 import re
 import warnings

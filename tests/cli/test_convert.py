@@ -1,4 +1,4 @@
-"""``rsl-jax convert``: there and back is where it was."""
+"""``rsl-jax convert``: converting there and back changes nothing."""
 
 from __future__ import annotations
 

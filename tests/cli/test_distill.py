@@ -1,4 +1,4 @@
-"""From a teacher's run to a student's policy, by commands."""
+"""``rsl-jax distill``: from a teacher's run to a student's policy."""
 
 import numpy as np
 import pytest

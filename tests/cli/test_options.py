@@ -1,4 +1,4 @@
-"""From arguments to a run: flags, config files, presets, and what is refused."""
+"""From arguments to a run: flags, config files, presets, and invalid arguments."""
 
 from pathlib import Path
 

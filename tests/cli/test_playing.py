@@ -1,4 +1,4 @@
-"""Playing episodes and filming them, on an environment that is known by heart."""
+"""Playing episodes and recording videos, on an environment with known results."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""One run from the first command to the last: train, stop, resume, play, export, plot."""
+"""One run through all commands: train, stop, resume, play, export, plot."""
 
 import shutil
 import signal

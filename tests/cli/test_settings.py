@@ -1,4 +1,4 @@
-"""Presets, config files, and the file that a run leaves."""
+"""Presets, config files, and the file that a run writes."""
 
 from importlib import resources
 

@@ -1,4 +1,4 @@
-"""Playground's tuned parameters as settings; nothing here makes an environment."""
+"""Playground's tuned parameters as settings; no environment is created here."""
 
 import inspect
 import io
@@ -118,7 +118,7 @@ def test_own_presets_come_first_unless_another_is_named():
     ("args", "says"),
     [
         (["brax/ant", "--preset", "brax"], "which exist only for playground/NAME; got 'brax/ant'"),
-        (["brax/ant", "--preset", "unheard"], "There is no preset 'unheard'. There are playground, rsl_rl, brax"),
+        (["brax/ant", "--preset", "unheard"], "There is no preset 'unheard'. Presets: playground, rsl_rl, brax"),
         ([GO1, "--preset", "rsl_rl", "--config", "x.yaml"], "Remove --config or --preset"),
     ],
 )

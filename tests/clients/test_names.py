@@ -1,4 +1,4 @@
-"""All public names of RSL-RL 5.4.2 and 5.5.1: each is there, or refused with a reason that docs/migrating.md has."""
+"""All public names of RSL-RL 5.4.2 and 5.5.1 exist, or are refused with a reason that docs/migrating.md lists."""
 
 from __future__ import annotations
 

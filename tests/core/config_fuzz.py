@@ -1,4 +1,4 @@
-"""Configs that somebody broke: each works, or is refused with an error that says where.
+"""Randomly broken configs: each works, or is refused with an error that names the place.
 
 ``python -m tests.core.config_fuzz --examples 1000`` breaks that many, lets the accepted ones learn for two iterations,
 and prints the figures of docs/configuration.md. ``test_config_fuzz.py`` is the short form, which only traces them.

@@ -1,4 +1,4 @@
-"""The config reads what RSL-RL reads, and refuses what it would silently ignore."""
+"""The config reads what RSL-RL reads, and rejects what RSL-RL would silently ignore."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""A broken config works, or is refused with an error that says where (the long form is in ``config_fuzz.py``)."""
+"""A broken config works, or is refused with an error that names the place (the long form is ``config_fuzz.py``)."""
 
 import pytest
 

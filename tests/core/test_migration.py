@@ -1,4 +1,4 @@
-"""Configs of older versions of RSL-RL, and of its clients, become the runs that they meant."""
+"""Configs of older versions of RSL-RL, and of its clients, give the runs that they describe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formulas against numbers worked out by hand, and against identities."""
+"""Formulas against numbers computed by hand, and against identities."""
 
 import contextlib
 from functools import partial

@@ -1,4 +1,4 @@
-"""A part is one file and one line; a part of the user's is a file beside the library and its import path."""
+"""A component is one file and one line; a custom component is a file outside of the library and its import path."""
 
 import dataclasses
 import inspect

@@ -1,4 +1,4 @@
-"""What docs/security.md promises: nothing in a run's files makes code run that the user did not name."""
+"""What docs/security.md promises: nothing in a run's files executes code that the user did not name."""
 
 from __future__ import annotations
 

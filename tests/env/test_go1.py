@@ -1,4 +1,4 @@
-"""Unitree's Go1 of MuJoCo Playground: compiled once, and all that is to be known of it is asked of that program.
+"""Unitree's Go1 of MuJoCo Playground, compiled once for all tests of it.
 
 Its meshes must be there: ``.ci/robots`` lays them, and ``RSL_JAX_REQUIRE_ROBOTS`` turns a missing one into a failure.
 """

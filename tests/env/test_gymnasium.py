@@ -1,4 +1,4 @@
-"""gymnasium's vector environments."""
+"""Gymnasium's vector environments."""
 
 import numpy as np
 import pytest

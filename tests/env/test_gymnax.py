@@ -1,4 +1,4 @@
-"""gymnax's environments."""
+"""Gymnax's environments."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Physics that differ from robot to robot, on a robot that shows its mass."""
+"""Physics that differ between environments, on a robot that observes its mass."""
 
 import itertools
 

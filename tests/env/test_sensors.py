@@ -1,4 +1,4 @@
-"""Noise, delay, history and pushes, on a robot that shows what it was given and when."""
+"""Noise, delay, history and pushes, on a robot whose observations show what it received and when."""
 
 import jax
 import jax.numpy as jnp

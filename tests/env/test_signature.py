@@ -1,4 +1,4 @@
-"""What does not fit together is an error when the environment is built, and says why."""
+"""Mismatched environments are rejected when they are built, with a reason."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""A pure environment worn as RSL-RL's VecEnv, and arrays that cross the border."""
+"""A pure environment wrapped as RSL-RL's VecEnv, and conversion of arrays."""
 
 import jax
 import jax.numpy as jnp

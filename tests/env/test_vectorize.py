@@ -1,4 +1,4 @@
-"""Batches made of one robot: endings, resets, and what is handed over."""
+"""Batches of a single environment: episode ends, resets, and returned values."""
 
 import jax
 import jax.numpy as jnp

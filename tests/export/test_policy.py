@@ -1,4 +1,4 @@
-"""The plain-function view, and the metadata."""
+"""Policies as plain functions, and their metadata."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Policies as TorchScript: what RSL-RL's users load on their robots."""
+"""Policies as TorchScript, as users of RSL-RL load them on robots."""
 
 from __future__ import annotations
 

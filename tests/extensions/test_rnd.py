@@ -1,4 +1,4 @@
-"""Curiosity: its rewards, weights and state, in every kind of run; its numbers are held to RSL-RL's in tests/parity."""
+"""Curiosity: its rewards, weights and state, in every kind of run; tests/parity compares its numbers with RSL-RL's."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Symmetry: the contract of mirrors, what is refused, and what it does; tests/parity holds its numbers to RSL-RL's."""
+"""Symmetry: the contract of mirrors, its errors and effects; tests/parity compares its numbers with RSL-RL's."""
 
 import dataclasses
 

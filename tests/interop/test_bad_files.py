@@ -1,4 +1,4 @@
-"""Files that are no checkpoints, or not of what is built here: refused, with the reason; nothing in them is run."""
+"""Files that are not checkpoints, or do not fit, are refused with the reason; nothing in them is executed."""
 
 from __future__ import annotations
 

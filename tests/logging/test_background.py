@@ -1,4 +1,4 @@
-"""Writers that raise, hang or are slow: training goes on, and ends."""
+"""Writers that raise, hang or are slow: training continues, and ends."""
 
 import resource
 import subprocess

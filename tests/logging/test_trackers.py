@@ -1,4 +1,4 @@
-"""Experiment trackers by their own packages, without their services; and how a config names writers."""
+"""Experiment trackers with their real packages, without their services; and the choice of writers in a config."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The recurrent model: many steps at once against one at a time, resets, gradients through time, bad input."""
+"""The recurrent model: many steps at once against one at a time, resets, gradients through time, invalid input."""
 
 import chex
 import jax

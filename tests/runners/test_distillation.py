@@ -1,4 +1,4 @@
-"""Distillation through all ways of training: whom it learns from, resuming, what becomes of the student."""
+"""Distillation through all ways of training: choice of the teacher, resuming, use of the student."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What becomes of NaN and infinity in a runner: stop or skip, and what is said."""
+"""NaN and infinity in a runner: stop or skip, and the messages."""
 
 import warnings
 

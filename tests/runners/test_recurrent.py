@@ -1,4 +1,4 @@
-"""Recurrent policies through all ways of training, checkpoints, and inference that forgets at the end of an episode."""
+"""Recurrent policies: all ways of training, checkpoints, and inference that resets at the end of an episode."""
 
 import jax
 import jax.numpy as jnp

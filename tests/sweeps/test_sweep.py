@@ -1,4 +1,4 @@
-"""Sweeps: each member is the run that it would be alone, nothing is lost, and what makes no sense is refused."""
+"""Sweeps: each member is the run that it would be alone, nothing is lost, and invalid settings are refused."""
 
 import dataclasses
 import io
