@@ -181,7 +181,7 @@ def curves_of_rsl_rl(task: Task, seeds: list[int], torch_threads: int) -> Iterat
     from rsl_jax import make_env
 
     class Recorded(RslRlEnv):
-        """RSL-RL's runner that records the returns of finished episodes, which RSL-RL does only while it writes logs."""
+        """RSL-RL's runner that records the returns of finished episodes also without logs."""
 
         def follow(self, seed: int) -> None:
             self.reset(seed)

@@ -10,7 +10,7 @@ SUMS = "SHA256SUMS"
 
 
 class DamageError(ValueError):
-    """What is wrong with a checkpoint, as the end of a sentence."""
+    """Error for a damaged checkpoint; its message is the end of a sentence."""
 
 
 def write_checksums(folder: Path) -> None:

@@ -22,7 +22,7 @@ BEST = "model_best"
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint holds, as nested dicts of numpy arrays.
+    """Contents of a checkpoint, as nested dicts of numpy arrays.
 
     Attributes:
         state: the :class:`rsl_jax.types.TrainState`.

@@ -187,7 +187,7 @@ def _policy_class(policy: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
     if name in POLICIES:
         return name
     learner, other, _ = POLICIES[default]
-    if learner in cfg and other in cfg:  # then nobody reads it
+    if learner in cfg and other in cfg:  # then it is not read
         return default
     raise ValueError(
         f"policy.class_name '{name}' is a custom PyTorch module, which cannot be converted to models. Supported are "

@@ -39,7 +39,7 @@ class Transition(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array | bool = False
-    log: Metrics = {}  # noqa: RUF012 (a tuple: nobody gets to change it)
+    log: Metrics = {}  # noqa: RUF012 (a tuple: it cannot be modified)
 
 
 class SingleEnv(Protocol[State]):

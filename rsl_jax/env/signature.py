@@ -159,7 +159,7 @@ def _answer(transition: Transition, where: str) -> Answer:
     reward = _float(scalar("The reward", transition.reward))
     flags = {name: scalar(name, getattr(transition, name)) for name in ("terminated", "truncated")}
     for flag in flags.values():
-        if jnp.issubdtype(flag.dtype, jnp.floating):  # else NaN would pass for true, and nobody would know
+        if jnp.issubdtype(flag.dtype, jnp.floating):  # otherwise NaN would silently count as true
             reward = jnp.where(jnp.isnan(flag), jnp.full((), jnp.nan, reward.dtype), reward)
     return Answer(
         observations=_groups(transition.observations, where),

@@ -95,7 +95,7 @@ def check_symmetry(
     environment has them (Playground and Brax: joint positions and speeds; see :class:`rsl_jax.env.SingleEnv`), else all
     its floats.
 
-    It tells nothing about states that random actions do not reach, about what is not observed, or about noise, which is
+    It does not cover states that random actions do not reach, quantities that are not observed, or noise, which is
     the same for both and not mirrored. Contacts amplify rounding; fewer steps and a larger tolerance are for that. A
     search that fails proves nothing (the report says so); ``mirror_state`` does.
 

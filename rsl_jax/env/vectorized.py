@@ -237,7 +237,7 @@ class VectorizedEnv(Env[VectorState[Any]]):
     def _restart(self, dones: Array, current: Any, state: VectorState[Any], keys: Key) -> Any:
         """Replace ``current`` by a start where done; environment by environment, each from its own key.
 
-        Selecting at every step was measured to be no slower than a ``cond`` that skips it where nobody is done (256
+        Selecting at every step was measured to be no slower than a ``cond`` that skips it where none is done (256
         cart-poles, CPU), and is the same under ``vmap``. Only a full reset is worth a ``cond``.
         """
         if self.auto_reset == "full":

@@ -143,7 +143,7 @@ def _attempt(function: AugmentationFunction, env: Any, observations: Any, action
         if str(error).startswith("data_augmentation_func"):
             raise
         raise TypeError(
-            f"data_augmentation_func failed on made-up samples of the environment's shapes: {type(error).__name__}: "
+            f"data_augmentation_func failed on random samples of the environment's shapes: {type(error).__name__}: "
             f"{error}. It is called as function(env=, obs=, actions=) with arrays of JAX, one of which may be None, "
             "and is made of jax.numpy."
         ) from error

@@ -496,7 +496,7 @@ class OnPolicyRunner:
         return key, dataclasses.replace(self.loop_state, key=rest)
 
     def _facts(self, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What a controller needs to know: what the environment provides, and what the caller adds or overrides."""
+        """Return the metadata for a controller: the environment's, and those that the caller adds or overrides."""
         return {**self.deployment(), **(metadata or {})}
 
     def _policy_model(self) -> tuple[Any, dict[str, Any]]:

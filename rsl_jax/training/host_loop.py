@@ -57,7 +57,7 @@ class HostLoop:
         )
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
-        """The states a run starts from; the environment is as its maker left it."""
+        """Return the initial states of a run; the environment is not reset."""
         init_key, _, loop_key = jax.random.split(key, 3)
         return self.take_over(self._algorithm.init(init_key), init_loop(self._algorithm, self.env.num_envs, loop_key))
 

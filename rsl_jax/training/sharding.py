@@ -131,7 +131,7 @@ class Devices:
         Args:
             function: may reduce over :attr:`axis_name`.
             in_specs: how the arguments are spread, as for ``jax.shard_map``.
-            out_specs: how the results are; what is not spread must come out the same on all devices.
+            out_specs: how the results are sharded; results without sharding must be the same on all devices.
         """
         if self.axis_name is None:
             return function

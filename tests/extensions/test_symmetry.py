@@ -62,7 +62,7 @@ def test_a_mirror_spec_is_the_function_it_stands_for():
     ("function", "message"),
     [
         (lambda env, obs, actions: obs, r"must return a tuple \(obs, actions\)"),
-        (lambda env, obs, actions: point_mass(env, obs, actions)[::-1], r"failed on made-up samples|None"),
+        (lambda env, obs, actions: point_mass(env, obs, actions)[::-1], r"failed on random samples|None"),
         (
             lambda env, obs, actions: jax.tree.map(lambda x: jnp.concatenate([-x, x]), (obs, actions)),
             r"does not return the originals of obs\['policy'\] first",
@@ -85,7 +85,7 @@ def test_a_mirror_spec_is_the_function_it_stands_for():
         (lambda env, obs, actions: ({}, point_mass(env, obs, actions)[1]), r"does not return obs\['policy'\]"),
         (
             lambda env, obs, actions: (point_mass(env, obs, actions)[0], mirror(env, obs, actions)[1]),
-            r"failed on made-up samples.*is made of jax\.numpy|returned shape",
+            r"failed on random samples.*is made of jax\.numpy|returned shape",
         ),
         (lambda env, obs, actions: point_mass(env, {"policy": obs["policy"]}, actions), r"one of which may be None"),
     ],
