@@ -110,4 +110,4 @@ def print_overview(commands: Mapping[str, str]) -> None:
     console.print(Text("usage: rsl-jax COMMAND [...]\n"))
     console.print(Text("RSL-RL in functional JAX: PPO for robots as one compiled program.\n"))
     console.print(Panel(grid, title="commands", title_align="left", border_style="bright_black"))
-    console.print(Text("rsl-jax COMMAND --help shows all options; rsl-jax train ENV --help every key of the config."))
+    console.print(Text("Options: rsl-jax COMMAND --help. All config keys: rsl-jax train ENV --help."))

@@ -72,16 +72,16 @@ class Run:
     """
 
     env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
-    config: Annotated[Path | None, option("FILE.yaml", default="the preset")] = None
-    num_envs: Annotated[int | None, option("N", default="from file or preset")] = None
-    iterations: Annotated[int | None, option("N", default="from file or preset")] = None
+    config: Annotated[Path | None, option("FILE.yaml", default="none")] = None
+    num_envs: Annotated[int | None, option("N", default="from the sources above")] = None
+    iterations: Annotated[int | None, option("N", default="from the sources above")] = None
     log_dir: Annotated[Path | None, option("DIR", default="logs/ENV/DATE_TIME")] = None
     resume: Annotated[CheckpointFlag, option(default="a new run")] = None
     resume_from_last_good: bool = False
     resume_or_start: bool = False
     device: Annotated[str | None, option("NAME", default="JAX's choice")] = None
     devices: Annotated[int | None, option("N", default="one")] = None
-    env_kwargs: Annotated[KeyValues | None, option(default="from file or preset")] = None
+    env_kwargs: Annotated[KeyValues | None, option(default="from the sources above")] = None
     randomize: Annotated[RandomizeFlag, option(default="off")] = None
     randomize_every: Annotated[int | None, option("K", default="drawn once")] = None
     init_at_random_ep_len: Annotated[bool | None, option(default="on if the environment supports it")] = None
