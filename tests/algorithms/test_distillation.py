@@ -172,5 +172,5 @@ def test_what_makes_no_sense_is_refused():
         build(spec=dataclasses.replace(SPEC, discrete=True))
     for extension in ("rnd_cfg", "symmetry_cfg"):
         build(**{extension: None})
-        with pytest.raises(ValueError, match=rf"algorithm.{extension} does not go with Distillation"):
+        with pytest.raises(ValueError, match=rf"algorithm.{extension} cannot be combined with Distillation"):
             build(**{extension: {"weight": 1.0}})

@@ -91,11 +91,11 @@ def test_mistakes_are_said(teacher_dir, student_dir, tmp_path, capsys):
     assert main(["distill", ENV, "--teacher", str(student_dir)]) == 2
     assert "is itself a distillation run" in said(capsys)
     assert main(["train", ENV, "--resume", str(student_dir)]) == 2
-    assert "config of Distillation, which is another command: rsl-jax distill" in said(capsys)
+    assert "config of Distillation, for another command: rsl-jax distill" in said(capsys)
     ppo = tmp_path / "ppo.yaml"
     ppo.write_text("algorithm: {class_name: PPO}\n", encoding="utf-8")
     assert main(["distill", ENV, "--teacher", str(teacher_dir), "--config", str(ppo)]) == 2
-    assert "config of PPO, which is another command: rsl-jax train" in said(capsys)
+    assert "config of PPO, for another command: rsl-jax train" in said(capsys)
     groups = ["--obs-groups", "teacher=policy", "student=policy", "--log-dir", str(tmp_path / "no")]
     assert main(["distill", ENV, "--teacher", str(teacher_dir), *groups]) == 1
     assert "'policy' [1] against 'privileged' [2]" in said(capsys)

@@ -260,7 +260,7 @@ def test_settings_that_are_refused():
         make_env("tests.env.test_randomization:batch", num_envs=N, randomize=True)
     without = Mass()
     without.domain_randomizer = None
-    with pytest.raises(ValueError, match="Mass brings no domain randomizer of its own"):
+    with pytest.raises(ValueError, match="Mass has no domain randomizer"):
         vectorize(without, N, randomize=True)
 
 

@@ -107,7 +107,7 @@ def test_an_own_environment_need_not_count():
     assert worn.episode_length_buf.tolist() == [0] * N
     with pytest.raises(AttributeError, match=r"Own cannot be set: its state has no field episode_length"):
         worn.episode_length_buf = jnp.zeros(N)
-    with pytest.raises(NotImplementedError, match="Own cannot draw itself"):
+    with pytest.raises(NotImplementedError, match="Own cannot be rendered"):
         worn.render()
 
 

@@ -229,7 +229,7 @@ def test_a_picture_shows_the_first_environment(choosing, walking):
     state, _ = step(reset(jax.random.key(0))[0], jnp.zeros(2, jnp.int32))
     assert env.render(state).tolist() == [[[1] * 3] * 2] * 2
     env, reset, _ = walking["pool"]
-    with pytest.raises(NotImplementedError, match=r"Walk has no method render"):
+    with pytest.raises(NotImplementedError, match=r"Walk cannot be rendered"):
         env.render(reset(jax.random.key(0))[0])
 
 

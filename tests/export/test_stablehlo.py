@@ -209,7 +209,7 @@ def test_damage_is_named_before_anything_is_run(exported, tmp_path):
         "not a zip file": cut,
         "Bad CRC-32 for file 'policy.bin'": lambda: flipped(1000),
         "cannot read its policy.bin, of JAX": lambda: rewritten(exported[2], tmp_path, policy=b"\0" * 64),
-        "metadata.json is no JSON": lambda: rewritten(exported[2], tmp_path, metadata=b"{"),
+        "metadata.json is not JSON": lambda: rewritten(exported[2], tmp_path, metadata=b"{"),
         "does not consist of keys and values": lambda: rewritten(exported[2], tmp_path, metadata=b"[]"),
         "policy.bin is compressed": lambda: rewritten(exported[2], tmp_path, compression=zipfile.ZIP_DEFLATED),
         "input_names are the 1 inputs": lambda: of(input_names=["obs", "more"]),
