@@ -14,7 +14,7 @@ class Model:
 
 
 def point_mass(num_envs, max_episode_length=20):
-    """The point mass with a time limit of one's choice."""
+    """The point mass with a given time limit."""
     from rsl_jax.env import vectorize
     from tests.environments import PointMass
 

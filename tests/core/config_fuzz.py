@@ -157,7 +157,7 @@ VALID: dict[str, dict[str, Any]] = {
         actor={**MLP, "distribution_cfg": {**GAUSSIAN, "class_name": "HeteroscedasticGaussianDistribution"}},
         logger=[{"class_name": "tensorboard"}],
     ),
-    "parts of one's own": run(
+    "custom components": run(
         algorithm={
             **PPO,
             "optimizer": {"class_name": "tests.own_parts:lion", "b1": 0.5},

@@ -193,7 +193,7 @@ def test_a_writer_that_fails_is_called_again_and_warned_of_once():
         writer.stop()
     assert messages(record) == [
         "The log writer 'interrupted' failed in add_scalar: ConnectionError: failure 0. Training continues. The writer "
-        "is called again the next time; if it fails in the same way, that is not said again."
+        "is called again the next time; the same failure is not reported again."
     ]
     assert [call[3] for call in writer.writer.calls if call[0] == "scalar"] == list(range(50, 60))
 
