@@ -125,6 +125,6 @@ def describe(names: list[str], counts: dict[str, int], *, looked: bool) -> str:
     causes = [name for name in names if name.split(".")[0] == first]
     listing = ", ".join(f"{name} ({counts[name]} {'value' if counts[name] == 1 else 'values'})" for name in causes)
     followed = names[len(causes) :]
-    checked = "Observations and rewards were finite" if looked else "check_for_nan is off, so the environment may be the cause"
+    checked = "Observations and rewards were finite" if looked else "check_for_nan is off, so it may be the environment"
     advice = _ADVICE.get(first, f"{checked}: {_LEARNING}")
     return f"{listing}. {advice}" + (f" From this followed {', '.join(followed)}." if followed else "")

@@ -52,7 +52,7 @@ def test_a_run_stops_and_says_why():
             True,
             "loss.surrogate (1 value), loss.entropy (1 value). Observations and",
         ),
-        (["loss.value"], False, "check_for_nan is off, so the environment may be it: a smaller learning_rate"),
+        (["loss.value"], False, "check_for_nan is off, so it may be the environment: a smaller learning_rate"),
         (["teacher.actions", "loss.behavior"], True, "The teacher returned it for the observations"),
         (["added_rewards.Rnd/x", "loss.value"], True, "An extension (rnd_cfg) computed it"),
         (["learning_rate"], True, "algorithm.learning_rate"),
