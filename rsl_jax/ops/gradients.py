@@ -29,7 +29,7 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
         AssertionError: if ``max_norm`` is not a scalar.
     """
     chex.assert_rank(max_norm, 0, custom_message="max_norm is a scalar")
-    # One long vector instead of many leaves, each of which would be several loops of its own to compile.
+    # One long vector instead of many leaves, each of which would be several separate loops to compile.
     entries = jnp.concatenate([gradient.ravel() for gradient in jax.tree.leaves(gradients)])
     unit = unit_of(largest_entry(entries))
     norm = optax.tree.norm(entries / unit)

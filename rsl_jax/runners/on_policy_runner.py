@@ -429,7 +429,7 @@ class OnPolicyRunner:
             return ""
         path = self.checkpoint_path(it)
         if not Path(path).exists():
-            # The environments are not saved: they may be what has gone wrong.
+            # The environments are not saved: they may be the cause.
             state = dataclasses.replace(self.state, iteration=jnp.asarray(it + 1, jnp.int32))
             try:
                 self._write(path, state, None, None)
