@@ -93,7 +93,7 @@ def _at_their_start(env: VecEnv) -> np.ndarray:
 
 
 def _renew_starts(env: VecEnv, key: Key) -> Key:
-    """Draw the states anew that episodes can start from, where there is a pool of them; gives the next key."""
+    """Redraw the pool of initial states, if the environment has one; returns the next key."""
     key, pool_key = jax.random.split(key)
     if hasattr(env, "begin_iteration"):
         env.begin_iteration(pool_key)

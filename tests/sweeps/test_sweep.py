@@ -187,7 +187,7 @@ def test_names_of_keys():
         ({"seeds": 0}, "at least one seed; got seeds=0"),
         ({"seeds": [1, 1]}, "is twice"),
         ({"seeds": [-1]}, "at least 0"),
-        ({"seeds": 2.5}, "how many seeds"),
+        ({"seeds": 2.5}, "number of seeds"),
         ({"iterations": 0}, "at least 1; got 0"),
         ({"gamma": []}, "'gamma' of a sweep has no values"),
         ({"gamma": 0.9}, r"'gamma' of a sweep must be a list of values; got 0.9. Write \[0.9\]"),
