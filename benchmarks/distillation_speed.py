@@ -1,7 +1,7 @@
-"""How long an update of distillation takes: ours and RSL-RL's, on the same rollout.
+"""Duration of an update of distillation: ours and RSL-RL's, on the same rollout.
 
-Run ``python benchmarks/distillation_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else.
-RSL-RL's teacher labels while collecting, ours in the update; the labelling is part of both figures.
+Run ``python benchmarks/distillation_speed.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine.
+RSL-RL's teacher labels while collecting, ours in the update; both figures include the labelling.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GRU = {"class_name": "RNNModel", "rnn_type": "gru", "rnn_hidden_dim": 256, "hidd
 
 @dataclass(frozen=True)
 class Problem:
-    """A student and how it learns.
+    """A student and its training settings.
 
     Attributes:
         name: for the table.
@@ -58,7 +58,7 @@ class Problem:
     num_actions: int = 12
 
     def train_cfg(self) -> dict[str, Any]:
-        """RSL-RL's configuration, with its defaults where it has any."""
+        """RSL-RL's config; the rest has its defaults."""
         return {
             "num_steps_per_env": self.num_steps,
             "obs_groups": {"student": ["policy"], "teacher": ["policy"]},
@@ -81,7 +81,7 @@ PROBLEMS = (
 
 
 def made_up_rollout(problem: Problem, seed: int = 0) -> Arrays:
-    """Observations and ends of episodes."""
+    """Create random observations and ends of episodes."""
     generator = np.random.default_rng(seed)
     shape = (problem.num_steps, problem.num_envs)
     return {
@@ -91,7 +91,7 @@ def made_up_rollout(problem: Problem, seed: int = 0) -> Arrays:
 
 
 def our_update(problem: Problem, made_up: Arrays) -> tuple[Callable[[], None], float]:
-    """Our update, with donated buffers as in training; and the seconds it took to compile."""
+    """Compile our update, with donated buffers as in training; return it and the seconds that it took."""
     spec = Spec({"policy": (problem.num_obs,)}, num_envs=problem.num_envs, num_actions=problem.num_actions)
     algorithm = Distillation.build(BaseRunnerConfig.from_dict(problem.train_cfg()), spec)
     carry, actions = (
@@ -123,7 +123,7 @@ def our_update(problem: Problem, made_up: Arrays) -> tuple[Callable[[], None], f
 
 
 def measure(problem: Problem, rounds: int, pause: float) -> dict[str, Any]:
-    """Medians and their ratio for a problem."""
+    """Measure the medians and their ratio for a problem."""
     made_up = made_up_rollout(problem)
     theirs = reference_distillation(problem.train_cfg(), made_up, problem.num_actions)
     ours, compile_seconds = our_update(problem, made_up)
@@ -135,7 +135,7 @@ COLUMNS = ("student, 512 envs x 24", "RSL-RL", "rsl_jax", "speed-up", "compile")
 
 
 def rows(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """What a person reads, under :data:`COLUMNS`."""
+    """Format the rows of the table, under :data:`COLUMNS`."""
     return [
         (
             result["problem"]["name"],

@@ -1,7 +1,7 @@
-"""How long a step of an exported policy takes in onnxruntime: ours, RSL-RL's, and ours without nodes for whole layers.
+"""Duration of a step of an exported policy in onnxruntime: ours, RSL-RL's, and ours without nodes for whole layers.
 
-Run ``python benchmarks/export_speed.py`` with rsl-rl-lib==5.5.1 and onnxscript installed, on a machine that does
-nothing else. Short turns of 50 steps on one thread follow each other, and the ratios of medians count.
+Run ``python benchmarks/export_speed.py`` with rsl-rl-lib==5.5.1 and onnxscript installed, on an otherwise
+idle machine. The policies alternate in turns of 50 steps on one thread; the result is the ratio of medians.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NUM_OBS, NUM_ACTIONS = 48, 12
 
 @dataclass(frozen=True)
 class Size:
-    """A policy.
+    """Size of a policy.
 
     Attributes:
         kind: "gru", "lstm" or "mlp".
@@ -48,19 +48,19 @@ class Size:
     batch: int = 1
 
     def arguments(self) -> dict[str, Any]:
-        """What both libraries call alike."""
+        """Arguments with the same name in both libraries."""
         recurrent = {"rnn_type": self.kind, "rnn_hidden_dim": self.hidden, "rnn_num_layers": self.layers}
         return {"hidden_dims": (256, 128), "obs_normalization": True, **(recurrent if self.layers else {})}
 
 
 def sizes(batch: int) -> list[Size]:
-    """An MLP and recurrent policies of one and two layers."""
+    """List an MLP and recurrent policies of one and two layers."""
     recurrent = itertools.product(("gru", "lstm"), (64, 256), (1, 2), (batch,))
     return [Size("mlp", batch=batch), *itertools.starmap(Size, recurrent)]
 
 
 def our_file(size: Size) -> bytes:
-    """An export of ours with random parameters."""
+    """Export our policy with random parameters."""
     model_class = RNNModel if size.layers else MLPModel
     model = model_class(
         obs_shapes={"policy": (NUM_OBS,)},
@@ -74,7 +74,7 @@ def our_file(size: Size) -> bytes:
 
 
 def decomposed_file(size: Size) -> bytes:
-    """The same with recurrent layers as matrix products and element-wise nodes."""
+    """Export the same with recurrent layers as matrix products and element-wise nodes."""
     from rsl_jax.export.recurrent import NODES  # once jax2onnx has been loaded by the export before
 
     with mock.patch.dict(NODES, clear=True):
@@ -82,7 +82,7 @@ def decomposed_file(size: Size) -> bytes:
 
 
 def reference_file(size: Size) -> bytes:
-    """RSL-RL's export, whose batch is fixed."""
+    """Export RSL-RL's policy, with a fixed batch."""
     model_class = reference.RNNModel if size.layers else reference.MLPModel
     observations = TensorDict({"policy": torch.zeros(size.batch, NUM_OBS)}, size.batch)
     cfg = {"class_name": "GaussianDistribution"}
@@ -97,7 +97,7 @@ def reference_file(size: Size) -> bytes:
 
 
 def steps(size: Size, file: bytes, repetitions: int) -> Callable[[], None]:
-    """Some steps in onnxruntime."""
+    """Run some steps in onnxruntime."""
     run, generator = onnxruntime_session(file), np.random.default_rng(0)
     shapes = [(BATCH, NUM_OBS)] + [(size.layers, BATCH, size.hidden)] * {"mlp": 0, "gru": 1, "lstm": 2}[size.kind]
     inputs = [
@@ -113,7 +113,7 @@ def steps(size: Size, file: bytes, repetitions: int) -> Callable[[], None]:
 
 
 def measure(size: Size, rounds: int, repetitions: int) -> dict[str, Any]:
-    """Medians and their ratios for a size; seconds are those of one step."""
+    """Measure the medians and their ratios for a size, in seconds per step."""
     files = {"rsl_jax": our_file(size), "decomposed": decomposed_file(size), "rsl_rl": reference_file(size)}
     functions = {name: steps(size, file, repetitions) for name, file in files.items()}
     seconds = in_turns(functions, rounds, pause=0.0)
@@ -123,7 +123,7 @@ def measure(size: Size, rounds: int, repetitions: int) -> dict[str, Any]:
 
 
 def row(result: dict[str, Any]) -> tuple[str, ...]:
-    """What a person reads."""
+    """Format a row of the table."""
     size, medians = Size(**result["size"]), result["median_seconds"]
     name = f"{size.kind} {size.hidden} x {size.layers}" if size.layers else size.kind
     microseconds = [f"{1e6 * medians[name]:.1f} µs" for name in ("rsl_rl", "decomposed", "rsl_jax")]
@@ -131,7 +131,7 @@ def row(result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def main(batch: int = 1, rounds: int = 300, repetitions: int = 50, write: bool = True) -> None:
-    """Measure all.
+    """Measure all sizes.
 
     Args:
         batch: robots that act at once.

@@ -1,8 +1,8 @@
-"""How long an update takes with curiosity (RND), and with mirrored data and mirror loss: ours and RSL-RL's.
+"""Duration of an update with curiosity (RND), and with mirrored data and mirror loss: ours and RSL-RL's.
 
-Run ``python benchmarks/extension_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. It
-measures as ``update_speed.py`` does: the two take turns, and the ratio of medians counts. Rows whose quartiles lie far
-apart are marked as disturbed; something else ran meanwhile, and they mean nothing.
+Run ``python benchmarks/extension_speed.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine. It measures
+as ``update_speed.py`` does: the two alternate, and the result is the ratio of medians. Rows with distant quartiles are
+marked as disturbed: something else ran at the same time, and they are invalid.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from updates import Size, in_turns, made_up_rollout, our_update
 
 
 def mirror(env: Any, obs: Any, actions: Any) -> tuple[Any, Any]:
-    """Halves change places and every third entry its sign; in both libraries."""
+    """Mirror a vector in both libraries: swap its halves and flip the sign of every third entry."""
     del env
     mirrored = None if obs is None else {"policy": _both(obs["policy"])}
     if obs is not None and not isinstance(obs, dict):
@@ -40,7 +40,7 @@ def _both(x: Any) -> Any:
 
 @dataclass(frozen=True)
 class ExtendedSize(Size):
-    """A size of problem, with sections of extensions.
+    """Size of a problem, with sections of extensions.
 
     Attributes:
         label: what is extended, for the table.
@@ -51,7 +51,7 @@ class ExtendedSize(Size):
     sections: Mapping[str, Any] = field(default_factory=dict)
 
     def train_cfg(self) -> dict[str, Any]:
-        """RSL-RL's configuration."""
+        """RSL-RL's config."""
         cfg = super().train_cfg()
         groups = {**cfg["obs_groups"], "rnd_state": ["policy"]}
         return {**cfg, "obs_groups": groups, "algorithm": {**cfg["algorithm"], **self.sections}}
@@ -82,7 +82,7 @@ COLUMNS = ("with", "envs x steps, hidden", "RSL-RL", "rsl_jax", "speed-up", "com
 
 
 def measure(size: ExtendedSize, rounds: int, pause: float) -> dict[str, Any]:
-    """Medians and their ratio for a size."""
+    """Measure the medians and their ratio for a size."""
     made_up = made_up_rollout(size)
     theirs, acted = reference_update(size.train_cfg(), made_up)
     ours, compile_seconds = our_update(size, made_up, acted)
@@ -96,13 +96,13 @@ def measure(size: ExtendedSize, rounds: int, pause: float) -> dict[str, Any]:
 
 
 def row(size: ExtendedSize, result: dict[str, Any]) -> tuple[str, ...]:
-    """What a person reads, under :data:`COLUMNS`."""
+    """Format a row of the table, under :data:`COLUMNS`."""
     medians = [f"{1000 * result['median_seconds'][name]:.0f} ms" for name in ("rsl_rl", "rsl_jax")]
     return (size.label, size.name, *medians, speedup_text(result, size.speedup), f"{result['compile_seconds']:.1f} s")
 
 
 def main(rounds: int = 9, threads: int = 2, pause: float = 0.1, write: bool = True) -> None:
-    """Measure all.
+    """Measure all sizes.
 
     Args:
         rounds: turns of each.

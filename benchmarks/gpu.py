@@ -1,10 +1,10 @@
-"""All that is to be known of a GPU, in one command of at most nine minutes; ``--smoke`` runs it in small on a CPU.
+"""All GPU benchmarks in one command of at most nine minutes; ``--smoke`` runs them in small sizes on a CPU.
 
 Run ``python benchmarks/gpu.py``. It measures an update and a whole iteration against rsl-rl-lib on the same device
-(where PyTorch sees it), 1, 16 and 64 seeds at once, updates of a GRU and from images, how near an update comes to what
-the device can do (bytes and operations over measured ceilings), and Playground's Go1 (whose meshes must be there).
-Every section is a process of its own with a limit of time: one that fails, hangs or runs out of memory leaves what it
-measured before, and the others run. The file of results is written after each.
+(where PyTorch sees it), 1, 16 and 64 seeds at once, updates of a GRU and from images, how near an update comes to the
+limits of the device (bytes and operations relative to measured maxima), and Playground's Go1 (whose meshes must be
+installed). Every section is a separate process with a time limit: if one fails, hangs or runs out of memory, its
+earlier measurements are kept, and the others run. The file of results is written after each section.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def main(
 
 
 def run(name: str, smoke: bool, limit: float) -> dict[str, Any]:
-    """Measure a section in a process of its own, for so many seconds at most."""
+    """Measure a section in a separate process, with a time limit in seconds."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "figures.json"
@@ -125,13 +125,13 @@ def measure(name: str, smoke: bool, out: Path) -> dict[str, Any]:
 
 
 def environment(smoke: bool) -> dict[str, str]:
-    """For sections: memory of the device is taken as it is needed, since PyTorch needs some as well."""
+    """Return the environment variables of sections: device memory is not preallocated, since PyTorch needs some."""
     ours = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "2"}
     return {**os.environ, **ours, **({"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} if smoke else {})}
 
 
 def device(smoke: bool) -> dict[str, Any]:
-    """What JAX computes on, and the driver, where there is one."""
+    """Describe JAX's device, and the driver, if there is one."""
     facts: dict[str, Any] = {}
     asked = {
         "jax": [sys.executable, "-c", DEVICE],
@@ -155,7 +155,7 @@ def show(name: str, result: dict[str, Any]) -> None:
 
 
 def text(value: Any) -> str:
-    """A figure for people."""
+    """Format a figure."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {text(item)}" for key, item in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
-"""What ``gpu.py`` measures, a function a section, each in a process of its own.
+"""Sections of ``gpu.py``: one function each, run in separate processes.
 
-A section gets a :class:`Scale` and ``note(name, figures)``, which it calls after every measurement, so that what runs
-out of time or memory afterwards takes nothing with it.
+A section gets a :class:`Scale` and ``note(name, figures)``, which it calls after every measurement, so that a
+later lack of time or memory loses nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Note = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is.
+    """Sizes of all problems.
 
     Attributes:
         update: of the update and the iteration that are compared.
@@ -84,7 +84,7 @@ SMOKE = Scale(
 
 
 class Free(Env[Any]):
-    """An environment that costs nothing: it shows the same observations at every step, and never ends an episode."""
+    """Environment without cost: the same observations at every step, and no end of an episode."""
 
     max_episode_length = None
     step_dt = 0.02
@@ -108,7 +108,7 @@ class Free(Env[Any]):
 
 
 def roofline(scale: Scale, note: Note) -> None:
-    """An update's bytes and operations over what this device reaches at most."""
+    """Compare an update's bytes and operations with the measured maxima of this device."""
     ceilings = measured_ceilings(scale)
     note("ceilings", ceilings)
     size = scale.update
@@ -130,22 +130,22 @@ def roofline(scale: Scale, note: Note) -> None:
 
 
 def update(scale: Scale, note: Note) -> None:
-    """One update, ours and RSL-RL's on the same device."""
+    """Measure an update, ours and RSL-RL's on the same device."""
     _compare_updates("update", scale.update, scale, note)
 
 
 def recurrent(scale: Scale, note: Note) -> None:
-    """One update of a GRU, ours and RSL-RL's."""
+    """Measure an update of a GRU, ours and RSL-RL's."""
     _compare_updates("recurrent", scale.recurrent, scale, note)
 
 
 def images(scale: Scale, note: Note) -> None:
-    """One update from images, ours and RSL-RL's."""
+    """Measure an update from images, ours and RSL-RL's."""
     _compare_updates("images", scale.images, scale, note)
 
 
 def iteration(scale: Scale, note: Note) -> None:
-    """A whole iteration of the runner where environments cost nothing: collecting, update, metrics."""
+    """Measure a whole iteration of the runner with environments without cost: collecting, update, metrics."""
     from rsl_jax.runners import OnPolicyRunner
 
     size, iterations = scale.update, 5
@@ -163,7 +163,7 @@ def iteration(scale: Scale, note: Note) -> None:
 
 
 def seeds(scale: Scale, note: Note) -> None:
-    """Whole iterations of many seeds at once."""
+    """Measure whole iterations of many seeds at once."""
     from rsl_jax.training import make_train
 
     size, iterations = scale.seed, 3
@@ -187,7 +187,7 @@ def seeds(scale: Scale, note: Note) -> None:
 
 
 def simulator(scale: Scale, note: Note) -> None:
-    """A robot's simulator: whole iterations of training with tuned settings, and its steps alone."""
+    """Measure whole iterations with a robot simulator and tuned settings, and the simulator's steps alone."""
     from rsl_jax import make_env
     from rsl_jax.cli.tuned import settings_for
     from rsl_jax.runners import OnPolicyRunner
@@ -217,7 +217,7 @@ SECTIONS: dict[str, Callable[[Scale, Note], None]] = {
 
 
 def torch_device() -> str | None:
-    """The GPU as RSL-RL calls it; None where PyTorch has none, or RSL-RL is not installed."""
+    """Return RSL-RL's name of the GPU; None if PyTorch has none, or RSL-RL is not installed."""
     try:
         import rsl_rl  # noqa: F401
         import torch
@@ -227,7 +227,7 @@ def torch_device() -> str | None:
 
 
 def finished(function: Callable[..., Any], *args: Any) -> Callable[[], None]:
-    """A call that is over when the device is done with it."""
+    """Wrap a function so that it waits for the device."""
 
     def call() -> None:
         jax.block_until_ready(function(*args))
@@ -236,13 +236,13 @@ def finished(function: Callable[..., Any], *args: Any) -> Callable[[], None]:
 
 
 def memory() -> dict[str, int]:
-    """Most memory of the device that was ever used, where it says so."""
+    """Return the peak memory of the device, if it reports it."""
     statistics_of_device = jax.local_devices()[0].memory_stats() or {}
     return {name: value for name, value in statistics_of_device.items() if name == "peak_bytes_in_use"}
 
 
 def flops_of(size: Size) -> float:
-    """Floating-point operations of an update's matrix products: two a weight forward, four backward.
+    """Count the floating-point operations of an update's matrix products: per weight two forward, four backward.
 
     The gradient of the observations is not needed; the critic's values of the rollout come on top.
     """
@@ -261,7 +261,7 @@ def cost_of_update(size: Size) -> dict[str, float]:
 
 
 def measured_ceilings(scale: Scale) -> dict[str, float]:
-    """Bytes a second of copying, and operations a second of matrix products in three precisions."""
+    """Measure bytes per second of copying, and operations per second of matrix products in three precisions."""
 
     def best(function: Callable[..., Any], *arrays: Array) -> float:
         return min(in_turns({"": finished(jax.jit(function), *arrays)}, scale.rounds, 0)[""])
@@ -299,7 +299,7 @@ def _compare_updates(name: str, size: Size, scale: Scale, note: Note) -> None:
 
 
 def _training(runner: Any, size: Size, iterations: int, rounds: int) -> dict[str, Any]:
-    """Seconds of an iteration of a runner, in stretches of a few; the first ones, which compile, do not count."""
+    """Measure seconds per iteration of a runner, in blocks of a few; the first ones, which compile, do not count."""
 
     def learn() -> None:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -314,7 +314,7 @@ def _training(runner: Any, size: Size, iterations: int, rounds: int) -> dict[str
 
 
 def _steps_alone(env: Any, num_steps: int) -> dict[str, Any]:
-    """Steps a second with random actions, the pool of initial states renewed as often as in training."""
+    """Measure steps per second with random actions; the pool of initial states is redrawn as often as in training."""
 
     def step(state: Any, key: Key) -> tuple[Any, Array]:
         state, timestep = env.step(state, jax.random.normal(key, (env.num_envs, env.num_actions)))

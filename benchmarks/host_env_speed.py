@@ -1,8 +1,8 @@
-"""What a runner costs a simulator outside JAX: training in a torch environment whose own step takes next to nothing.
+"""Overhead of a runner on a simulator outside JAX: training in a PyTorch environment whose step has almost no cost.
 
-Run ``python benchmarks/host_env_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. Both
-libraries train in the same environment, an iteration each in turns, on one thread; the ratios of medians count. The
-update is one step on one mini-batch, so collecting is most of it.
+Run ``python benchmarks/host_env_speed.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine. Both
+libraries train in the same environment, alternating after each iteration, on one thread; the result is the ratio of
+medians. The update is one step on one mini-batch, so collecting takes most of the time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NUM_OBS, NUM_ACTIONS = 48, 12
 
 @dataclass(frozen=True)
 class Size:
-    """A run.
+    """Size of a run.
 
     Attributes:
         num_envs: environments.
@@ -43,7 +43,7 @@ class Size:
 
 
 class Free(VecEnv):
-    """Shows the same observations at every step, and never ends an episode."""
+    """Environment with the same observations at every step, and no end of an episode."""
 
     def __init__(self, num_envs: int, device: str = "cpu"):
         generator = torch.Generator().manual_seed(0)
@@ -57,7 +57,7 @@ class Free(VecEnv):
         self._extras = {"time_outs": torch.zeros(num_envs, dtype=torch.bool, device=device)}
 
     def get_observations(self) -> TensorDict:
-        """What is seen now."""
+        """Return the current observations."""
         return self._observations
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
@@ -66,7 +66,7 @@ class Free(VecEnv):
 
 
 def config(size: Size) -> dict[str, Any]:
-    """What both libraries are configured with."""
+    """Return the config of both libraries."""
     model = {"class_name": "MLPModel", "hidden_dims": list(size.hidden_dims), "activation": "elu"}
     gaussian = {"class_name": "GaussianDistribution", "init_std": 1.0}
     return {
@@ -80,7 +80,7 @@ def config(size: Size) -> dict[str, Any]:
 
 
 def measure(size: Size, rounds: int, iterations: int, pause: float) -> dict[str, Any]:
-    """Seconds that both take for some iterations."""
+    """Measure the seconds that both take for some iterations."""
     ours = OnPolicyRunner(Free(size.num_envs), config(size), console=False)
     theirs = Reference(Free(size.num_envs), config(size), device="cpu")
 

@@ -1,11 +1,11 @@
-"""Do both libraries learn the same? RSL-RL and rsl_jax on the same environments with the same configuration.
+"""Comparison of learning curves: RSL-RL and rsl_jax on the same environments with the same config.
 
-Every curve (task, library, seed) is kept as a small file as soon as it is done, so that this can be stopped and
-resumed:
+Every curve (task, library, seed) is written to a small file when it is complete, so that the benchmark can be stopped
+and resumed:
 
-    python benchmarks/learning_curves.py                                # whatever is missing, then table and picture
-    python benchmarks/learning_curves.py --only reacher --seeds 0 1     # a part of it
-    python benchmarks/learning_curves.py --draw-only                    # table and picture of what there is
+    python benchmarks/learning_curves.py                                # all missing curves, then table and plot
+    python benchmarks/learning_curves.py --only reacher --seeds 0 1     # some of them
+    python benchmarks/learning_curves.py --draw-only                    # table and plot of the existing curves
 
 Both sides start their environments at random points of an episode and report the same number: the mean return of the
 last 100 finished episodes, after each iteration.
@@ -36,7 +36,7 @@ WINDOW = 100
 
 @dataclass(frozen=True)
 class Task:
-    """What both libraries learn.
+    """A task for both libraries.
 
     Attributes:
         title: name in picture and table.
@@ -144,7 +144,7 @@ TASKS = {
 
 
 def curves_of_rsl_jax(task: Task, seeds: list[int], time_out_bootstrap: str) -> Iterator[np.ndarray]:
-    """A curve ``[iterations]`` for each seed, trained by rsl_jax; compiled once.
+    """Train a curve ``[iterations]`` for each seed by rsl_jax; compiled once.
 
     This is what ``OnPolicyRunner.learn(iterations, init_at_random_ep_len=True)`` does, without compiling for each seed.
     """
@@ -173,7 +173,7 @@ def curves_of_rsl_jax(task: Task, seeds: list[int], time_out_bootstrap: str) -> 
 
 
 def curves_of_rsl_rl(task: Task, seeds: list[int], torch_threads: int) -> Iterator[np.ndarray]:
-    """A curve ``[iterations]`` for each seed, trained by RSL-RL's runner in the same compiled environment."""
+    """Train a curve ``[iterations]`` for each seed by RSL-RL's runner in the same compiled environment."""
     import torch
     from rsl_rl.runners import OnPolicyRunner
     from rsl_rl_env import RslRlEnv
@@ -181,7 +181,7 @@ def curves_of_rsl_rl(task: Task, seeds: list[int], torch_threads: int) -> Iterat
     from rsl_jax import make_env
 
     class Recorded(RslRlEnv):
-        """Keeps returns of finished episodes, which RSL-RL does only where it writes logs."""
+        """RSL-RL's runner that records the returns of finished episodes also without logs."""
 
         def follow(self, seed: int) -> None:
             self.reset(seed)
@@ -214,19 +214,19 @@ def curves_of_rsl_rl(task: Task, seeds: list[int], torch_threads: int) -> Iterat
 
 
 def identity(task: Task, library: str, time_out_bootstrap: str) -> str:
-    """What a stored curve must have been trained with to be used again."""
+    """Return the settings that a stored curve must have been trained with to be reused."""
     own = {"time_out_bootstrap": time_out_bootstrap} if library == "rsl_jax" else {}
     options = {"env": task.env, "num_envs": task.num_envs, "env_options": dict(task.env_options)}
     return json.dumps({**options, "iterations": task.iterations, "config": task.config(), **own}, sort_keys=True)
 
 
 def curve_path(name: str, library: str, seed: int) -> Path:
-    """Where a curve is kept."""
+    """Return the path of a curve's file."""
     return CURVES / f"{name}-{library}-{seed}.npz"
 
 
 def load_curve(name: str, library: str, seed: int, wanted: str) -> np.ndarray | None:
-    """A stored curve ``[iterations]``, or None where there is none with this configuration."""
+    """Load a stored curve ``[iterations]``; None if there is none with this config."""
     path = curve_path(name, library, seed)
     if not path.exists():
         return None
@@ -235,7 +235,7 @@ def load_curve(name: str, library: str, seed: int, wanted: str) -> np.ndarray | 
 
 
 def train_missing(name: str, library: str, args: argparse.Namespace) -> None:
-    """Train and store the curves of a task and a library that are not there yet."""
+    """Train and store the missing curves of a task and a library."""
     task = TASKS[name]
     wanted = identity(task, library, args.time_out_bootstrap)
     seeds = [seed for seed in args.seeds if load_curve(name, library, seed, wanted) is None]
@@ -257,7 +257,7 @@ def train_missing(name: str, library: str, args: argparse.Namespace) -> None:
 
 
 def band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of curves ``[seeds, iterations]`` and half the width of its 95 % confidence interval (Student's t)."""
+    """Compute the mean of curves ``[seeds, iterations]`` and half of its 95 % confidence interval (Student's t)."""
     from scipy.stats import t
 
     count = len(curves)
@@ -266,7 +266,7 @@ def band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def compare(curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Figures of one task; ``curves`` by library, each ``[seeds, iterations]``."""
+    """Compute the figures of one task; ``curves`` by library, each ``[seeds, iterations]``."""
     from scipy.stats import ttest_ind
 
     bands = {library: band(stack) for library, stack in curves.items()}
@@ -287,7 +287,7 @@ def compare(curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def collect(args: argparse.Namespace) -> dict[str, dict[str, np.ndarray]]:
-    """All stored curves by task and library, of the tasks that both libraries have learned."""
+    """Collect all stored curves by task and library, of the tasks that both libraries have learned."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, task in TASKS.items():
         wanted = {library: identity(task, library, args.time_out_bootstrap) for library in LIBRARIES}
@@ -341,7 +341,7 @@ def report(curves: Mapping[str, Mapping[str, np.ndarray]], time_out_bootstrap: s
 
 
 def draw(curves: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
-    """One panel a task: mean and 95 % band of each library over environment steps."""
+    """Plot one panel per task: mean and 95 % band of each library over environment steps."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -383,7 +383,7 @@ def parse() -> argparse.Namespace:
         "--time-out-bootstrap",
         choices=("final", "current"),
         default="final",
-        help="of rsl_jax: the value of the final observation (its default), or of the one before, as RSL-RL does",
+        help="rsl_jax's time-out bootstrap: the final observation (default), or the one before, as in RSL-RL",
     )
     parser.add_argument("--torch-threads", type=int, default=1, help="one is RSL-RL's fastest with networks this small")
     return parser.parse_args()

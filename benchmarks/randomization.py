@@ -1,9 +1,9 @@
-"""What randomized physics cost: steps of a robot of MuJoCo Playground with and without them, alternately.
+"""Cost of domain randomization: steps of a MuJoCo Playground environment with and without it, alternately.
 
     python benchmarks/randomization.py [--env playground/Go1JoystickFlatTerrain] [--num-envs 64]
 
-Both step the same robots with the same actions. What is reported is the fastest of many stretches, and the median of
-the ratios of stretches that follow each other, which a busy machine disturbs least.
+Both step the same environments with the same actions. The results are the fastest of many blocks of steps, and the
+median of the ratios of consecutive blocks, which a busy machine disturbs least.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rsl_jax.env import make_env
 
 
 def stretch(step, state, actions, num_steps):
-    """Seconds of ``num_steps`` steps, and the state after them."""
+    """Measure the seconds of ``num_steps`` steps; also returns the state after them."""
     start = time.perf_counter()
     for _ in range(num_steps):
         state, timestep = step(state, actions)

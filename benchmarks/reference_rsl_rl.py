@@ -1,4 +1,4 @@
-"""RSL-RL's update on made-up data, to be timed."""
+"""RSL-RL's update on random data, to be timed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class MadeUpEnv(VecEnv):
-    """The sizes that RSL-RL asks an environment for; it cannot be stepped."""
+    """Environment with the sizes that RSL-RL asks for; it cannot be stepped."""
 
     def __init__(
         self, num_envs: int, observation_shape: tuple[int, ...], num_actions: int, device: str = "cpu"
@@ -35,7 +35,7 @@ class MadeUpEnv(VecEnv):
         self._shape = observation_shape
 
     def get_observations(self) -> TensorDict:
-        """Zeros of the right shape."""
+        """Return zeros of the right shape."""
         return TensorDict({"policy": torch.zeros(self.num_envs, *self._shape, device=self.device)}, self.num_envs)
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
@@ -44,7 +44,7 @@ class MadeUpEnv(VecEnv):
 
 
 def build_reference(train_cfg: dict[str, Any], env: VecEnv, kind: type = PPO) -> Any:
-    """RSL-RL's algorithm for a configuration, ready to learn; it prints nothing."""
+    """Build RSL-RL's algorithm for a config, without its printed output."""
     cfg = {**copy.deepcopy(train_cfg), "multi_gpu": None}
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What every benchmark's report has in common: the machine, the versions, a table on the screen and a file."""
+"""Common parts of all benchmark reports: the machine, the versions, a table on the screen and a file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PACKAGES = (
 
 
 def machine() -> dict[str, Any]:
-    """Cores, memory and processor: what a figure depends on, and nothing that names a computer."""
+    """Return cores, memory and processor, without anything that identifies the computer."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cores": len(os.sched_getaffinity(0)),
@@ -43,12 +43,12 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that are compared and that compute."""
+    """Return the versions of the compared and the computing packages."""
     return {name: version for name in PACKAGES if (version := _version(name)) is not None}
 
 
 def comparison(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """What the turns of ``rsl_rl``, ``rsl_jax`` and maybe others come to: medians, quartiles and the speed-up.
+    """Summarise the turns of ``rsl_rl``, ``rsl_jax`` and possibly others: medians, quartiles and the speed-up.
 
     Where quartiles lie far apart the comparison is marked as disturbed: something else ran meanwhile.
     """
@@ -63,7 +63,7 @@ def comparison(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
 
 
 def speedup_text(result: Mapping[str, Any], aim: float | None = None) -> str:
-    """The speed-up of a :func:`comparison`, beside its aim if there is one."""
+    """Format the speed-up of a :func:`comparison`, with its target if there is one."""
     beside = "" if aim is None else f" (aim {aim})"
     return f"{result['speedup']:.2f}{beside}" + (", DISTURBED" if result["disturbed"] else "")
 
@@ -88,7 +88,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same table in Markdown."""
+    """Format the same table in Markdown."""
     rule = [":---", *["---:"] * (len(columns) - 1)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (columns, rule, *rows))
 

@@ -1,4 +1,4 @@
-"""A pure environment of ours as RSL-RL's (torch) ``VecEnv``, so that both libraries learn from the very same robots."""
+"""A pure environment wrapped as RSL-RL's (PyTorch) ``VecEnv``, so that both libraries train in the same one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rsl_jax.env import Env
 
 
 class RslRlEnv(VecEnv):
-    """The compiled environment behind RSL-RL's contract.
+    """Compiled environment with RSL-RL's contract.
 
     Physics, automatic resets and time-outs are those of the pure environment. A step is one compiled call; arrays
     change hands through DLPack, without a copy, and nothing is computed that RSL-RL does not ask for.
@@ -50,7 +50,7 @@ class RslRlEnv(VecEnv):
         self.reset(seed)
 
     def reset(self, seed: int) -> TensorDict:
-        """Start an episode everywhere; gives the first observations, leaves ``[N, ...]``."""
+        """Reset all environments; returns the first observations, leaves ``[N, ...]``."""
         reset_key, self._key = jax.random.split(jax.random.key(seed))
         self._state, observations = self._reset(reset_key)
         self._observations = self._tensors(observations)
@@ -67,11 +67,11 @@ class RslRlEnv(VecEnv):
         self._state = self._state.replace(episode_length=jnp.array(lengths.numpy(), jnp.int32))
 
     def get_observations(self) -> TensorDict:
-        """Current observations, leaves ``[N, ...]``."""
+        """Return the current observations, leaves ``[N, ...]``."""
         return self._observations
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """Apply actions ``[N, A]``; gives observations, rewards ``[N]``, dones ``[N]``, extras with ``time_outs``."""
+        """Apply actions ``[N, A]``; returns observations, rewards ``[N]``, dones ``[N]``, extras with ``time_outs``."""
         if self._count % self._num_steps_per_env == 0:
             self._state = self._begin_iteration(self._state, jax.random.fold_in(self._key, self._count))
         self._count += 1

@@ -1,9 +1,8 @@
-"""How fast a whole training run is: ours, RSL-RL's and Brax's PPO, and the environment alone, on CartpoleBalance.
+"""Speed of a whole training run: ours, RSL-RL's and Brax's PPO, and the environment alone, on CartpoleBalance.
 
-Run ``python benchmarks/training_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. Each
-contestant lives in a process of its own (so that peak memory is its own) and waits there for its turn; one works at a
-time. Turns alternate, so that whatever slows the machine down for a while slows all of them; what counts is the ratio
-of medians.
+Run ``python benchmarks/training_speed.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine. Each
+candidate has a separate process (for its peak memory), which waits for its turn; one runs at a time. Turns alternate,
+so that a temporary slowdown of the machine affects all of them; the result is the ratio of medians.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ MODEL = {"class_name": "MLPModel", "hidden_dims": [128, 128, 128], "activation":
 
 @dataclass(frozen=True)
 class Size:
-    """What every contestant does in a turn.
+    """Work of every candidate in a turn.
 
     Attributes:
         num_envs: environments.
@@ -54,7 +53,7 @@ class Size:
         return self.num_envs * self.num_steps * self.iterations
 
     def train_cfg(self) -> dict[str, Any]:
-        """RSL-RL's configuration, for RSL-RL and for us."""
+        """RSL-RL's config, for both libraries."""
         return {
             "num_steps_per_env": self.num_steps,
             "save_interval": 1_000_000,
@@ -70,17 +69,17 @@ class Size:
 
 
 class NoMoreTurns(Exception):  # noqa: N818 (not an error)
-    """Told to a contestant that has had all its turns."""
+    """Exception for a candidate that has had all its turns."""
 
 
 class Turns:
-    """A contestant's end of the line."""
+    """A candidate's end of the connection."""
 
     def __init__(self, line: Connection):
         self._line = line
 
     def wait(self) -> None:
-        """Come back when it is one's turn.
+        """Wait for the next turn.
 
         Raises:
             NoMoreTurns: if there is none any more.
@@ -89,11 +88,11 @@ class Turns:
             raise NoMoreTurns
 
     def done(self, seconds: float) -> None:
-        """End one's turn, which took so long."""
+        """End a turn, with its duration."""
         self._line.send(seconds)
 
     def take(self, work: Callable[[], Any]) -> None:
-        """Do ``work`` at each turn, for as long as there are turns."""
+        """Run ``work`` at each turn, until there are no more turns."""
         while True:
             self.wait()
             start = time.perf_counter()
@@ -105,7 +104,7 @@ class Turns:
 
 
 def our_runner(size: Size, turns: Turns) -> None:
-    """rsl_jax's runner: one compiled call an iteration, metrics fetched after each."""
+    """Run rsl_jax's runner: one compiled call per iteration, metrics fetched after each."""
     from rsl_jax import make_env
     from rsl_jax.runners import OnPolicyRunner
 
@@ -118,7 +117,7 @@ def our_runner(size: Size, turns: Turns) -> None:
 
 
 def our_make_train(size: Size, turns: Turns) -> None:
-    """rsl_jax's make_train: the whole run, its initial states included, as one compiled call."""
+    """Run rsl_jax's make_train: the whole run, including its initial states, as one compiled call."""
     import jax
 
     from rsl_jax import make_env, make_train
@@ -133,7 +132,7 @@ def our_make_train(size: Size, turns: Turns) -> None:
 
 
 def rsl_rl_runner(size: Size, turns: Turns, *, torch_threads: int) -> None:
-    """RSL-RL's runner, driving the same compiled environment."""
+    """Run RSL-RL's runner on the same compiled environment."""
     import torch
     from rsl_rl.runners import OnPolicyRunner
     from rsl_rl_env import RslRlEnv
@@ -152,7 +151,7 @@ def rsl_rl_runner(size: Size, turns: Turns, *, torch_threads: int) -> None:
 
 
 def brax_ppo(size: Size, turns: Turns) -> None:
-    """Brax's PPO, with its own wrappers around the same robot, equal sizes and its own adaptive learning rate.
+    """Run Brax's PPO, with its own wrappers around the same robot, equal sizes and its own adaptive learning rate.
 
     It trains in one call that reports after each of its "epochs", which is where it waits for its next turn.
     """
@@ -212,7 +211,7 @@ def brax_ppo(size: Size, turns: Turns) -> None:
 
 
 def environment_alone(size: Size, turns: Turns) -> None:
-    """The environment with random actions, scanned within one compiled call."""
+    """Step the environment with random actions, in a scan within one compiled call."""
     import jax
 
     from rsl_jax import make_env
@@ -256,7 +255,7 @@ RIVALS = {"RSL-RL": ("RSL-RL, 1 thread", "RSL-RL, 2 threads"), "Brax PPO": ("Bra
 
 
 def contestant_process(name: str, size: Size, line: Connection) -> None:
-    """A contestant's process: its turns, then its peak memory in MiB."""
+    """Run a candidate's process: its turns, then its peak memory in MiB."""
     warnings.simplefilter("ignore")
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # each is to compile for itself
     with contextlib.suppress(NoMoreTurns):
@@ -265,7 +264,7 @@ def contestant_process(name: str, size: Size, line: Connection) -> None:
 
 
 def race(size: Size, names: list[str], rounds: int, pause: float) -> dict[str, dict[str, Any]]:
-    """Seconds of the first turn and of all others, and peak memory, by contestant."""
+    """Measure the seconds of the first turn and of all others, and peak memory, by candidate."""
     context = multiprocessing.get_context("spawn")
     lines, processes = {}, []
     for name in names:
@@ -299,7 +298,7 @@ def race(size: Size, names: list[str], rounds: int, pause: float) -> dict[str, d
 
 
 def summary(size: Size, turns: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Figures of each contestant, with ratios to each rival."""
+    """Compute the figures of each candidate, with ratios to the others."""
     medians = {name: statistics.median(result["seconds"]) for name, result in turns.items()}
     rivals = {rival: min(medians[name] for name in settings) for rival, settings in RIVALS.items()}
     return {
@@ -315,7 +314,7 @@ def summary(size: Size, turns: dict[str, dict[str, Any]]) -> dict[str, dict[str,
 
 
 def main(rounds: int = 9, iterations: int = 5, num_envs: int = 256, pause: float = 0.5) -> None:
-    """Measure all contestants.
+    """Measure all candidates.
 
     Args:
         rounds: turns of each that count.

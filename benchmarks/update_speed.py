@@ -1,8 +1,7 @@
-"""How long an update takes: ours, RSL-RL's, and the bare matrix products that any update of these networks needs.
+"""Duration of an update: ours, RSL-RL's, and the bare matrix products that any update of these networks needs.
 
-Run ``python benchmarks/update_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else. The
-three take turns, so that whatever slows the machine down for a while slows all of them; what counts is the ratio of
-medians.
+Run ``python benchmarks/update_speed.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine. The
+three alternate, so that a temporary slowdown of the machine affects all of them; the result is the ratio of medians.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ SIZES = {
 
 
 def matrix_products(size: Size) -> Callable[[], None]:
-    """The matrix products of an update and nothing else, over mini-batches that are already cut.
+    """Build the matrix products of an update and nothing else, over mini-batches that are already split.
 
     A layer takes ``h W`` forward, ``h^T g`` for the gradient of its kernel and, if it is not the first, ``g W^T`` for
     that of its input. Those of a recurrent layer that wait for the step before are made one step after the other.
@@ -71,7 +70,7 @@ def matrix_products(size: Size) -> Callable[[], None]:
 
 
 def products_of(network: dict[str, Any], batch: Array) -> dict[str, Any]:
-    """Products of one network on a mini-batch ``[T, n, O]``, as many as it has kernels."""
+    """Compute the products of one network on a mini-batch ``[T, n, O]``, one per kernel."""
     h = jnp.reshape(batch, (-1, batch.shape[-1]))
     rnn, inputs, changes = network["rnn"], [], []
     if rnn:
@@ -103,7 +102,7 @@ def products_of(network: dict[str, Any], batch: Array) -> dict[str, Any]:
 
 
 def measure(size: Size, rounds: int, pause: float) -> dict[str, Any]:
-    """Medians and their ratios for a size."""
+    """Measure the medians and their ratios for a size."""
     made_up = made_up_rollout(size)
     theirs, acted = reference_update(size.train_cfg(), made_up)
     ours, compile_seconds = our_update(size, made_up, acted)
@@ -122,7 +121,7 @@ COLUMNS = ("envs x steps, hidden", "RSL-RL", "rsl_jax", "products", "speed-up", 
 
 
 def rows(sizes: tuple[Size, ...], results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """What a person reads, under :data:`COLUMNS`."""
+    """Format the rows of the table, under :data:`COLUMNS`."""
     table = []
     for size, result in zip(sizes, results, strict=True):
         medians = [f"{1000 * result['median_seconds'][name]:.1f} ms" for name in ("rsl_rl", "rsl_jax", "products")]
@@ -133,7 +132,7 @@ def rows(sizes: tuple[Size, ...], results: list[dict[str, Any]]) -> list[tuple[s
 
 
 def limit_threads(threads: int) -> None:
-    """Keep both libraries to the same cores; JAX counts them when its backend starts."""
+    """Limit both libraries to the same cores; JAX counts them when its backend starts."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     torch.set_num_threads(threads)

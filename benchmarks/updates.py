@@ -1,4 +1,4 @@
-"""One PPO update of ours on made-up data, to be timed; nothing here needs PyTorch."""
+"""Our PPO update on random data, to be timed; does not need PyTorch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Size:
-    """A size of problem and what is aimed at.
+    """Size of a problem, with a target.
 
     Attributes:
         num_envs: environments.
@@ -79,7 +79,7 @@ class Size:
 
 @dataclass(frozen=True)
 class ImageSize(Size):
-    """A size of problem with an image as its only observation.
+    """Size of a problem with an image as its only observation.
 
     Attributes:
         channels: of each convolution.
@@ -113,7 +113,7 @@ class ImageSize(Size):
 
 
 def made_up_rollout(size: Size, seed: int = 0) -> Arrays:
-    """Observations, rewards and ends of episodes."""
+    """Create random observations, rewards and ends of episodes."""
     generator = np.random.default_rng(seed)
     shape = (size.num_steps, size.num_envs)
     dones = generator.random(shape) < 0.01
@@ -129,7 +129,7 @@ def made_up_rollout(size: Size, seed: int = 0) -> Arrays:
 
 
 def made_up_actions(size: Size, seed: int = 1) -> Arrays:
-    """What acting would have added to a rollout, of a policy that has just been initialised."""
+    """Compute what acting adds to a rollout, for a newly initialised policy."""
     noise = np.random.default_rng(seed).normal(size=(size.num_steps, size.num_envs, size.num_actions))
     log_probs = -0.5 * np.sum(noise**2 + np.log(2 * np.pi), axis=-1)
     arrays = {"actions": noise, "mean": np.zeros_like(noise), "std": np.ones_like(noise), "log_probs": log_probs}
@@ -137,7 +137,7 @@ def made_up_actions(size: Size, seed: int = 1) -> Arrays:
 
 
 class CompiledUpdate(NamedTuple):
-    """Our update, compiled, and what it takes.
+    """Our compiled update and its arguments.
 
     Attributes:
         compiled: ``(state, rollout, key) -> (state, metrics)``; the state is donated, as in training.
@@ -183,7 +183,7 @@ def compile_update(size: Size, made_up: Arrays, acted: Arrays) -> CompiledUpdate
 
 
 def our_update(size: Size, made_up: Arrays, acted: Arrays) -> tuple[Callable[[], None], float]:
-    """Our update on the same rollout, with donated buffers as in training; and the seconds it took to compile."""
+    """Compile our update, with donated buffers as in training; return it and the seconds that compiling took."""
     compiled, state, rollout, key, seconds = compile_update(size, made_up, acted)
     states = [state]
 
@@ -200,7 +200,7 @@ def in_turns(
     pause: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds that each function took in each round, after two rounds that do not count."""
+    """Measure the seconds of each function in each round, after two rounds that do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for index in range(rounds + 2):
         for name, function in functions.items():

@@ -1,7 +1,7 @@
-"""How long an update from images takes, ours and RSL-RL's: 48 x 64 pixels, three convolutions.
+"""Duration of an update from images, ours and RSL-RL's: 48 x 64 pixels, three convolutions.
 
-Run ``python benchmarks/vision_update_speed.py`` with rsl-rl-lib==5.5.1 installed, on a machine that does nothing else.
-The two take turns; what counts is the ratio of medians.
+Run ``python benchmarks/vision_update_speed.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine.
+The two alternate; the result is the ratio of medians.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLUMNS = ("envs x steps", "RSL-RL", "rsl_jax", "speed-up", "compile")
 
 
 def measure(size: ImageSize, rounds: int, pause: float, clock: Callable[[], float]) -> dict[str, Any]:
-    """Medians and their ratio for a size."""
+    """Measure the medians and their ratio for a size."""
     made_up = made_up_rollout(size)
     theirs, acted = reference_update(size.train_cfg(), made_up)
     ours, compile_seconds = our_update(size, made_up, acted)

@@ -7,7 +7,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Imported on first use, so that a robot that loads an exported policy does not import the whole library.
+# Imported on first use, so that a program that loads an exported policy does not import the whole library.
 _HOMES = {
     "RunnerConfig": "rsl_jax.config",
     "make_env": "rsl_jax.env",
@@ -23,12 +23,12 @@ __all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its home."""
+    """Import a public name from its module."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'rsl_jax' has no attribute '{name}'; it offers {', '.join(sorted(__all__))}.")
+        raise AttributeError(f"module 'rsl_jax' has no attribute '{name}'; it has {', '.join(sorted(__all__))}.")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    """List the public names, those that were not imported yet among them."""
+    """List the public names, including those that are not imported yet."""
     return [*__all__]

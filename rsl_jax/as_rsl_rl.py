@@ -1,6 +1,6 @@
-"""Run a script written for RSL-RL on rsl_jax, without changing a line of it.
+"""Run a script written for RSL-RL on rsl_jax, without changing it.
 
-``python -m rsl_jax.as_rsl_rl SCRIPT.py ARGS...``, or ``MODULE ARGS...`` as after ``python -m``. In a notebook::
+Usage: ``python -m rsl_jax.as_rsl_rl SCRIPT.py ARGS...``, or ``MODULE ARGS...`` as after ``python -m``. In a notebook::
 
     import rsl_jax.as_rsl_rl
     rsl_jax.as_rsl_rl.install()          # before anything imports rsl_rl
@@ -20,14 +20,14 @@ __all__ = ["install", "main", "run"]
 
 
 def run(target: str, args: Sequence[str] = ()) -> None:
-    """Run a script or a module as the main program, with ``rsl_rl`` leading to rsl_jax.
+    """Run a script or a module as the main program, with ``rsl_rl`` redirected to rsl_jax.
 
     Args:
         target: path of a script, or name of a module.
         args: its arguments.
 
     Raises:
-        FileNotFoundError: if there is neither.
+        FileNotFoundError: if neither exists.
     """
     install()
     sys.argv = [target, *args]
@@ -39,13 +39,13 @@ def run(target: str, args: Sequence[str] = ()) -> None:
     else:
         raise FileNotFoundError(
             f"There is no script '{target}' here, nor a module of that name. Give the path of a script "
-            "(scripts/train.py) or the name of a module (mjlab.scripts.train); a command such as `train` is a script, "
-            "too: $(which train)."
+            "(scripts/train.py) or the name of a module (mjlab.scripts.train); for a command such as `train`, give the "
+            "path of its script: $(which train)."
         )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command: ``python -m rsl_jax.as_rsl_rl [-m] SCRIPT_OR_MODULE ARGS...``."""
+    """Run the command ``python -m rsl_jax.as_rsl_rl [-m] SCRIPT_OR_MODULE ARGS...``."""
     args = list(sys.argv[1:] if argv is None else argv)
     if args[:1] == ["-m"]:
         args = args[1:]
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         run(args[0], args[1:])
     except FileNotFoundError as error:
-        if error.errno is not None:  # one of the script's own
+        if error.errno is not None:  # raised by the script
             raise
         raise SystemExit(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk, so that the second start of a task takes seconds."""
+"""JAX's persistent compilation cache, with which the second run of a task starts in seconds."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import sys
 from pathlib import Path
 
 LEAST_SECONDS = 0.2
-"""Programs that compile faster than this are not kept: reading them is no quicker."""
+"""Programs that compile faster than this are not cached: reading them would not be quicker."""
 
 
 def use_compilation_cache(folder: str | Path | None = None) -> Path | None:
-    """Keep compiled programs on disk for the next start; call it before anything is compiled.
+    """Enable JAX's persistent compilation cache; call it before anything is compiled.
 
-    The command line does so by itself. In a script or a notebook: ``rsl_jax.use_compilation_cache()``.
+    The command line enables it. In a script or a notebook: ``rsl_jax.use_compilation_cache()``.
 
     Args:
-        folder: where to keep them. None: where JAX has been told to (``JAX_COMPILATION_CACHE_DIR``), else in the
-            user's cache folder, in a folder for this processor (:func:`default_folder`).
+        folder: the cache folder. None: the one that JAX is configured with (``JAX_COMPILATION_CACHE_DIR``), else one
+            for this type of processor in the user's cache folder (:func:`default_folder`).
 
     Returns:
-        the folder; None if the user's cache folder cannot be written, and then nothing is kept.
+        the folder; None if the user's cache folder cannot be written, and then nothing is cached.
 
     Raises:
         OSError: if ``folder`` is given and cannot be created.
@@ -38,7 +38,7 @@ def use_compilation_cache(folder: str | Path | None = None) -> Path | None:
     except OSError:
         if folder is not None:
             raise
-        return None  # a read-only home is no reason not to train
+        return None  # training works without, for example with a read-only home
     jax.config.update("jax_compilation_cache_dir", str(path))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
@@ -46,9 +46,9 @@ def use_compilation_cache(folder: str | Path | None = None) -> Path | None:
 
 
 def default_folder() -> Path:
-    """Return where this user's programs for this processor are kept.
+    """Return the cache folder of this user and type of processor.
 
-    Programs for a CPU use the instructions that it has, so machines that share a home directory must not share them.
+    Programs are compiled for the instructions of one CPU, so machines that share a home directory must not share them.
     """
     return _user_caches() / "rsl_jax" / f"xla-{_processor()}"
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, a closed terminal and a batch system's request to end: while training, a wish to stop after the iteration."""
+"""Signals: Ctrl-C, a closed terminal and a batch system's SIGTERM stop training after the current iteration."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ END = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(s
 
 @dataclass
 class Stopped:
-    """Which signal has asked to stop; None while there was none."""
+    """Record of the signal that asked to stop; None if there was none."""
 
     signal: int | None = None
 
 
 class Terminated(BaseException):
-    """A signal has asked the process to end; what :class:`KeyboardInterrupt` is to Ctrl-C."""
+    """Exception for a signal that asks the process to end, as :class:`KeyboardInterrupt` is for Ctrl-C."""
 
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[Stopped]:
-    """Let signals that ask the process to end raise :class:`Terminated`, in place of ending it without a word.
+    """Raise :class:`Terminated` for signals that ask the process to end, instead of ending it silently.
 
-    A hang-up that is ignored, as under ``nohup``, stays so. Nothing is done outside of the main thread.
+    A hang-up that is ignored, as under ``nohup``, stays ignored. Outside of the main thread this does nothing.
     """
     stopped = Stopped()
 
     def handle(number: int, _: FrameType | None) -> None:
-        # Noted as well, because an import that is cut short may turn the exception into one of its own.
+        # Recorded as well, because an interrupted import may replace the exception by another one.
         stopped.signal = number
         raise Terminated(signal.Signals(number).name)
 
@@ -47,9 +47,9 @@ def ended_by_signals() -> Iterator[Stopped]:
 
 @contextlib.contextmanager
 def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[Stopped]:
-    """Call ``request_stop`` when the process is interrupted or asked to end; the second signal works as ever.
+    """Call ``request_stop`` when the process is interrupted or asked to end; a second signal has its usual effect.
 
-    Signals cannot be caught outside of the main thread; there, nothing is done.
+    Signals cannot be caught outside of the main thread; there this does nothing.
     """
     stopped = Stopped()
 
@@ -58,8 +58,8 @@ def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[Stopped]:
         for each, handler in before.items():
             signal.signal(each, handler)
         request_stop()
-        # Arrives above the live table, which is what standard output is while training. The terminal may be gone, or be
-        # written to just now.
+        # Shown above the live table, to which standard output is redirected while training. The terminal may be closed,
+        # or be written to at this moment.
         with contextlib.suppress(OSError, RuntimeError, SystemExit):
             Console().print("Stopping after this iteration and saving a checkpoint. Ctrl-C again stops at once.")
 
@@ -97,14 +97,14 @@ def seen_by_threads() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def _handled(numbers: Sequence[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[dict[int, Any]]:
-    """Handle signals within; gives the handlers before, by signal."""
+    """Install a handler in this context; yields the previous handlers, by signal."""
     before: dict[int, Any] = {}
     if threading.current_thread() is not threading.main_thread():
         yield before
         return
     for number in numbers:
         known = signal.getsignal(number)
-        # What was not installed by Python (None) could not be put back.
+        # A handler that Python did not install (None) could not be restored.
         if known is not None and (known is not signal.SIG_IGN or number == signal.SIGINT):
             before[number] = known
     try:

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself beside its arrays."""
+"""Metadata of checkpoints."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from rsl_jax.trusted import reading_run
 from rsl_jax.types import Spec
 
 FORMAT = 2
-"""Of checkpoints: goes up where an older rsl_jax could not read a newer one's; 1 had no checksums."""
+"""Version of the checkpoint format; increases when older versions of rsl_jax cannot read it. 1 had no checksums."""
 
 MOST_ACTIONS, MOST_NUMBERS, MOST_ENVS, MOST_ITERATIONS = 2**16, 2**26, 2**26, 2**31 - 1
-"""Actions, numbers in an observation group, environments and iterations beyond which metadata are not believed."""
+"""Upper bounds of actions, numbers in an observation group, environments and iterations; more is rejected."""
 
 PACKAGES = ("rsl-jax", "jax", "flax", "optax")
-"""Whose versions are kept."""
+"""Packages whose versions are recorded."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """A run as its checkpoint knows it, of plain types that JSON can hold.
+    """Description of a run in its checkpoint, of plain types that JSON can represent.
 
     Attributes:
         iteration: the last finished iteration, counted from 0.
         best_mean_reward: the best score so far, or None.
-        infos: what the user added, or None.
+        infos: user data, or None.
         config: RSL-RL's dict of the config.
-        seed: of everything random.
+        seed: random seed.
         environment: type and shapes of the environment.
-        versions: of what made the checkpoint.
+        versions: versions of the packages that wrote the checkpoint.
     """
 
     iteration: int
@@ -54,7 +54,7 @@ class Metadata:
         Args:
             cfg: its config.
             spec: its environment.
-            **others: the other fields but ``versions``, which are those here and now.
+            **others: the other fields except ``versions``, which are the current ones.
         """
         return cls(
             config=cfg.to_dict(),
@@ -65,48 +65,48 @@ class Metadata:
 
     @classmethod
     def from_dict(cls, content: Any) -> Metadata:
-        """Read what :meth:`to_dict` gave; what it does not know is left out.
+        """Read the dict of :meth:`to_dict`; unknown keys are ignored.
 
         Raises:
-            ValueError: if something in it is of a wrong type or size, or of a format that is not known here; says what.
+            ValueError: if an entry has a wrong type or size, or the format is newer; says which.
         """
         _check(content)
         known = {f.name for f in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in content.items() if name in known})
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it where ``infos`` can."""
+        """Return a dict, which JSON can represent if it can represent ``infos``."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     @property
     def cfg(self) -> BaseRunnerConfig:
-        """The config of the run.
+        """Config of the run.
 
         Raises:
-            UntrustedNameError: if it names parts that a run's files may not (:mod:`rsl_jax.trusted`).
+            UntrustedNameError: if it names components that a run's files may not (:mod:`rsl_jax.trusted`).
         """
         with reading_run("The checkpoint's metadata"):
             return BaseRunnerConfig.from_dict(self.config)
 
     @property
     def obs_groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Observation groups of each set, as the config has them; nothing else of it is read."""
+        """Observation groups of each set in the config; nothing else of the config is read."""
         groups = self.config.get("obs_groups", {})
         _require(groups, "config.obs_groups", "lists of names by observation set", _are_groups)
         return {name: tuple(listed) for name, listed in groups.items()}
 
     def section(self, model: str) -> Mapping[str, Any]:
-        """The section of a model as it stands in the config; nothing that it names is imported."""
+        """Return the config section of a model, without importing anything that it names."""
         section = self.config.get(model, {})
         _require(section, f"config.{model}", "keys and values", _is_mapping)
         return section
 
     @property
     def spec(self) -> Spec:
-        """What the algorithm had to know about the environment, which is not there itself.
+        """Static properties of the environment, without the environment itself.
 
         Raises:
-            ValueError: if the metadata do not describe it.
+            ValueError: if the metadata do not contain them.
         """
         if not self.environment:
             raise ValueError("The checkpoint's metadata are damaged: environment is missing.")
@@ -130,18 +130,18 @@ def _described(spec: Spec) -> dict[str, Any]:
     }
 
 
-# --- what metadata may be ---------------------------------------------------------------------------------------------
+# --- validation -------------------------------------------------------------------------------------------------------
 
 
 def _check(content: Any) -> None:
-    """Refuse metadata that no run has written: they are used as sizes, so they must be what they claim to be."""
+    """Reject metadata that no run has written: they are used as sizes, so they must be valid."""
     _require(content, "metadata", "keys and values", _is_mapping)
     version = content.get("format", FORMAT)
     _require(version, "format", "a whole number from 1", lambda value: _is_whole(value, 1))
     if version > FORMAT:
         raise ValueError(
-            f"The checkpoint is of format {version}, of a newer rsl_jax ({content.get('versions')}); this one reads up "
-            f"to {FORMAT}. Upgrade: pip install -U rsl-jax."
+            f"The checkpoint has format {version}, of a newer rsl_jax ({content.get('versions')}); this version reads "
+            f"formats up to {FORMAT}. Upgrade: pip install -U rsl-jax."
         )
     iterations = f"a whole number from 0 to {MOST_ITERATIONS:,}"
     _require(content.get("iteration"), "iteration", iterations, lambda value: _is_whole(value, 0, MOST_ITERATIONS))
@@ -172,7 +172,7 @@ def _check_environment(environment: Mapping[str, Any]) -> None:
 def _require(value: Any, name: str, what: str, holds: Callable[[Any], bool]) -> None:
     if not holds(value):
         raise ValueError(
-            f"The checkpoint's metadata are damaged, or no run's: {name} is {reprlib.repr(value)}; it must be {what}."
+            f"The checkpoint's metadata are invalid or damaged: {name} is {reprlib.repr(value)}; it must be {what}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Values as files hold them: dicts, lists and scalars."""
+"""Conversion of values to plain types for files: dicts, lists and scalars."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def described(value: Any) -> Any:
-    """A value that is no collection, as JSON and YAML know it; what they do not know is described by a text.
+    """Convert a value that is not a collection to a type of JSON and YAML.
 
-    Scalars stay, or come out of the array ``[]`` that holds them; functions and classes are named as
-    ``"module:name"``; anything else is its ``str()``.
+    Scalars are unchanged, arrays ``[]`` become their scalar, functions and classes become ``"module:name"``, and
+    anything else its ``str()``.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -21,14 +21,14 @@ def described(value: Any) -> Any:
 
 
 def to_plain(value: Any, leaf: Callable[[Any], Any] = described) -> Any:
-    """A nest of collections as dicts (with strings for keys) and lists.
+    """Convert nested collections to dicts (with strings as keys) and lists.
 
     Args:
-        value: mappings, dataclasses, objects with ``to_dict()``, lists and tuples, nested as they please.
-        leaf: what becomes of everything else.
+        value: mappings, dataclasses, objects with ``to_dict()``, lists and tuples, nested in any way.
+        leaf: conversion of everything else.
 
     Raises:
-        RecursionError: if something contains itself.
+        RecursionError: if a collection contains itself.
     """
     if not isinstance(value, type):
         if hasattr(value, "to_dict"):

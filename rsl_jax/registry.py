@@ -1,4 +1,4 @@
-"""The parts of the library by name, and from a name in a config to the callable that it means."""
+"""Registry of the library's components, and resolution of names and import paths in configs."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "gymnasium": "rsl_jax.env.gymnasium:GYMNASIUM",
     },
 }
-"""Where every part is, by kind and name: ``module:attribute``, imported when it is asked for. A new part is one line.
+"""Import path of every component, by kind and name; it is imported on first use. A new component is one line.
 
-Its section of the config follows from what stands there (:func:`rsl_jax.config.section_type`)."""
+The section of its config is derived from it (:func:`rsl_jax.config.section_type`)."""
 
 RSL_RL = ("rsl_rl.", "rsl_jax.rsl_rl.")
-"""How the modules of RSL-RL begin, and of what stands in for it."""
+"""Prefixes of the modules of RSL-RL and of its stand-in."""
 
 BASES: Mapping[str, tuple[str, ...]] = {
     "algorithm": ("rsl_jax.algorithms:PPO", "rsl_jax.algorithms:Distillation", "rsl_jax.types:Algorithm"),
@@ -70,30 +70,30 @@ BASES: Mapping[str, tuple[str, ...]] = {
     "suite": ("rsl_jax.env:Suite",),
     "environment": ("rsl_jax.env:Env", "rsl_jax.env:SingleEnv", "rsl_jax.env:VecEnv"),
 }
-"""Classes that parts and environments of the user's may derive from, by kind."""
+"""Base classes of custom components and environments, by kind."""
 
 COMPILED = ("algorithm", "model", "distribution", "extension")
-"""Kinds of parts that XLA compiles."""
+"""Kinds of components that XLA compiles."""
 
 
 def install_line(extra: str) -> str:
-    """Say what to type to get an extra; where this is a checkout, also how to get it there."""
+    """Return the command that installs an extra; in a checkout, also the command for there."""
     line = f'pip install "rsl-jax[{extra}]"'
     in_checkout = (Path(__file__).parents[1] / "pyproject.toml").is_file()
     return f'{line} (in a checkout: pip install -e ".[{extra}]")' if in_checkout else line
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """A hint ``" Did you mean 'x'?"`` for a misspelt name, or ``""`` where nothing is near."""
+    """Return a hint ``" Did you mean 'x'?"`` for a misspelt name, or ``""`` if no allowed name is near."""
     close = difflib.get_close_matches(str(name), map(str, allowed), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def lookup(name: str, table: Mapping[str, Any], kind: str) -> Any:
-    """The entry of a table.
+    """Look up the entry of a table.
 
     Raises:
-        ValueError: if there is none; says what is allowed and what is nearest.
+        ValueError: if there is none; lists the allowed names and suggests the nearest.
     """
     if name not in table:
         raise ValueError(f"Unknown {kind} '{name}'. Allowed: {', '.join(sorted(table))}.{nearest(name, table)}")
@@ -101,13 +101,13 @@ def lookup(name: str, table: Mapping[str, Any], kind: str) -> Any:
 
 
 def library_name(callable_or_name: Callable[..., Any] | str, kind: str, *, called: str | None = None) -> str | None:
-    """The name under which the library has a part, or None for a part of the user's.
+    """Return the name of a component in the library, or None for a custom one.
 
     Args:
-        callable_or_name: what a config gives as ``class_name``. Paths into ``rsl_rl`` and its classes mean the part of
-            ours with the same name, so that its configs work.
+        callable_or_name: the ``class_name`` of a config. RSL-RL's classes and paths into ``rsl_rl`` mean our component
+            of the same name, so that its configs work.
         kind: a key of :data:`PARTS`.
-        called: what the part is called in errors; its kind if None.
+        called: what errors call the component; its kind if None.
 
     Raises:
         TypeError: if neither a callable nor a string is given.
@@ -124,7 +124,7 @@ def library_name(callable_or_name: Callable[..., Any] | str, kind: str, *, calle
         module = getattr(callable_or_name, "__module__", "") or ""
         name = getattr(callable_or_name, "__qualname__", "")
     else:
-        raise TypeError(f"A {called or kind} is a callable or its name; got {callable_or_name!r}.")
+        raise TypeError(f"The {called or kind} must be a callable or its name; got {callable_or_name!r}.")
     if module.startswith(RSL_RL) and (name in table or isinstance(callable_or_name, str)):
         lookup(name, table, called or kind)
         return name
@@ -135,17 +135,17 @@ def library_name(callable_or_name: Callable[..., Any] | str, kind: str, *, calle
 
 
 def resolve_part(callable_or_name: Callable[..., Any] | str, kind: str, *, called: str | None = None) -> Any:
-    """The factory of a part: the library's, or the user's.
+    """Return the factory of a component, of the library or custom.
 
     Args:
         callable_or_name: a callable, ``"module.path:Attr"``, ``"module.path.Attr"`` or a name of :data:`PARTS`.
         kind: a key of :data:`PARTS`.
-        called: what the part is called in errors; its kind if None.
+        called: what errors call the component; its kind if None.
 
     Raises:
         TypeError: if neither a callable nor a string is given, or a class written for PyTorch.
         ValueError: if a bare name is unknown.
-        ImportError: if a path leads nowhere.
+        ImportError: if a path cannot be imported.
     """
     name = library_name(callable_or_name, kind, called=called)
     if name is not None:
@@ -157,40 +157,39 @@ def resolve_part(callable_or_name: Callable[..., Any] | str, kind: str, *, calle
 
 
 def _refuse_torch(part: Any, kind: str) -> None:
-    """Refuse a class written for PyTorch where XLA is to compile it.
+    """Reject a class written for PyTorch, which XLA cannot compile.
 
     Raises:
-        TypeError: says what to write instead.
+        TypeError: if it is one; says what to write instead.
     """
     for base in getattr(part, "__mro__", ()):
         if base.__module__.startswith(("torch.nn", *RSL_RL)):
             raise TypeError(
                 f"The {kind} '{part.__module__}:{part.__qualname__}' is written for PyTorch (it derives from "
-                f"{base.__module__}.{base.__qualname__}), and cannot be compiled by XLA together with the rest. Write "
-                "it for JAX, a model with flax, and give the import path of that as class_name: docs/custom_parts.md "
-                "shows how."
+                f"{base.__module__}.{base.__qualname__}), so XLA cannot compile it together with the rest. Write it "
+                "for JAX (a model with Flax), and give its import path as class_name; docs/custom_parts.md shows how."
             )
 
 
 def load(
     callable_or_path: Callable[..., Any] | str, kind: str, table: Iterable[str] = (), *, bases: Sequence[str] = ()
 ) -> Any:
-    """Import what a path means; a callable is what it is.
+    """Import the object at a path; a callable is returned unchanged.
 
     Args:
         callable_or_path: a callable, ``"module.path:Attr"`` or ``"module.path.Attr"``.
-        kind: what is looked for, for the error.
-        table: names that would do as well, for the error.
+        kind: what the path names, for errors.
+        table: names that are allowed as well, for errors.
         bases: the library's classes that it may derive from, see :func:`rsl_jax.trusted.permit`.
 
     Raises:
         TypeError: if neither a callable nor a string is given.
-        ImportError: if the path leads nowhere.
-        UntrustedNameError: if a run's file names it, which may not.
+        ImportError: if the path cannot be imported.
+        UntrustedNameError: if a run's file names it and may not.
     """
     if not isinstance(callable_or_path, str):
         if not callable(callable_or_path):
-            raise TypeError(f"A {kind} is a callable or its name; got {callable_or_path!r}.")
+            raise TypeError(f"The {kind} must be a callable or its name; got {callable_or_path!r}.")
         return callable_or_path
     check = permit(callable_or_path, kind, bases=bases)
     try:
@@ -198,23 +197,23 @@ def load(
     except (ImportError, AttributeError) as error:
         bare = f", or one of: {', '.join(sorted(table))}" if table else ""
         raise ImportError(
-            f"The {kind} '{callable_or_path}' cannot be imported: {error}. Write 'module.path:Name' of something that "
-            f"can be imported from here{bare}."
+            f"The {kind} '{callable_or_path}' cannot be imported: {error}. Give 'module.path:Name' of something that "
+            f"can be imported here{bare}."
         ) from error
     check(target)
     return target
 
 
 def vet(callable_or_path: Any, kind: str, *, bases: Sequence[str] = ()) -> None:
-    """Check a path that is not needed yet: if it is read from a run's file, it must be one that may be there.
+    """Check a path that is not needed yet; if it is read from a run's file, it must be allowed there.
 
     Raises:
-        UntrustedNameError: if it is not.
+        UntrustedNameError: if it is not allowed.
     """
     if not isinstance(callable_or_path, str) or not is_reading_run():
         return
     check = permit(callable_or_path, kind, bases=bases)
-    with contextlib.suppress(ImportError, AttributeError):  # who needs it will say so
+    with contextlib.suppress(ImportError, AttributeError):  # reported where it is needed
         check(_import(callable_or_path))
 
 

@@ -1,4 +1,4 @@
-"""Pytrees: their leaves by path, arrays from elsewhere in the place of theirs, rows of one or of another."""
+"""Helpers for pytrees: leaves by path, restoring arrays into a known structure, selecting rows."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import numpy as np
 
 
 def path_of(path: Any, *, separator: str = "/") -> str:
-    """A path, as the functions of :mod:`jax.tree_util` give it, as text: ``"params/actor/mlp"``."""
+    """Format a path of :mod:`jax.tree_util` as text: ``"params/actor/mlp"``."""
     return jax.tree_util.keystr(path, simple=True, separator=separator)
 
 
 def leaves_by_path(tree: Any, *, separator: str = "/") -> dict[str, Any]:
-    """All leaves by their paths, in order."""
+    """Return all leaves by their paths, in order."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {path_of(path, separator=separator): leaf for path, leaf in leaves}
 
 
 def plain_leaves(tree: Any) -> dict[str, Any]:
-    """What of a tree can be kept as plain arrays: its leaves by path, typed random keys as their raw words.
+    """Return the leaves of a tree as plain arrays, by path; typed random keys become their raw words.
 
-    Leaves without elements (a simulator's contacts, where nothing can touch) are left out: they hold nothing.
+    Leaves without elements (such as the contacts of a simulator in which nothing can touch) are omitted.
     """
     leaves = leaves_by_path(tree)
     return {path: jax.random.key_data(leaf) if is_key(leaf) else leaf for path, leaf in leaves.items() if np.size(leaf)}
 
 
 def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves by path as nested dicts."""
+    """Convert leaves by path to nested dicts."""
     tree: dict[str, Any] = {}
     for name, leaf in leaves.items():
         *parents, last = name.split("/")
@@ -45,19 +45,20 @@ def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "checkpoint") -> Any:
-    """Put arrays, as from a checkpoint, into a pytree of known structure.
+    """Put arrays, for example of a checkpoint, into a pytree of known structure.
 
     Args:
-        template: a pytree; gives structure, shapes and types.
+        template: a pytree with the structure, shapes and types.
         arrays: nested dicts of arrays, or any tree with the same paths.
-        strict: whether everything must fit; otherwise what does not keeps the template's value, with a warning.
-        what: name for messages.
+        strict: whether everything must fit; otherwise a leaf that does not fit keeps the template's value, with a
+            warning.
+        what: name of the arrays in messages.
 
     Returns:
         a pytree like ``template``.
 
     Raises:
-        ValueError: if something does not fit and ``strict``; lists what.
+        ValueError: if a leaf does not fit and ``strict``; lists the leaves.
     """
     expected, given = plain_leaves(template), plain_leaves(arrays)
     misfits, fitting = [], set()
@@ -77,8 +78,8 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
         if strict:
             raise ValueError(
                 f"The {what} does not fit what the config and the environment build: {listing}. Load it with the "
-                f"config it was "
-                "trained with (it is in the checkpoint's metadata), choose parts by load_cfg, or pass strict=False."
+                "config it was trained with (it is in the checkpoint's metadata), choose parts by load_cfg, or pass "
+                "strict=False."
             )
         warnings.warn(f"Parts of the {what} do not fit and are left as they were: {listing}.", stacklevel=2)
 
@@ -90,22 +91,22 @@ def restore(template: Any, arrays: Any, *, strict: bool = True, what: str = "che
 
 
 def select_rows(mask: Any, chosen: Any, others: Any) -> Any:
-    """Rows of ``chosen`` where a mask is true, of ``others`` elsewhere.
+    """Select rows of ``chosen`` where a mask is true, of ``others`` elsewhere.
 
     Args:
         mask: bool ``[N]``.
         chosen: a pytree, leaves ``[N, ...]``.
-        others: one of the same structure and shapes.
+        others: a pytree of the same structure and shapes.
 
     Returns:
         a pytree like the two.
 
     Raises:
-        AssertionError: if the mask has another rank, or leaves do not agree with it or with each other.
+        AssertionError: if the mask has another rank, or shapes do not match.
     """
-    chex.assert_rank(mask, 1, custom_message="a mask of rows is [N]")
+    chex.assert_rank(mask, 1, custom_message="the mask must have the shape [N]")
     chex.assert_trees_all_equal_shapes(chosen, others, custom_message="rows to select from")
-    chex.assert_tree_shape_prefix(chosen, mask.shape, custom_message="rows to select are as many as the mask has")
+    chex.assert_tree_shape_prefix(chosen, mask.shape, custom_message="leaves must have as many rows as the mask")
 
     def select(x: Any, y: Any) -> Any:
         return jnp.where(jnp.reshape(mask, mask.shape + (1,) * (x.ndim - 1)), x, y)
@@ -114,7 +115,7 @@ def select_rows(mask: Any, chosen: Any, others: Any) -> Any:
 
 
 def is_key(x: Any) -> bool:
-    """Whether something is an array of typed random keys."""
+    """Return whether a value is an array of typed random keys."""
     return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
@@ -123,7 +124,7 @@ def _dtype(value: Any) -> np.dtype[Any]:
 
 
 def _holds(expected: Any, given: Any) -> bool:
-    """Whether the values of one type are among those of another, but for rounding: numbers are no booleans."""
+    """Return whether a type can hold the values of another, up to rounding: a boolean cannot hold numbers."""
     kinds = (jnp.bool_, jnp.integer, jnp.inexact)
     ranks = [next((n for n, kind in enumerate(kinds) if jnp.issubdtype(_dtype(x), kind)), 3) for x in (given, expected)]
     return ranks[0] <= ranks[1] < len(kinds)

@@ -1,16 +1,16 @@
-"""Which names a run's files may use: whoever made a run does not choose what is imported here.
+"""Restriction of the imports that the files of a run may ask for.
 
-A config names its parts by import paths, and importing a module runs it. Paths that the user writes (in Python, as a
-flag, in a config file of theirs) are imported as they are. Those in files that came with a run (a checkpoint's
+A config names components by import paths, and importing a module executes it. Paths that the user writes (in Python, as
+a flag, in their own config file) are imported without restriction. Paths in files that came with a run (a checkpoint's
 metadata, ``run.yaml``) are imported only if they lead to
 
-- a part of the library (:data:`rsl_jax.registry.PARTS`),
-- what the user named too (:func:`user_names`),
+- a component of the library (:data:`rsl_jax.registry.PARTS`),
+- something that the user named too (:func:`user_names`),
 - a module or a folder that the user trusts (:func:`trust`), or
 - a class that derives from the library's bases, of an installed package that requires rsl_jax.
 
-The working directory is no source of them. :func:`rsl_jax.registry.load`, through which every import by name goes, asks
-:func:`permit`. docs/security.md has the whole threat model.
+They are not imported from the working directory. :func:`rsl_jax.registry.load`, through which every import by name
+goes, calls :func:`permit`. docs/security.md describes the whole threat model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 RUN_FILE = "run.yaml"
-"""Name of the file in a log folder that says how the run was made."""
+"""Name of the file in a log folder with the settings of the run."""
 
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\S*|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -41,17 +41,17 @@ _REQUIRES_US = re.compile(r"rsl[-_.]+jax\b", re.IGNORECASE)
 
 
 class UntrustedNameError(ValueError):
-    """A file of a run names something that it may not choose."""
+    """Error for a file of a run that names something which it may not import."""
 
 
 @dataclass(frozen=True)
 class _Trusted:
-    """What the user vouches for.
+    """Names, modules and folders that the user trusts.
 
     Attributes:
-        names: import paths, all dots.
-        modules: modules, and packages with all that is in them.
-        folders: folders, whatever modules are in them.
+        names: import paths, with dots only.
+        modules: modules, and packages with everything in them.
+        folders: folders, with all modules in them.
     """
 
     names: frozenset[str] = frozenset()
@@ -63,23 +63,24 @@ _trusted = _Trusted()
 _source: ContextVar[str | None] = ContextVar("source of the names that are read", default=None)
 
 
-# --- what the user says -----------------------------------------------------------------------------------------------
+# --- the user's trust -------------------------------------------------------------------------------------------------
 
 
 def trust(*names: str | os.PathLike[str]) -> None:
-    """Let the files of runs name what is in these modules and folders, until the process ends.
+    """Let the files of runs import from these modules and folders, until the process ends.
 
     Args:
-        *names: modules (``"my_project"``, with all that is in it), or folders of modules (``"./tasks"``,
+        *names: modules (``"my_project"``, with everything in it), or folders of modules (``"./tasks"``,
             ``Path("src")``), which become importable; so does a package whose folder is given.
 
     Raises:
-        ValueError: for a module of Python's standard library, a folder that there is not, or neither of the two.
+        ValueError: for a module of Python's standard library, or a name that is neither a module nor an existing
+            folder.
     """
     for name in names:
         is_module = isinstance(name, str) and _MODULE.fullmatch(name) is not None
         if is_module and _is_of_python(str(name)):
-            raise ValueError(f"'{name}' is a module of Python's; no part of a run comes from there. Trust your own.")
+            raise ValueError(f"'{name}' is a module of Python, which has no components of a run. Trust your own.")
         if not is_module and not Path(name).is_dir():
             raise ValueError(
                 f"'{name}' is neither a module, such as my_project.models, nor a folder that exists, such as "
@@ -96,13 +97,13 @@ def trust(*names: str | os.PathLike[str]) -> None:
 
 
 def user_names(*paths: str) -> None:
-    """Note import paths that the user has written, so that a run's files may name the same ones."""
+    """Record import paths that the user has written, so that a run's files may name the same ones."""
     for path in paths:
         _add(names=path.replace(":", "."))
 
 
 def names_in(content: Any) -> list[str]:
-    """All strings in a nest of mappings and lists that have the form of an import path."""
+    """Return all strings in nested mappings and lists that have the form of an import path."""
     if isinstance(content, str):
         return [content] if _PATH.fullmatch(content) else []
     if isinstance(content, Mapping):
@@ -112,7 +113,7 @@ def names_in(content: Any) -> list[str]:
 
 @contextlib.contextmanager
 def scope() -> Iterator[None]:
-    """Forget afterwards what was trusted within."""
+    """Limit what is trusted within to this context."""
     global _trusted
     before = _trusted
     try:
@@ -121,15 +122,15 @@ def scope() -> Iterator[None]:
         _trusted = before
 
 
-# --- what files say ---------------------------------------------------------------------------------------------------
+# --- names in files ---------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def reading_run(source: object) -> Iterator[None]:
-    """Read what came with a run: names are checked within.
+    """Check the names that are read in this context, as those of a file that came with a run.
 
     Args:
-        source: the file, for errors. Where a file is being read already, it stays that one.
+        source: the file, for errors; in nested contexts the outermost one counts.
     """
     token = _source.set(_source.get() or str(source))
     try:
@@ -139,13 +140,13 @@ def reading_run(source: object) -> Iterator[None]:
 
 
 def is_reading_run() -> bool:
-    """Whether what is read just now came with a run."""
+    """Return whether a file that came with a run is being read."""
     return _source.get() is not None
 
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike[str], content: Any) -> Iterator[None]:
-    """Read a config file: names are checked if it is one of a run's, and else are the user's, who gave the file."""
+    """Read a config file: its names are checked if it came with a run; otherwise they count as the user's."""
     if is_run_file(path):
         with reading_run(path):
             yield
@@ -155,7 +156,7 @@ def reading(path: str | os.PathLike[str], content: Any) -> Iterator[None]:
 
 
 def is_run_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file came with a run: it is called run.yaml, or lies beside checkpoints or in their ``params``."""
+    """Return whether a file came with a run: it is called run.yaml, or is beside checkpoints or in their ``params``."""
     path = Path(path)
     folder = path.absolute().parent
     if folder.name == "params":  # of Isaac Lab and mjlab
@@ -166,18 +167,18 @@ def is_run_file(path: str | os.PathLike[str]) -> bool:
 
 
 def permit(path: str, what: str, *, bases: Sequence[str] = ()) -> Callable[[Any], None]:
-    """Ask whether a name may be imported; to be called before it is.
+    """Check that a name may be imported, before it is.
 
     Args:
         path: the import path.
-        what: what it is the name of, for errors.
-        bases: import paths of the library's classes that such a thing may derive from.
+        what: what it names, for errors.
+        bases: import paths of the library's classes that it may derive from.
 
     Returns:
-        what to call with that which was imported; raises as this does if it is from elsewhere.
+        a function to call with the imported object; raises the same error if the object comes from elsewhere.
 
     Raises:
-        UntrustedNameError: if a file of a run is being read, and the name is none that it may use.
+        UntrustedNameError: if a file of a run is being read, and it may not use the name.
     """
     source = _source.get()
     if source is None:
@@ -185,7 +186,7 @@ def permit(path: str, what: str, *, bases: Sequence[str] = ()) -> Callable[[Any]
     module, attribute = split(path)
     refuse = functools.partial(_refused, source, what, path)
     if _is_of_python(module):
-        raise refuse("It is Python's own, where no part comes from.")
+        raise refuse("It is a module of Python, which has no components.")
     if f"{module}.{attribute}" in _trusted.names:
         return lambda _: None
     if _is_trusted(module):
@@ -196,7 +197,7 @@ def permit(path: str, what: str, *, bases: Sequence[str] = ()) -> Callable[[Any]
 
 
 def split(path: str) -> tuple[str, str]:
-    """Module and attribute of ``"module.path:Attr"`` or ``"module.path.Attr"``."""
+    """Split ``"module.path:Attr"`` or ``"module.path.Attr"`` into module and attribute."""
     module, separator, attribute = path.rpartition(":")
     if not separator:
         module, separator, attribute = path.rpartition(".")
@@ -216,12 +217,12 @@ def _add(**entries: Any) -> None:
 def _refused(source: str, what: str, path: str, why: str = "") -> UntrustedNameError:
     top = path.replace(":", ".").partition(".")[0]
     remedy = (
-        f"If you trust whoever made the run and this module, say so: --trust {top} (or the folder that it is in, "
-        f"--trust DIR) on the command line, rsl_jax.trust('{top}') in Python."
+        f"If you trust the author of the run and this module, add --trust {top} (or its folder, --trust DIR) on the "
+        f"command line, or call rsl_jax.trust('{top}') in Python."
     )
     return UntrustedNameError(
-        f"{source} names the {what} '{path}', which is refused: the files of a run may name parts of rsl_jax, what you "
-        f"name yourself, and classes of installed packages that build on it. {why or remedy}"
+        f"{source} names the {what} '{path}', which is refused: the files of a run may name components of rsl_jax, "
+        f"what you name yourself, and classes of installed packages that build on it. {why or remedy}"
     )
 
 
@@ -237,7 +238,7 @@ def _is_trusted(module: str) -> bool:
 
 
 def _origin(top: str) -> Path | None:
-    """The file of a package or module without a parent, which is not imported for it."""
+    """Return the file of a top-level package or module, without importing it."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -249,7 +250,7 @@ def _origin(top: str) -> Path | None:
 
 
 def _is_of_dependent(module: str) -> bool:
-    """Whether a module belongs to a package that is installed, and says that it requires rsl_jax."""
+    """Return whether a module belongs to an installed package that requires rsl_jax."""
     origin = _origin(module.partition(".")[0])
     paths = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
     paths |= {site.getusersitepackages()} if site.ENABLE_USER_SITE else set()
@@ -262,10 +263,10 @@ def _is_of_dependent(module: str) -> bool:
 
 
 def _require_trusted(target: Any, *, refuse: Callable[[str], Exception], bases: Sequence[str]) -> None:
-    """Refuse what a trusted module has only imported: ``my_project.tools:os.system``."""
+    """Reject an object that a trusted module merely imports: ``my_project.tools:os.system``."""
     home = getattr(target, "__module__", None) or ""
     if not (_is_trusted(home) or _is_of(target, bases)):
-        raise refuse(f"It is from {home or 'another module'}, which you did not say that you trust.")
+        raise refuse(f"It comes from {home or 'another module'}, which you do not trust.")
 
 
 def _require_base(target: Any, *, refuse: Callable[[], Exception], bases: Sequence[str]) -> None:
@@ -274,6 +275,6 @@ def _require_base(target: Any, *, refuse: Callable[[], Exception], bases: Sequen
 
 
 def _is_of(target: Any, bases: Sequence[str]) -> bool:
-    """Whether something is a class that derives from one of the library's, or an object of such a class."""
+    """Return whether an object is a subclass of one of the library's classes, or an instance of one."""
     lineage = (target if isinstance(target, type) else type(target)).__mro__
     return any(getattr(importlib.import_module(home), name) in lineage for home, name in map(split, bases))

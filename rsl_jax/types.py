@@ -1,4 +1,4 @@
-"""The vocabulary of rsl_jax: one name for one thing, everywhere.
+"""Types and protocols that are used everywhere in rsl_jax.
 
 Shapes: ``T`` steps per environment, ``N`` environments, ``A`` actions. Everything here is an immutable pytree or a
 record of pure functions.
@@ -34,41 +34,41 @@ __all__ = [
 ]
 
 Array: TypeAlias = jax.Array
-"""An array of JAX, traced or not."""
+"""A JAX array, concrete or traced."""
 
 Key: TypeAlias = jax.Array
 """A typed random key (``jax.random.key``), consumed once."""
 
 Observations: TypeAlias = Mapping[str, Array]
-"""Observation groups by name, leaves ``[N, ...]``."""
+"""Observation groups by name; leaves ``[N, ...]``."""
 
 Carry: TypeAlias = Any
-"""Hidden states of recurrent models, leaves ``[N, ...]``; ``()`` where there are none."""
+"""Hidden states of recurrent models, leaves ``[N, ...]``; ``()`` if there are none."""
 
 Metrics: TypeAlias = dict[str, Array]
-"""Scalars by their log tag; they stay on the device until the runner fetches them, once an iteration."""
+"""Scalars by log tag; they stay on the device until the runner fetches them, once per iteration."""
 
 DistributionParams: TypeAlias = tuple[Array, ...]
-"""What describes an action distribution, e.g. ``(mean, std)``; leaves ``[..., A]``."""
+"""Parameters of an action distribution, e.g. ``(mean, std)``; leaves ``[..., A]``."""
 
 
 def default_dtype() -> Any:
-    """The float type in force: float32, or float64 where JAX is set to 64 bits."""
+    """Return JAX's default float type: float32, or float64 if 64 bits are enabled."""
     return jnp.zeros(()).dtype
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What an algorithm must know about an environment before it sees the first observation.
+    """Static properties of an environment, from which an algorithm is built.
 
     Attributes:
         observations: shape of every observation group, without the environments' axis.
-        num_actions: size of the action vector, or the number of choices where ``discrete``.
-        num_envs: how many environments (a device) steps at once.
-        step_dt: seconds between two actions, where the environment says so.
-        discrete: whether an action is one choice out of ``num_actions``.
-        env: the environment itself, for functions of the user that want it (symmetry).
-        tried_out: whether such functions were tried out before, for the same environment.
+        num_actions: size of the action vector; if ``discrete``, the number of discrete actions.
+        num_envs: number of parallel environments; on several devices, of one device.
+        step_dt: seconds between two actions, if the environment provides it.
+        discrete: whether an action is an index below ``num_actions``.
+        env: the environment itself, for user functions that take it (symmetry).
+        tried_out: whether such functions were already tested with the same environment.
     """
 
     observations: Mapping[str, tuple[int, ...]]
@@ -81,12 +81,12 @@ class Spec:
 
 
 class Step(NamedTuple):
-    """What acting in ``N`` environments yields and learning needs again.
+    """Result of acting in ``N`` environments.
 
     Attributes:
-        actions: sampled actions ``[N, A]``; choices, int32 ``[N]``, where actions are discrete.
-        log_probs: their log-probabilities ``[N]``; None where the algorithm does not learn from them.
-        distribution_params: the distribution they came from, leaves ``[N, A]``; ``()`` where there is none.
+        actions: sampled actions ``[N, A]``; discrete actions are indices, int32 ``[N]``.
+        log_probs: their log-probabilities ``[N]``; None if the algorithm does not use them.
+        distribution_params: parameters of the distribution they were sampled from, leaves ``[N, A]``; ``()`` if none.
     """
 
     actions: Array
@@ -96,15 +96,15 @@ class Step(NamedTuple):
 
 @struct.dataclass
 class TimeStep:
-    """What ``N`` environments answer to an action.
+    """Result of a step of ``N`` environments.
 
     Attributes:
-        observations: what is seen next, after an automatic reset where an episode ended; leaves ``[N, ...]``.
+        observations: the next observations, after an automatic reset where an episode ended; leaves ``[N, ...]``.
         rewards: ``[N]``.
-        dones: whether the episode ended with this step, for whatever reason; bool ``[N]``.
-        time_outs: whether it ended only because time was up; bool ``[N]``, a subset of ``dones``.
-        final_observations: what was seen at the end of the step *before* any reset, leaves ``[N, ...]``; None where
-            the environment does not hand it over.
+        dones: whether the episode ended with this step, for any reason; bool ``[N]``.
+        time_outs: whether it ended only because of the time limit; bool ``[N]``, a subset of ``dones``.
+        final_observations: observations at the end of the step *before* any reset, leaves ``[N, ...]``; None if the
+            environment does not provide them.
         log: scalars to log, each ``[]``.
     """
 
@@ -118,20 +118,21 @@ class TimeStep:
 
 @struct.dataclass
 class Rollout:
-    """What ``T`` steps in ``N`` environments left behind.
+    """Data of ``T`` steps in ``N`` environments.
 
     Attributes:
-        observations: seen before each action, leaves ``[T, N, ...]``.
-        actions: ``[T, N, A]``; choices, int32 ``[T, N]``, where actions are discrete.
-        log_probs: log-probabilities of the actions when they were taken, ``[T, N]``, or None.
-        distribution_params: the distributions they came from, leaves ``[T, N, A]``; ``()`` where there are none.
+        observations: before each action, leaves ``[T, N, ...]``.
+        actions: ``[T, N, A]``; discrete actions are indices, int32 ``[T, N]``.
+        log_probs: log-probabilities of the actions under the policy that took them, ``[T, N]``, or None.
+        distribution_params: parameters of the distributions they were sampled from, leaves ``[T, N, A]``; ``()`` if
+            none.
         rewards: of the environment, ``[T, N]``.
         dones: whether the episode ended with the step, bool ``[T, N]``.
-        time_outs: whether it ended only because time was up, bool ``[T, N]``.
+        time_outs: whether it ended only because of the time limit, bool ``[T, N]``.
         carry: hidden states before the first step, leaves ``[N, ...]``.
-        last_observations: seen after the last step, leaves ``[N, ...]``.
+        last_observations: after the last step, leaves ``[N, ...]``.
         last_carry: hidden states after the last step, zero where an episode ended with it; leaves ``[N, ...]``.
-        final_observations: seen at the end of each step before any reset, leaves ``[T, N, ...]``, or None.
+        final_observations: at the end of each step before any reset, leaves ``[T, N, ...]``, or None.
     """
 
     observations: Observations
@@ -149,17 +150,17 @@ class Rollout:
 
 @struct.dataclass
 class TrainState:
-    """All that learning changes.
+    """Everything that learning changes.
 
     Attributes:
         params: parameters by model name (``actor``, ``critic``; ``student``, ``teacher``).
-        statistics: what models learn without gradients (normalisers), by model name.
-        opt_state: state of the optimiser of those of ``params`` that learn.
-        learning_rate: the rate in force, ``[]``.
+        statistics: running statistics of models (normalisers), which are updated without gradients, by model name.
+        opt_state: state of the optimiser, for those of ``params`` that are trained.
+        learning_rate: the current learning rate, ``[]``.
         extensions: states of the extensions (RND, ...), by name.
-        iteration: finished iterations, int32 ``[]``.
-        memory: what learning remembers of each environment from one rollout to the next, by who remembers; leaves
-            ``[N, ...]``, which follow the environments onto devices.
+        iteration: number of finished iterations, int32 ``[]``.
+        memory: per-environment state that learning keeps from one rollout to the next, by the name of its owner; leaves
+            ``[N, ...]``, sharded over devices like the environments.
     """
 
     params: Mapping[str, Any]
@@ -172,7 +173,7 @@ class TrainState:
 
 
 class Model(Protocol):
-    """What an algorithm asks of a model: a linen module with the methods of :class:`rsl_jax.models.MLPModel`.
+    """Protocol of a model: a linen module with the methods of :class:`rsl_jax.models.MLPModel`.
 
     Its methods are called through ``apply(variables, ..., method=NAME)``, as linen's are.
     """
@@ -188,11 +189,11 @@ class Model(Protocol):
         ...
 
     def initial_carry(self, num_envs: int) -> Carry:
-        """Hidden states at the start of an episode, leaves ``[num_envs, ...]``; ``()`` where there are none."""
+        """Return the hidden states at the start of an episode, leaves ``[num_envs, ...]``; ``()`` if there are none."""
         ...
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
-        """Draw all collections of variables."""
+        """Initialise all collections of variables."""
         ...
 
     def apply(self, *args: Any, **kwargs: Any) -> Any:
@@ -200,7 +201,7 @@ class Model(Protocol):
         ...
 
     def clone(self, *args: Any, **kwargs: Any) -> Any:
-        """Give the same model with other attributes."""
+        """Return the same model with other attributes."""
         ...
 
 
@@ -220,69 +221,70 @@ class Report(NamedTuple):
 
 
 class Algorithm(Protocol):
-    """A learning algorithm as pure functions, in the manner of ``optax.GradientTransformation``.
+    """Protocol of a learning algorithm: a record of pure functions, like ``optax.GradientTransformation``.
 
-    Anything with these members is one, such as the frozen dataclass :class:`rsl_jax.algorithms.PPO` or a named tuple of
-    functions. A class that derives from this one need not give those that stand here with a value.
+    Any object with these members is one, such as the frozen dataclass :class:`rsl_jax.algorithms.PPO` or a named tuple
+    of functions. A class that derives from this one inherits the members that return a value here.
 
-    Two more are looked at where they are there: ``obs_groups``, the observation groups that each model looks at, by its
-    name; and ``check_training(num_envs=, num_steps=)``, which is called before anything is learned and refuses rollouts
-    that are too small. A policy that is only played or exported does not collect any.
+    Two more members are optional: ``obs_groups``, the observation groups of each model, by its name; and
+    ``check_training(num_envs=, num_steps=)``, which is called before training starts and rejects rollouts that are too
+    small. It is not called for a policy that is only played or exported, as that collects none.
     """
 
     def init(self, key: Key) -> TrainState:
-        """The state that learning starts from."""
+        """Return the initial training state."""
         ...
 
     def initial_carry(self, num_envs: int) -> Carry:
-        """The hidden states at the start of an episode, leaves ``[num_envs, ...]``."""
+        """Return the hidden states at the start of an episode, leaves ``[num_envs, ...]``."""
         ...
 
     def act(self, state: TrainState, carry: Carry, observations: Observations, key: Key) -> tuple[Carry, Step]:
-        """Act during collection; gives the next hidden states, and what learning needs again."""
+        """Act during collection; returns the next hidden states, and the data that learning needs."""
         ...
 
     def prepare(self, state: TrainState, rollout: Rollout) -> tuple[TrainState, Rollout, dict[str, Array]]:
-        """Do what must happen between collecting and learning.
+        """Process a rollout between collecting and learning.
 
         Returns:
-            state, rollout, and rewards ``[T, N]`` by :attr:`reward_tags`, which are summed over episodes and logged.
+            state, rollout, and rewards ``[T, N]`` for each of :attr:`reward_tags`, which are summed over episodes and
+            logged.
         """
         ...
 
     def update(self, state: TrainState, rollout: Rollout, key: Key) -> tuple[TrainState, Carry, Metrics]:
-        """Learn from a rollout: one iteration.
+        """Learn from a rollout, once per iteration.
 
         Returns:
-            the new state; the hidden states with which collecting goes on (``rollout.last_carry``, unless learning
-            renews them); and metrics.
+            the new state; the hidden states with which collecting continues (``rollout.last_carry``, unless learning
+            recomputes them); and metrics.
         """
         ...
 
     def policy(self, state: TrainState, carry: Carry, observations: Observations) -> tuple[Array, Carry]:
-        """Act without noise, for play and export; gives actions and the next hidden states."""
+        """Act without exploration noise, for play and export; returns actions and the next hidden states."""
         ...
 
     def policy_model(self, state: TrainState) -> tuple[Any, dict[str, Any]]:
-        """The model of the policy and its variables, for export."""
+        """Return the policy's model and its variables, for export."""
         ...
 
     @property
     def reward_tags(self) -> tuple[str, ...]:
-        """Tags of the rewards that :meth:`prepare` gives; ``"Train/mean_reward"`` is always among them."""
+        """Tags of the rewards that :meth:`prepare` returns; always include ``"Train/mean_reward"``."""
         return ("Train/mean_reward",)
 
     @property
     def score_tag(self) -> str:
-        """The one among them that says which state is the best so far."""
+        """The one of them by which the best state so far is chosen."""
         return "Train/mean_reward"
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Models that do not learn here, so their variables must be put into the state before learning."""
+        """Models that are not trained, so their variables must be loaded into the state before training."""
         return ()
 
     @property
     def adopts(self) -> Mapping[str, str]:
-        """Which of the models here takes the variables of which model of another algorithm, by the latter's name."""
+        """For models of another algorithm, by name, the model here that their variables are loaded into."""
         return {}

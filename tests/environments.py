@@ -1,4 +1,4 @@
-"""Probe environments: small enough that what should be learned is known exactly."""
+"""Probe environments: small enough that the optimal solution is known exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of training share."""
+"""Shared helpers of the tests of training."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""Parts of a user's own, one of each kind, as a package beside rsl_jax would have them."""
+"""Custom components, one of each kind, as a package beside rsl_jax would have them."""
 
 from __future__ import annotations
 

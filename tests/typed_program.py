@@ -1,4 +1,4 @@
-"""A program as a user writes it: ``mypy --strict`` must know its types, and complain of nothing."""
+"""A user's program: ``mypy --strict`` must know its types without errors."""
 
 from __future__ import annotations
 

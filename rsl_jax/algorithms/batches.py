@@ -144,12 +144,12 @@ def check_deviation(*, num_envs: int, num_steps_per_env: int, num_mini_batches: 
     samples = num_envs * num_steps_per_env
     if samples == 1:
         raise ValueError(
-            "1 environment x 1 step is a single sample, whose advantage has no deviation to be normalised by. Choose a "
+            "1 environment x 1 step is a single sample, whose advantage cannot be normalised. Choose a "
             "larger num_steps_per_env, or more environments."
         )
     if each and samples // num_mini_batches == 1:
         raise ValueError(
             f"{num_envs} environments x {num_steps_per_env} steps in {num_mini_batches} mini-batches leave 1 sample in "
-            "each, whose advantage has no deviation to be normalised by. Choose fewer num_mini_batches, longer "
-            "rollouts, or normalize_advantage_per_mini_batch: false."
+            "each, whose advantage cannot be normalised. Choose fewer num_mini_batches, longer rollouts, or "
+            "normalize_advantage_per_mini_batch: false."
         )

@@ -117,8 +117,8 @@ class Distillation(Algorithm):
             )
         if spec.discrete:
             raise ValueError(
-                "Distillation compares actions by their distance, so it needs continuous ones; this environment's are "
-                "choices."
+                "Distillation compares actions by their distance, so it needs continuous actions; this environment's "
+                "are discrete."
             )
         obs_groups = resolve_obs_groups(list(spec.observations), cfg.obs_groups, ["student", "teacher"])
         student, teacher = (
@@ -339,8 +339,8 @@ def check_lengths(cfg: DistillationConfig, num_steps: int) -> None:
     sizes = f"num_learning_epochs ({cfg.num_learning_epochs}) x num_steps_per_env ({num_steps}) = {total} steps"
     if cfg.gradient_length > total:
         raise ValueError(
-            f"gradient_length ({cfg.gradient_length}) is more than {sizes}: nothing would ever be learned. Choose a "
-            "shorter one, or longer rollouts."
+            f"gradient_length ({cfg.gradient_length}) is more than {sizes}: the student would never be updated. Choose "
+            "a shorter one, or longer rollouts."
         )
     if total % cfg.gradient_length:
         divisors = [n for n in range(1, total + 1) if total % n == 0]

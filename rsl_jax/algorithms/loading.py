@@ -170,8 +170,8 @@ def check_adoption(
         differences.insert(0, f"observation groups {_listed(here)} against {_listed(there)}")
     elif list(here) != list(there):
         warnings.warn(
-            f"The {name} looks at {_listed(here)}, and was trained as the {theirs} on {_listed(there)}. The sizes fit; "
-            "make sure that they hold the same.",
+            f"The {name} observes {_listed(here)}, and was trained as the {theirs} on {_listed(there)}. The sizes fit; "
+            "make sure that their contents are the same.",
             stacklevel=4,
         )
     if differences and strict:

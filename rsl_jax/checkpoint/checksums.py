@@ -10,7 +10,7 @@ SUMS = "SHA256SUMS"
 
 
 class DamageError(ValueError):
-    """What is wrong with a checkpoint, as the end of a sentence."""
+    """Error for a damaged checkpoint; its message is the end of a sentence."""
 
 
 def write_checksums(folder: Path) -> None:
@@ -32,7 +32,7 @@ def read_checksums(folder: Path) -> dict[str, str] | None:
     lines = content.decode("utf-8", errors="replace").splitlines()
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines[1:])}
     if content != _text(sums):
-        raise DamageError(f"'{SUMS}', the list of its checksums, is not what was written")
+        raise DamageError(f"'{SUMS}', the list of its checksums, has been changed")
     return sums
 
 
@@ -55,7 +55,7 @@ def check_files(folder: Path, sums: dict[str, str], *, below: str = "") -> None:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise DamageError(f"its file '{name}' is missing") from None
         if found != digest:
-            raise DamageError(f"its file '{name}' is not what was written (the SHA-256 differs)")
+            raise DamageError(f"its file '{name}' has been changed (the SHA-256 differs)")
 
 
 def _text(sums: dict[str, str]) -> bytes:

@@ -75,10 +75,10 @@ def check_replaceable(path: Path) -> None:
     if path.is_symlink() or not path.exists():
         return
     if not path.is_dir():
-        raise FileExistsError(f"'{path}' is a file, which a checkpoint does not replace. Save under another name.")
+        raise FileExistsError(f"'{path}' is a file, which a checkpoint cannot replace. Save under another name.")
     if not _is_checkpoint(path) and not {child.name for child in path.iterdir()} <= _OWN_FILES:
         raise FileExistsError(
-            f"'{path}' is a folder with other things than a checkpoint, which is not replaced. Save under another name."
+            f"'{path}' is a folder that does not contain a checkpoint, so it is not replaced. Save under another name."
         )
 
 

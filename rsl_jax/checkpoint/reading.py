@@ -22,7 +22,7 @@ BEST = "model_best"
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint holds, as nested dicts of numpy arrays.
+    """Contents of a checkpoint, as nested dicts of numpy arrays.
 
     Attributes:
         state: the :class:`rsl_jax.types.TrainState`.
@@ -129,7 +129,7 @@ def _content_of(folder: Path) -> Checkpoint:
     except Exception as error:
         if sums is None:
             raise
-        raise DamageError(f"its arrays cannot be read, although its files are what was written ({error})") from error
+        raise DamageError(f"its arrays cannot be read, although its files are unchanged ({error})") from error
     return Checkpoint(dict(restored["state"]), restored.get("loop"), metadata)
 
 
@@ -152,9 +152,9 @@ def _metadata_of(folder: Path, sums: dict[str, str] | None) -> dict[str, Any]:
     try:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DamageError(f"its file '{METADATA}' is no JSON ({_first_line(error)})") from error
+        raise DamageError(f"its file '{METADATA}' is not JSON ({_first_line(error)})") from error
     if not isinstance(metadata, dict):
-        raise DamageError(f"its file '{METADATA}' holds a {type(metadata).__name__} instead of names and values")
+        raise DamageError(f"its file '{METADATA}' contains a {type(metadata).__name__} instead of names and values")
     if sums is None and metadata.get("format") != 1:
         raise DamageError(f"its file '{SUMS}' is missing")
     return metadata

@@ -45,7 +45,7 @@ def save_checkpoint(path: str | Path, state: TrainState, loop: Any | None, metad
     try:
         json.dumps(metadata)
     except TypeError as error:
-        raise TypeError(f"What goes into a checkpoint beside the arrays ('infos') must be JSON: {error}.") from error
+        raise TypeError(f"The 'infos' of a checkpoint must be representable as JSON: {error}.") from error
     items = {"state": ocp.args.PyTreeSave(nested(plain_leaves(state))), "metadata": ocp.args.JsonSave(metadata)}
     if loop is not None:
         items["loop"] = ocp.args.PyTreeSave(nested(plain_leaves(loop)))

@@ -1,4 +1,4 @@
-"""The command line ``rsl-jax``. Each command is a module with ``run(args)``, imported when it is called for."""
+"""The command line ``rsl-jax``. Each command is a module with ``run(args)``, imported when it is called."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = {
     "config": "write a config of an older RSL-RL as today's",
     "envs": "list the environments that can be trained here",
 }
-"""Commands and what they do."""
+"""Commands with a description."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -33,8 +33,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command and its arguments; those of the process if None.
 
     Returns:
-        the exit status: 0 when all went well, 2 for a mistake in the request, 1 for other failures, 128 + n when
-        stopped by signal n.
+        the exit status: 0 on success, 2 for an invalid request, 1 for other failures, 128 + n if stopped by signal n.
     """
     command, *rest = [*(sys.argv[1:] if args is None else args)] or ["--help"]
     if command in ("-h", "--help", "help"):
@@ -48,7 +47,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         from rsl_jax.registry import nearest
 
-        print_error(f"There is no command '{command}'. There are: {', '.join(COMMANDS)}.{nearest(command, COMMANDS)}")
+        print_error(f"There is no command '{command}'. Commands: {', '.join(COMMANDS)}.{nearest(command, COMMANDS)}")
         return 2
     return _run(command, rest)
 
@@ -74,7 +73,7 @@ def _guarded(command: str, args: Sequence[str]) -> int:
     except trusted.UntrustedNameError as error:
         print_error(str(error))
         return 2
-    except SystemExit as end:  # the parser has said what there was to say
+    except SystemExit as end:  # the parser has printed a message
         return end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt as interrupt:
         print_error(with_notes("Stopped.", interrupt))

@@ -1,4 +1,4 @@
-"""``python -m rsl_jax.cli`` is ``rsl-jax``."""
+"""``python -m rsl_jax.cli`` is equivalent to ``rsl-jax``."""
 
 import sys
 

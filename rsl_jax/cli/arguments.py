@@ -1,7 +1,7 @@
-"""From arguments to dataclasses, by tyro, and how tyro is to read what it does not know by itself.
+"""Parsing of arguments into dataclasses by tyro, with rules for the types that tyro does not know.
 
-A command's own options are read first. What is left are flags of the config, ``--actor.hidden-dims 128 64``, which are
-read onto the config that the options name: each argument once.
+The options of the command are parsed first. The remaining flags, such as ``--actor.hidden-dims 128 64``, are applied to
+the config that the options select.
 """
 
 from __future__ import annotations
@@ -41,21 +41,37 @@ from rsl_jax.registry import nearest
 
 Command = TypeVar("Command")
 
+_UNSET = ("", "''", "None")  # as tyro shows them
+
+
+def option(metavar: str | None = None, *, default: str) -> Any:
+    """Configure an option whose None or empty value stands for a default that is determined later.
+
+    Args:
+        metavar: placeholder of the value in ``--help``.
+        default: description of that default.
+    """
+    return tyro.conf.arg(
+        metavar=metavar,
+        help_behavior_hint=lambda shown: f"(default: {default if shown in _UNSET else shown})",
+    )
+
+
 LATEST = "latest"
-"""What ``--resume`` means without a path."""
+"""Value of ``--resume`` without a path."""
 
 OFF = ("none", "null")
-"""What switches a section off."""
+"""Values that disable a section."""
 
 
 def parse(command: type[Command], args: Sequence[str], *, prog: str, default: Command | None = None) -> Command:
-    """Read arguments into a dataclass; ``--help`` and mistakes end the process with a message.
+    """Parse arguments into a dataclass; ``--help`` and invalid arguments end the process with a message.
 
     Args:
         command: the dataclass.
         args: the arguments.
-        prog: how the command is called.
-        default: what arguments that are not given stay at.
+        prog: name of the command.
+        default: values of arguments that are not given.
     """
     return tyro.cli(
         command,
@@ -68,22 +84,22 @@ def parse(command: type[Command], args: Sequence[str], *, prog: str, default: Co
 
 
 def parse_options(command: type[Command], args: Sequence[str], *, prog: str) -> tuple[Command, list[str]]:
-    """Read the arguments that are options of a command; gives the others too, in their order."""
+    """Parse the options of a command; returns them, and the other arguments in their order."""
     config = (tyro.conf.AvoidSubcommands,)
     return tyro.cli(command, prog=prog, args=args, config=config, registry=_registry(), return_unknown_args=True)
 
 
 def parse_config(cfg: BaseRunnerConfig, flags: Sequence[str], *, prog: str, options: type) -> BaseRunnerConfig:
-    """Read flags onto a config.
+    """Apply flags to a config.
 
     Args:
-        cfg: what keys that are not given stay at.
-        flags: the arguments that are no options of the command.
-        prog: how the command is called.
-        options: the dataclass of the command's options, for misspelt ones.
+        cfg: the config, with the values of keys that are not given.
+        flags: the arguments that are not options of the command.
+        prog: name of the command.
+        options: the dataclass of the command's options, for hints at misspelt ones.
 
     Raises:
-        CommandError: for what is no flag, a part that there is not, or a value that makes no sense.
+        CommandError: for an unknown flag or component, or an invalid value.
     """
     given = list(_flags(flags))
     _refuse_misspelt(cfg, given, options)
@@ -94,16 +110,16 @@ def parse_config(cfg: BaseRunnerConfig, flags: Sequence[str], *, prog: str, opti
         raise CommandError(str(error)) from error
 
 
-# --- which parts there are --------------------------------------------------------------------------------------------
+# --- choice of components ---------------------------------------------------------------------------------------------
 
 
 class Flag(NamedTuple):
-    """A flag as it was given.
+    """A flag of the command line.
 
     Attributes:
-        path: the keys that it leads through.
-        values: what follows it.
-        args: both, as they were written.
+        path: the keys that it consists of.
+        values: the values that follow it.
+        args: both, as written.
     """
 
     path: tuple[str, ...]
@@ -114,7 +130,7 @@ class Flag(NamedTuple):
 def _flags(args: Sequence[str]) -> Iterator[Flag]:
     starts = [index for index, arg in enumerate(args) if arg.startswith("--")]
     if args and not (starts and starts[0] == 0):
-        raise CommandError(f"'{args[0]}' belongs to no option.")
+        raise CommandError(f"Unexpected argument '{args[0]}': it does not belong to an option.")
     for start, end in itertools.pairwise([*starts, len(args)]):
         name, separator, value = args[start].removeprefix("--").partition("=")
         values = ((value,) if separator else ()) + tuple(args[start + 1 : end])
@@ -122,16 +138,16 @@ def _flags(args: Sequence[str]) -> Iterator[Flag]:
 
 
 def take_lists(cfg: BaseRunnerConfig, flags: Sequence[str]) -> tuple[list[str], dict[str, list[Any]]]:
-    """Take the flags of a config that are followed by several values, of keys that hold one.
+    """Extract the flags that give several values to a key.
 
-    A key that holds a list of its own, such as ``hidden_dims``, is followed by several lists then:
+    A key whose value is a list, such as ``hidden_dims``, is given several lists:
     ``--actor.hidden-dims "[64, 64]" "[128, 128]"``.
 
     Returns:
         the other flags, and the values by path.
 
     Raises:
-        CommandError: for what is no flag.
+        CommandError: for an argument that does not belong to a flag.
     """
     rest: list[str] = []
     lists: dict[str, list[Any]] = {}
@@ -146,25 +162,28 @@ def take_lists(cfg: BaseRunnerConfig, flags: Sequence[str]) -> tuple[list[str], 
 
 
 def _refuse_misspelt(cfg: BaseRunnerConfig, flags: Sequence[Flag], options: type) -> None:
-    """Refuse options that the command does not have; below a section of the config tyro knows what is near."""
+    """Reject options that the command does not have; within sections of the config, tyro suggests similar ones."""
     keys = {f.name for f in dataclasses.fields(cfg)}
     known = keys | {f.name for f in dataclasses.fields(options)}
     for flag in flags:
         if flag.path[0] not in keys and flag.path[0].removeprefix("no_") not in keys:
             names = [f"--{name.replace('_', '-')}" for name in sorted(known - {"runner", "env", "extra"})]
             name = flag.args[0].partition("=")[0]
-            raise CommandError(f"There is no option '{name}' here.{nearest(name.partition('.')[0], names)}")
+            raise CommandError(f"Unknown option '{name}'.{nearest(name.partition('.')[0], names)}")
 
 
 def choose_parts(cfg: Any, flags: Sequence[Flag]) -> tuple[Any, list[Flag]]:
-    """Bring in the parts that flags name by ``class-name``, or by one of their keys; gives the flags that are left.
+    """Replace the components that flags select by ``class-name``, or enable by one of their keys.
 
-    A section keeps those of its values that its new part takes. A flag of a section that the config does not have
-    brings the section, of the part that stands for its kind. ``none`` takes a section away.
+    A section keeps the values that its new component accepts. A flag of a section that is null in the config enables
+    the section, with the default component of its kind. ``none`` disables a section.
+
+    Returns:
+        the config, and the remaining flags.
 
     Raises:
-        ValueError: if there is no such part.
-        ImportError: if the path of one leads nowhere.
+        ValueError: if there is no such component.
+        ImportError: if the import path of one cannot be imported.
     """
     chosen: dict[tuple[str, ...], Any] = {}
     rest = []
@@ -187,7 +206,7 @@ def choose_parts(cfg: Any, flags: Sequence[Flag]) -> tuple[Any, list[Flag]]:
 
 
 def _hintvalue_at(node: Any, path: Sequence[str]) -> Part | None:
-    """Which kind of part may stand at a path, if one may."""
+    """Return the kind of component whose section a path may hold, if it may hold one."""
     hint: Any = None
     for key in path:
         if isinstance(node, Mapping):
@@ -199,9 +218,9 @@ def _hintvalue_at(node: Any, path: Sequence[str]) -> Part | None:
 
 
 def _another_part(old: Any, name: str, part: Part | None, where: str) -> Any:
-    """The section of a part, with those values of an old section that it takes."""
+    """Return the section of a component, with the values of an old section that it accepts."""
     if part is None:
-        raise ValueError(f"{where} is no section with a class_name.")
+        raise ValueError(f"{where} is not a section with a class_name.")
     takes = keys_for(part, name, where)
     values = arguments_of(old) if is_section(old) else {}
     kept = {key: value for key, value in values.items() if takes is None or key in takes}
@@ -219,7 +238,7 @@ def _registry() -> ConstructorRegistry:
 
 
 def _section(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """A section, or a mapping of sections: what it holds become flags, as deep as it goes."""
+    """Let tyro read a section, or a mapping of sections, by recursive flags."""
     section = info.default
     if isinstance(section, Mapping) and section and all(is_section(item) for item in section.values()):
         fields = [StructFieldSpec(name, type(item), item) for name, item in section.items()]
@@ -231,7 +250,7 @@ def _section(info: StructTypeInfo) -> StructConstructorSpec | None:
 
     def instantiate(**given: Any) -> Any:
         read = {key: convert(hints.get(key, Any), value, key) for key, value in given.items()}
-        if isinstance(section, CustomConfig):  # whose defaults are left to its callable
+        if isinstance(section, CustomConfig):  # its callable has the defaults
             read = {key: value for key, value in read.items() if key in section.kwargs or value != values[key]}
         return with_arguments(section, **read)
 
@@ -250,7 +269,7 @@ def _field(key: str, hint: Any, value: Any, meaning: str) -> StructFieldSpec:
 
 
 def _is_plain(hint: Any) -> bool:
-    """Whether tyro knows by itself how to read a type, or we have told it; anything else is read as YAML."""
+    """Return whether tyro can parse a type, by itself or by a rule here; anything else is parsed as YAML."""
     if hint in (Mapping[str, tuple[str, ...]], Mapping[str, Any]):
         return True
     for choice in alternatives(hint):
@@ -275,7 +294,7 @@ def _from_yaml(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"'{text}' is not YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"'{text}' is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def _to_yaml(value: Any) -> str:
@@ -289,16 +308,16 @@ def _groups(args: list[str]) -> dict[str, tuple[str, ...]]:
 
 def _whether_to_randomize(args: list[str]) -> bool | str:
     if len(args) > 1:
-        raise ValueError(f"one randomizer or none, not {len(args)}")
+        raise ValueError(f"at most one randomizer can be given, got {len(args)}")
     value = _from_yaml(args[0]) if args else True
     if not isinstance(value, bool) and ":" not in str(value):
-        raise ValueError(f"'{args[0]}' is neither module:function nor true or false")
+        raise ValueError(f"'{args[0]}' is neither module:function nor true nor false")
     return value if isinstance(value, bool) else args[0]
 
 
 def _at_most_one(args: list[str]) -> str:
     if len(args) > 1:
-        raise ValueError(f"one checkpoint or none, not {len(args)}")
+        raise ValueError(f"at most one checkpoint can be given, got {len(args)}")
     return args[0] if args else LATEST
 
 
@@ -355,10 +374,10 @@ RandomizeFlag = Annotated[bool | str | None, _RANDOMIZE]
 def with_randomization(
     env_kwargs: Mapping[str, Any], randomize: bool | str | None, every: int | None
 ) -> dict[str, Any]:
-    """Options of an environment with what the flags ``--randomize`` and ``--randomize-every`` say.
+    """Apply the flags ``--randomize`` and ``--randomize-every`` to the options of an environment.
 
     Raises:
-        CommandError: for an interval of nothing.
+        CommandError: for an interval without randomization.
     """
     options = dict(env_kwargs)
     if randomize is not None:
@@ -367,7 +386,7 @@ def with_randomization(
             options.pop("randomize_every", None)
     if every is not None:
         if not options.get("randomize"):
-            raise CommandError("--randomize-every needs --randomize: nothing is randomized.")
+            raise CommandError("--randomize-every has no effect without --randomize. Add --randomize, or remove it.")
         options["randomize_every"] = every
     return options
 

@@ -1,4 +1,4 @@
-"""``rsl-jax convert``: checkpoints of RSL-RL into ours, and back."""
+"""``rsl-jax convert``: convert checkpoints of RSL-RL to ours, and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from rsl_jax.cli.arguments import KeyValues, parse
+from rsl_jax.cli.arguments import KeyValues, option, parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint
 from rsl_jax.cli.settings import read_settings
@@ -23,25 +23,24 @@ from rsl_jax.types import Algorithm, Spec
 
 @dataclass(frozen=True)
 class Convert:
-    """Turn a checkpoint of RSL-RL (a file .pt) into one of rsl_jax (a folder), or one of rsl_jax into RSL-RL's.
+    """Convert a checkpoint of RSL-RL (a file .pt) to one of rsl_jax (a folder), or the other way round.
 
-    All that both keep goes along: parameters, normalisers, optimiser, learning rate, curiosity, iteration. PyTorch must
-    be installed.
+    Everything that both formats contain is converted: parameters, normalisers, optimiser, learning rate, curiosity,
+    iteration. PyTorch must be installed.
 
     Attributes:
-        source: model_1500.pt of RSL-RL 1 to 5; or a checkpoint of rsl_jax, or the log folder of a run for its newest.
-        destination: the folder to make; or the file to write, whose name ends in .pt.
-        config: config of the run, which a .pt does not hold: RSL-RL's YAML, or run.yaml of rsl_jax.
+        source: model_1500.pt of RSL-RL 1 to 5; or a checkpoint of rsl_jax, or a log folder for its newest checkpoint.
+        destination: folder to create; or file to write, ending in .pt.
+        config: config of the run, which a .pt file does not contain: RSL-RL's YAML, or run.yaml of rsl_jax.
         observations: shapes of observation groups that do not follow from the sizes of the models, such as policy=48
             camera=3,64,64.
-        trust: a module (with all that is in it) or a folder that the files of the run may name parts of; may be given
-            several times.
+        trust: module (with everything in it) or folder from which the files of the run may import components.
     """
 
     source: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SRC")]]
     destination: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DST")]]
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
-    observations: KeyValues = field(default_factory=dict)
+    config: Annotated[Path | None, option("FILE.yaml", default="none; required for a .pt file")] = None
+    observations: Annotated[KeyValues, option(default="from the models")] = field(default_factory=dict)
     trust: TrustFlag = ()
 
 
@@ -51,11 +50,11 @@ def run(args: Sequence[str]) -> int:
     source, destination = command.source, command.destination
     if (source.suffix == ".pt") == (destination.suffix == ".pt"):
         raise CommandError(
-            f"One of the two must be a checkpoint of RSL-RL's, whose name ends in .pt, and the other one of rsl_jax's; "
-            f"got '{source}' and '{destination}'."
+            f"One of SRC and DST must be a checkpoint of RSL-RL, which ends in .pt, and the other one of rsl_jax; got "
+            f"'{source}' and '{destination}'."
         )
     if destination.exists():
-        raise CommandError(f"'{destination}' exists. Give another name, or remove it first.")
+        raise CommandError(f"'{destination}' already exists. Give another name, or remove it first.")
     take_at_their_word(command.trust)
     if source.suffix == ".pt":
         facts = from_rsl_rl(source, destination, command.config, _shapes(command.observations))
@@ -68,7 +67,7 @@ def run(args: Sequence[str]) -> int:
 def from_rsl_rl(
     source: Path, destination: Path, config: Path | None, observations: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Any]:
-    """Write a checkpoint of ours from a file of RSL-RL's; gives what was found in it."""
+    """Convert a file of RSL-RL to a checkpoint of ours; returns a summary of its content."""
     import jax
 
     from rsl_jax.checkpoint import save_checkpoint
@@ -79,12 +78,12 @@ def from_rsl_rl(
 
     if config is None:
         raise CommandError(
-            f"'{source}' does not hold the config that it was trained with. Give it: --config FILE.yaml."
+            f"'{source}' does not contain the config it was trained with. Give the config: --config FILE.yaml."
         )
     settings = read_settings(config)
     cfg: Any = settings.runner
     num_envs = settings.num_envs
-    if num_envs is None:  # as few as can be cut into mini-batches; nothing that is kept depends on it
+    if num_envs is None:  # the fewest that can be split into mini-batches; nothing in the checkpoint depends on it
         num_envs = getattr(cfg.algorithm, "num_mini_batches", 1)
     spec = spec_of_checkpoint(read_file(source), cfg, observations=observations, num_envs=num_envs)
     algorithm = _algorithm(cfg, spec)
@@ -97,7 +96,7 @@ def from_rsl_rl(
 
 
 def to_rsl_rl(source: Path, destination: Path) -> dict[str, Any]:
-    """Write a file for RSL-RL from a checkpoint of ours; gives what was found in it."""
+    """Convert a checkpoint of ours to a file for RSL-RL; returns a summary of its content."""
     import jax
 
     from rsl_jax.algorithms.loading import restore_state
@@ -117,7 +116,7 @@ def to_rsl_rl(source: Path, destination: Path) -> dict[str, Any]:
 
 
 def _algorithm(cfg: Any, spec: Spec) -> Algorithm:
-    """The algorithm without symmetry, which has no state but may need an environment."""
+    """Build the algorithm without symmetry, which has no state but may need an environment."""
     from rsl_jax.training.train import build_algorithm
 
     if getattr(cfg.algorithm, "symmetry_cfg", None) is not None:
@@ -129,7 +128,7 @@ def _if_json(infos: Any) -> Any:
     try:
         json.dumps(infos)
     except TypeError as error:
-        warnings.warn(f"The 'infos' of the file are left out, for they are not JSON: {error}.", stacklevel=3)
+        warnings.warn(f"The 'infos' of the file are omitted, as JSON cannot represent them: {error}.", stacklevel=3)
         return None
     return infos
 
@@ -141,5 +140,7 @@ def _shapes(observations: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         try:
             shapes[group] = tuple(int(size) for size in sizes)
         except (TypeError, ValueError) as error:
-            raise CommandError(f"--observations {group}={value}: a shape is 48, or 3,64,64 for an image.") from error
+            raise CommandError(
+                f"--observations {group}={value} is not a shape. Write {group}=48, or {group}=3,64,64 for an image."
+            ) from error
     return shapes

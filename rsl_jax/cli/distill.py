@@ -1,4 +1,4 @@
-"""``rsl-jax distill``: a student out of a teacher."""
+"""``rsl-jax distill``: train a student to imitate a teacher."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
 from rsl_jax.cli import training
+from rsl_jax.cli.arguments import option
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.runs import find_checkpoint, settings_of
 from rsl_jax.cli.settings import RunSettings, overlay
@@ -24,40 +23,40 @@ from rsl_jax.config import (
 )
 
 INIT_STD = 0.1
-"""Of a student that nothing else is said of: enough to meet what lies beside the teacher's path."""
+"""Default initial standard deviation of a student: enough to visit states near the teacher's trajectories."""
 
 
 @dataclass(frozen=True)
 class Distill(training.Run):
-    """Teach a student to act as a teacher does, from what the student sees, and export the student.
+    """Train a student to imitate a teacher from the student's observations, and export the student.
 
-    The teacher is a policy that ``rsl-jax train`` has trained; its network and its observation groups come from its
-    checkpoint. What else is not given here comes from the config file, else from the run that is resumed, else from the
-    teacher's run. Ctrl-C saves a checkpoint and stops; a second one stops at once.
+    The teacher is a policy of ``rsl-jax train``; its network and observation groups come from its checkpoint. Settings
+    that are not given come from the config file, else from the resumed run, else from the teacher's run. Ctrl-C saves a
+    checkpoint and stops; a second Ctrl-C stops at once.
 
     Attributes:
-        teacher: the teacher's checkpoint, or the log folder of its run for its newest one; not needed to resume.
+        teacher: checkpoint of the teacher, or its log folder for the newest one; not needed to resume.
     """
 
-    teacher: Annotated[Path | None, tyro.conf.arg(metavar="CHECKPOINT|LOGDIR")] = None
+    teacher: Annotated[Path | None, option("CHECKPOINT|LOGDIR", default="the resumed run's")] = None
 
 
 def base(command: Distill, named: RunSettings | None, resuming: bool) -> RunSettings:
-    """What a file says, and what it leaves open from the teacher's run.
+    """Return the settings of a config file, completed by those of the teacher's run.
 
     Raises:
-        CommandError: if the teacher is none.
+        CommandError: if the teacher is not a policy of ``rsl-jax train``.
     """
     path = command.teacher or (named.teacher if named else None)
     if resuming or path is None:
         if command.teacher is not None:
-            raise CommandError("A run that is resumed has its teacher; leave --teacher or --resume out.")
+            raise CommandError("A resumed run already has its teacher. Remove --teacher or --resume.")
         return named or RunSettings(runner=DistillationRunnerConfig())
     theirs = settings_of(find_checkpoint(path))
     if not isinstance(theirs.runner, RunnerConfig):
         raise CommandError(
-            f"'{path}' is itself a run of distillation; a teacher is a policy of rsl-jax train. To go on with it: "
-            "--resume."
+            f"'{path}' is itself a distillation run; a teacher must be a policy of rsl-jax train. To continue the run, "
+            "use --resume."
         )
     settings = RunSettings(
         runner=first_student(theirs.runner),
@@ -73,13 +72,13 @@ def base(command: Distill, named: RunSettings | None, resuming: bool) -> RunSett
 
 
 def with_teacher(cfg: DistillationRunnerConfig, theirs: RunnerConfig) -> DistillationRunnerConfig:
-    """The config, with the teacher's network and, where it chooses none, its observation groups."""
+    """Return the config with the teacher's network and, unless it has them, the teacher's observation groups."""
     groups = {"teacher": theirs.obs_groups["actor"]} if "actor" in theirs.obs_groups else {}
     return dataclasses.replace(cfg, teacher=theirs.actor, obs_groups={**groups, **cfg.obs_groups})
 
 
 def first_student(theirs: RunnerConfig) -> DistillationRunnerConfig:
-    """The config of a student of whom nothing is said: an MLP as large as the teacher's."""
+    """Return the default config of a student: an MLP as large as the teacher's."""
     actor, steps = theirs.actor, theirs.num_steps_per_env
     layers = {key: value for key, value in arguments_of(actor).items() if key in ("hidden_dims", "activation")}
     student = MLPModelConfig(
@@ -97,7 +96,7 @@ def first_student(theirs: RunnerConfig) -> DistillationRunnerConfig:
 
 
 def obs_groups(given: Mapping[str, Any], available: Sequence[str]) -> Mapping[str, Any]:
-    """Groups for the student where there are none."""
+    """Choose the observation groups of the student if there are none."""
     from rsl_jax.models import default_groups
 
     student = default_groups("student", available, {})

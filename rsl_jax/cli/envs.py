@@ -1,4 +1,4 @@
-"""``rsl-jax envs``: what can be trained here."""
+"""``rsl-jax envs``: list environments."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rsl_jax.cli.arguments import parse
+from rsl_jax.cli.arguments import option, parse
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.settings import preset_names
 
 MARK = "(download)"
-"""Beside names that need a download."""
+"""Mark of names that need a download."""
 
 
 @dataclass(frozen=True)
 class Envs:
-    """List the environments that can be trained here.
+    """List the available environments.
 
     Attributes:
-        filter: only names that contain this, in upper or lower case.
+        filter: show only names that contain this text, case-insensitive.
     """
 
-    filter: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILTER")]] = ""
+    filter: tyro.conf.Positional[Annotated[str, option("FILTER", default="all names")]] = ""
 
 
 def run(args: Sequence[str]) -> int:
@@ -41,7 +41,7 @@ def run(args: Sequence[str]) -> int:
     missing = missing_extras()
     if not any(found.values()) and wanted:
         hint = "".join(f"\n{suite} is not installed: {line}" for suite, line in missing.items())
-        raise CommandError(f"No environment's name contains '{command.filter}'.{hint}", status=1)
+        raise CommandError(f"No environment has '{command.filter}' in its name.{hint}", status=1)
     Console().print(listing(found, missing, presets=preset_names(), downloads=needs_download()))
     return 0
 
@@ -49,11 +49,11 @@ def run(args: Sequence[str]) -> int:
 def listing(
     found: dict[str, list[str]], missing: dict[str, str], *, presets: Sequence[str], downloads: Sequence[str] = ()
 ) -> RenderableType:
-    """A table of names by suite, those with a preset of their own in bold, and what could be installed.
+    """Format a table of names by suite, those with a preset in bold, and the suites that are not installed.
 
     Args:
         found: names by suite.
-        missing: the line that installs it, by suite.
+        missing: for each missing suite, the command that installs it.
         presets: names that have a preset.
         downloads: names that need a download, which are marked.
     """
@@ -71,7 +71,7 @@ def listing(
     for suite, line in missing.items():
         table.add_row(suite, Text.assemble("not installed: ", (line, "bold")))
     table.add_row("your own", Text("module.path:factory, see docs/environments.md"))
-    lines = ["Names in bold have a preset of their own. Train one: rsl-jax train NAME"]
+    lines = ["Names in bold have their own preset. To train one: rsl-jax train NAME"]
     if any(name in downloads for names in found.values() for name in names):
-        lines.append(f"{MARK} needs its robot's meshes: MuJoCo Menagerie, downloaded by git when it is first made.")
+        lines.append(f"{MARK} needs meshes from MuJoCo Menagerie, which git downloads when it is first created.")
     return Group(table, Text("\n".join(lines)))

@@ -1,4 +1,4 @@
-"""What episodes earned, as a table."""
+"""Table of the returns of episodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rsl_jax.runners.episodes import Episodes
 
 
 def summary(episodes: Episodes) -> RenderableType:
-    """A table of returns and lengths."""
+    """Format a table of returns and lengths."""
     table = Table()
     table.add_column(f"{len(episodes.returns)} episodes", style="cyan")
     for name in ("mean", "std", "min", "max"):
@@ -21,7 +21,7 @@ def summary(episodes: Episodes) -> RenderableType:
         statistics = (np.mean(values), np.std(values), np.min(values), np.max(values))
         table.add_row(name, *(number(float(value), decimals=decimals) for value in statistics))
     early = len(episodes.returns) - episodes.time_outs
-    endings = f"{episodes.time_outs} ran until the time limit, {early} ended before."
+    endings = f"{episodes.time_outs} reached the time limit, {early} ended before it."
     if episodes.unfinished:
-        endings += f" {episodes.unfinished} environments had not finished theirs."
+        endings += f" {episodes.unfinished} environments did not finish their episodes."
     return Group(table, Text(endings, style="dim"))

@@ -1,4 +1,4 @@
-"""``rsl-jax export``: a checkpoint as files for a robot."""
+"""``rsl-jax export``: export the policy of a checkpoint for deployment."""
 
 from __future__ import annotations
 
@@ -10,40 +10,39 @@ from typing import Annotated, Any
 import tyro
 import yaml
 
-from rsl_jax.cli.arguments import parse
+from rsl_jax.cli.arguments import option, parse
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word
 from rsl_jax.plain import to_plain
 
 ROBOT_FILE = "robot.yaml"
-"""Name of the file in a log folder that keeps what the environment tells a robot's controller."""
+"""Name of the file in a log folder with the environment's metadata for the robot's controller."""
 
-_HEADER = "# What the environment tells a controller on the robot; exported policies carry it.\n"
+_HEADER = "# Metadata of the environment for the controller on the robot; exported policies contain them.\n"
 
 
 @dataclass(frozen=True)
 class Export:
-    """Write a trained policy, its normaliser included, as files that run without rsl_jax.
+    """Export a trained policy, including its normaliser, to files that run without rsl_jax.
 
     Each file is compared with the policy before it is written. The environment need not be installed.
 
     Attributes:
-        checkpoint: a checkpoint, or the log folder of a run for its newest one.
-        out: folder to write to; ``exported`` beside the checkpoint if not given.
-        onnx: whether to write policy.onnx, for onnxruntime.
-        jax: whether to write policy.jax, for jax alone, on CPU and CUDA.
-        metadata: YAML file of what else the robot should know: joint names, action scales, gains. It adds to the
-            robot.yaml that training left beside the checkpoint, where the environment knew such things.
-        trust: a module (with all that is in it) or a folder that the checkpoint may name parts of; may be given several
-            times.
+        checkpoint: checkpoint, or log folder of a run for its newest checkpoint.
+        out: folder to write to.
+        onnx: write policy.onnx, for onnxruntime.
+        jax: write policy.jax, which needs only jax, on CPU or CUDA.
+        metadata: YAML file of metadata for the robot: joint names, action scales, gains. They are added to the
+            robot.yaml that training has written beside the checkpoint, if the environment provides any.
+        trust: module (with everything in it) or folder from which the checkpoint may import components.
     """
 
     checkpoint: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="CHECKPOINT|LOGDIR")]]
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, option("DIR", default="exported, beside the checkpoint")] = None
     onnx: bool = True
     jax: bool = True
-    metadata: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
+    metadata: Annotated[Path | None, option("FILE.yaml", default="robot.yaml only")] = None
     trust: TrustFlag = ()
 
 
@@ -51,7 +50,7 @@ def run(args: Sequence[str]) -> int:
     """Run the command."""
     command = parse(Export, args, prog="rsl-jax export")
     if not (command.onnx or command.jax):
-        raise CommandError("With --no-onnx and --no-jax there is nothing to write; leave one of them out.")
+        raise CommandError("With --no-onnx and --no-jax there is nothing to write. Remove one of them.")
     take_at_their_word(command.trust)
     checkpoint = find_checkpoint(command.checkpoint)
     beside = checkpoint.parent / ROBOT_FILE
@@ -74,7 +73,7 @@ def export(
         out: folder to write to.
         onnx: whether to write ONNX.
         jax: whether to write the artefact for JAX.
-        metadata: what else the files shall carry.
+        metadata: further metadata of the files.
 
     Returns:
         the files by their kind.
@@ -93,17 +92,17 @@ def export(
 
 
 def write_robot_metadata(facts: Mapping[str, Any], folder: Path) -> None:
-    """Write what :func:`read_robot_metadata` reads back; no file where nothing is known."""
+    """Write the file that :func:`read_robot_metadata` reads, unless there are no metadata."""
     if facts:
         text = yaml.safe_dump(to_plain(facts), sort_keys=False, default_flow_style=None, width=120)
         (folder / ROBOT_FILE).write_text(_HEADER + text, encoding="utf-8")
 
 
 def read_robot_metadata(path: Path | None) -> dict[str, Any] | None:
-    """Read the user's file.
+    """Read a file of metadata; None stays None.
 
     Raises:
-        CommandError: if it cannot be read or holds no keys.
+        CommandError: if it cannot be read or has no keys.
     """
     if path is None:
         return None
@@ -112,5 +111,5 @@ def read_robot_metadata(path: Path | None) -> dict[str, Any] | None:
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise CommandError(f"The metadata '{path}' cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
-        raise CommandError(f"The metadata '{path}' must hold keys and values, such as joint_names: [hip, knee].")
+        raise CommandError(f"The metadata '{path}' must be keys and values, such as joint_names: [hip, knee].")
     return content

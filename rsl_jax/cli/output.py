@@ -1,4 +1,4 @@
-"""What commands say: errors without tracebacks, short warnings, tables of facts."""
+"""Output of commands: errors without tracebacks, short warnings, tables of facts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _EXPLAINED = (ValueError, TypeError, OSError, ImportError, ArithmeticError, Runt
 
 
 class CommandError(Exception):
-    """A request that cannot be met; its message is all that the user needs to see.
+    """Error in the use of a command, which is shown without a traceback.
 
     Attributes:
-        status: the exit status.
+        status: exit status of the process.
     """
 
     def __init__(self, message: str, *, status: int = 2):
@@ -31,11 +31,11 @@ class CommandError(Exception):
 
 
 def explain(error: Exception) -> str | None:
-    """The message of an error that rsl_jax raised itself; None where the traceback says more.
+    """Return the message of an error that rsl_jax raised itself; None if the traceback is needed.
 
-    Our own errors say what was given, what is allowed and what to do. Anything raised deeper down, in a user's
-    environment or in a library, needs its traceback; so does what Python raises in our code, where a user's function is
-    called with arguments that it does not take, for example.
+    Our own errors say what was given, what is allowed and what to do. Errors from further below, in a user's
+    environment or in a library, need their traceback; so do those that Python raises in our code, for example when a
+    user's function is called with arguments that it does not accept.
     """
     if not isinstance(error, _EXPLAINED) or not _is_raised_here(error):
         return None
@@ -43,7 +43,7 @@ def explain(error: Exception) -> str | None:
 
 
 def _is_raised_here(error: BaseException) -> bool:
-    """Whether a ``raise`` statement of rsl_jax made the error."""
+    """Return whether a ``raise`` statement of rsl_jax raised the error."""
     last = error.__traceback__
     if last is None:
         return False
@@ -57,13 +57,13 @@ def _is_raised_here(error: BaseException) -> bool:
 
 
 def with_notes(message: str, error: BaseException) -> str:
-    """A message, and the notes of an error below it."""
+    """Return a message with the notes of an error below it."""
     notes = [note for note in getattr(error, "__notes__", ()) if "JAX_TRACEBACK_FILTERING" not in note]
     return "\n".join([message, *notes])
 
 
 def print_error(message: str) -> None:
-    """Show an error, unless the terminal is gone."""
+    """Show an error, unless the terminal is closed."""
     panel = Panel(Text(message), title="error", title_align="left", border_style="red", expand=False)
     with contextlib.suppress(OSError):
         Console(stderr=True).print(panel)
@@ -71,10 +71,10 @@ def print_error(message: str) -> None:
 
 @contextlib.contextmanager
 def use_short_warnings() -> Iterator[None]:
-    """Show warnings as one line of text, without the line of code that they come from."""
+    """Show warnings without the line of code that they come from."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        with contextlib.suppress(OSError):  # the terminal may be gone
+        with contextlib.suppress(OSError):  # the terminal may be closed
             Console(stderr=True).print(Text.assemble(("warning: ", "bold yellow"), str(message)))
 
     shown = warnings.showwarning
@@ -86,12 +86,12 @@ def use_short_warnings() -> Iterator[None]:
 
 
 def number(value: float, *, decimals: int) -> str:
-    """A number for people."""
+    """Format a number with thousands separators."""
     return f"{value:,.{decimals}f}"
 
 
 def print_facts(title: str, facts: Mapping[str, object]) -> None:
-    """Show what is named by what, a line each; lines are not wrapped, so that paths can be copied."""
+    """Show names and values, one per line; lines are not wrapped, so that paths can be copied."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(Text(title, style="bold"))
     width = max(map(len, facts))
@@ -100,7 +100,7 @@ def print_facts(title: str, facts: Mapping[str, object]) -> None:
 
 
 def print_overview(commands: Mapping[str, str]) -> None:
-    """Show what ``rsl-jax`` can do."""
+    """Show the list of commands."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold cyan", no_wrap=True)
     grid.add_column()
@@ -110,4 +110,4 @@ def print_overview(commands: Mapping[str, str]) -> None:
     console.print(Text("usage: rsl-jax COMMAND [...]\n"))
     console.print(Text("RSL-RL in functional JAX: PPO for robots as one compiled program.\n"))
     console.print(Panel(grid, title="commands", title_align="left", border_style="bright_black"))
-    console.print(Text("rsl-jax COMMAND --help tells more; rsl-jax train ENV --help shows every key of the config."))
+    console.print(Text("Options: rsl-jax COMMAND --help. All config keys: rsl-jax train ENV --help."))

@@ -1,4 +1,4 @@
-"""``rsl-jax play``: what a trained policy does."""
+"""``rsl-jax play``: run a trained policy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from rsl_jax.cli.arguments import KeyValues, RandomizeFlag, parse, with_randomization
+from rsl_jax.cli.arguments import KeyValues, RandomizeFlag, option, parse, with_randomization
 from rsl_jax.cli.cache import CacheFlag, choose_cache
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import find_checkpoint, settings_of
@@ -17,38 +17,38 @@ from rsl_jax.cli.trusting import TrustFlag, take_at_their_word
 from rsl_jax.trusted import names_in, reading_run
 
 STEPS_WITHOUT_LIMIT = 1000
-"""How long to play where neither the environment nor the user sets a limit."""
+"""Number of steps to play if neither the environment nor the user sets a limit."""
 
 
 @dataclass(frozen=True)
 class Play:
-    """Run a trained policy without its exploration noise, print what it earns, and film it.
+    """Run a trained policy without its exploration noise, print its returns, and record a video.
 
     Attributes:
-        checkpoint: a checkpoint, or the log folder of a run for its newest one.
-        env: environment to play in; that of the training if not given.
-        env_kwargs: options of the environment, values as in YAML, on top of those of the training, of which noise,
-            pushes and randomized physics are left out.
-        randomize: give each robot physics of its own: by the environment's own randomizer, or by module:function.
-        num_envs: how many environments are played at once.
-        episodes: how many episodes to play; one in each environment if not given.
-        steps: most steps to play; enough for all episodes if not given, 1000 where nothing limits them.
-        video: film the first environment to this file, .mp4 or .gif.
-        seed: of the environments.
-        trust: a module (with all that is in it) or a folder that the files of the run may name parts and environments
-            of; may be given several times.
-        compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
-            not given.
+        checkpoint: checkpoint, or log folder of a run for its newest checkpoint.
+        env: environment to play in.
+        env_kwargs: options of the environment, with values as in YAML; they override those of the training, from which
+            noise, pushes and domain randomization are removed.
+        randomize: randomize the physics of each environment, by the environment's own randomizer or by
+            module:function.
+        num_envs: number of parallel environments.
+        episodes: number of episodes to play.
+        steps: maximum number of steps.
+        video: record the first environment to this file, .mp4 or .gif.
+        seed: random seed of the environments.
+        trust: module (with everything in it) or folder from which the files of the run may import components and
+            environments.
+        compilation_cache: folder of compiled programs, which later runs reuse; ``none`` disables it.
     """
 
     checkpoint: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="CHECKPOINT|LOGDIR")]]
-    env: Annotated[str | None, tyro.conf.arg(metavar="ENV")] = None
-    env_kwargs: KeyValues = field(default_factory=dict)
-    randomize: RandomizeFlag = None
-    num_envs: int = 16
-    episodes: int | None = None
-    steps: int | None = None
-    video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    env: Annotated[str | None, option("ENV", default="that of the training")] = None
+    env_kwargs: Annotated[KeyValues, option(default="those of the training")] = field(default_factory=dict)
+    randomize: Annotated[RandomizeFlag, option(default="off")] = None
+    num_envs: Annotated[int, tyro.conf.arg(metavar="N")] = 16
+    episodes: Annotated[int | None, option("N", default="one in each environment")] = None
+    steps: Annotated[int | None, option("N", default="enough for all episodes, 1000 without a time limit")] = None
+    video: Annotated[Path | None, option("FILE", default="no video")] = None
     seed: int = 0
     trust: TrustFlag = ()
     compilation_cache: CacheFlag = None
@@ -68,7 +68,7 @@ def run(args: Sequence[str]) -> int:
 
 
 def play(command: Play) -> None:
-    """Play, film and report."""
+    """Play episodes, record a video if requested, and print the returns."""
     from rich.console import Console
 
     from rsl_jax.cli.episodes import summary
@@ -86,14 +86,14 @@ def play(command: Play) -> None:
     with filming(env, command.video) as film:
         episodes = play_episodes(env, policy, per_env=per_env, max_steps=steps, seed=command.seed, on_step=film)
     if not episodes.returns:
-        raise CommandError(f"No episode has ended within {steps:,} steps. Give it more by --steps.", status=1)
-    film_path = {} if command.video is None else {"film": command.video}
+        raise CommandError(f"No episode has ended within {steps:,} steps. Allow more with --steps.", status=1)
+    film_path = {} if command.video is None else {"video": command.video}
     print_facts(f"Played {name}", {"checkpoint": checkpoint, **film_path})
     Console().print(summary(episodes))
 
 
 def build_env(command: Play, checkpoint: Path) -> tuple[str, Any]:
-    """Make the environment of the run, or the one asked for; gives its name too."""
+    """Create the environment of the run, or the requested one; returns its name, too."""
     from rsl_jax.env import evaluation_options, make_vec_env
     from rsl_jax.env.registry import permit_env
 
@@ -101,7 +101,7 @@ def build_env(command: Play, checkpoint: Path) -> tuple[str, Any]:
     name = command.env or settings.env
     if name is None:
         raise CommandError(
-            f"There is no run.yaml beside '{checkpoint}' that says what it was trained on. Say it: --env ENV."
+            f"There is no run.yaml beside '{checkpoint}' that names its environment. Give it: --env ENV."
         )
     if command.env is None:
         with reading_run(settings.source):

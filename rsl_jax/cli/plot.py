@@ -1,4 +1,4 @@
-"""``rsl-jax plot``: learning curves as a picture."""
+"""``rsl-jax plot``: plot learning curves."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rsl_jax.logging.curves import XAxis, plot
 
 @dataclass(frozen=True)
 class Plot:
-    """Draw learning curves.
+    """Plot learning curves.
 
-    Each log folder is one line: a run, or a folder of runs drawn as their mean with its 95 % band. Runs of RSL-RL can
-    be drawn too.
+    Each log folder is one line: a single run, or the mean of a folder of runs with its 95 % band. Runs of RSL-RL can be
+    plotted, too.
 
     Attributes:
-        log_dirs: folders of runs, each on its own or with a name for the legend, NAME=DIR. Equal names are one group.
-        out: the picture; its ending says what kind, .png, .svg or .pdf.
-        tag: the scalar to draw.
-        x: what the curves are drawn over.
-        title: above the picture.
+        log_dirs: log folders, optionally with a name for the legend, NAME=DIR. Folders with equal names are one group.
+        out: file to write, .png, .svg or .pdf.
+        tag: tag of the scalar.
+        x: quantity on the x axis.
+        title: title of the plot.
     """
 
     log_dirs: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME=]LOGDIR ...")]]

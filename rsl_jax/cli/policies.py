@@ -1,4 +1,4 @@
-"""From a checkpoint to something that acts."""
+"""Loading of policies from checkpoints."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rsl_jax.types import Algorithm, Spec, TrainState
 
 
 def load_policy(path: Path, spec: Spec | None = None) -> tuple[Algorithm, TrainState]:
-    """The algorithm of a checkpoint and its state.
+    """Load the algorithm of a checkpoint and its state.
 
     Args:
         path: the checkpoint.
         spec: the environment to act in; that of the training if None.
 
     Raises:
-        ValueError: if the policy does not fit the environment; lists what differs.
-        UntrustedNameError: if the checkpoint's config names parts that it may not.
+        ValueError: if the policy does not fit the environment; lists the differences.
+        UntrustedNameError: if the checkpoint's config names components that it may not.
     """
     checkpoint = read_checkpoint(path)
     run = checkpoint.run
-    # Acting needs no extension, which may need what only the training had: an environment, a function of the user's.
+    # Acting needs no extensions, which may depend on the training: an environment, a function of the user.
     with reading_run(path / "metadata"):
         cfg = dataclasses.replace(run, config=to_act(run.config)).cfg
     algorithm = build_algorithm(cfg, spec or dataclasses.replace(run.spec, num_envs=1))
@@ -39,10 +39,10 @@ def load_policy(path: Path, spec: Spec | None = None) -> tuple[Algorithm, TrainS
 
 
 def check_sizes(algorithm: Algorithm, checkpoint: Checkpoint) -> None:
-    """Compare the networks that a config describes with those that were saved, before anything of their size is made.
+    """Compare the networks of a config with the saved ones, before any array is allocated.
 
     Raises:
-        ValueError: if they are not the same; lists what differs.
+        ValueError: if they differ; lists the differences.
     """
     wanted = jax.eval_shape(algorithm.init, jax.random.key(0)).params
     restore({"params": wanted}, {"params": checkpoint.state.get("params", {})})

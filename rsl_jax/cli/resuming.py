@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from."""
+"""Choice of the checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def resumed_checkpoint(
     Args:
         env: name of the environment.
         log_dir: folder of the run, if it is given.
-        resume: a checkpoint or log folder, :data:`LATEST`, or None where nothing is said.
-        from_last_good: whether another checkpoint of the run may take the place of a damaged one.
-        or_start: whether there need not be any.
+        resume: a checkpoint or log folder, :data:`LATEST`, or None if it is not given.
+        from_last_good: whether to replace a damaged checkpoint by another one of the run.
+        or_start: whether to start a run if there is no checkpoint.
 
     Returns:
-        the checkpoint, whose files are as they were written; None to start from the beginning.
+        the checkpoint, whose files are undamaged; None to start a run.
 
     Raises:
         CommandError: if there is none, or it is damaged.
@@ -42,7 +42,7 @@ def resumed_checkpoint(
 
 
 def refuse_to_overwrite(log_dir: Path | None, checkpoint: Path | None) -> None:
-    """Keep a run from writing into the folder of another one.
+    """Check that a run does not write to the folder of another one.
 
     Raises:
         CommandError: if it would.
@@ -53,7 +53,7 @@ def refuse_to_overwrite(log_dir: Path | None, checkpoint: Path | None) -> None:
         return
     if any(log_dir.glob("model_*")) or latest_checkpoint(log_dir):
         raise CommandError(
-            f"'{log_dir}' holds the checkpoints of another run. Add --resume to go on with it, or give another "
+            f"'{log_dir}' contains the checkpoints of another run. Add --resume to continue it, or give another "
             "--log-dir."
         )
 
@@ -66,9 +66,9 @@ def _intact(checkpoint: Path, *, from_last_good: bool) -> Path:
     except DamagedCheckpointError as error:
         good = last_good_checkpoint(checkpoint.parent)
         if good is None:
-            other = f" To go on from '{error.intact}': --resume {error.intact}." if error.intact else ""
+            other = f" To resume from '{error.intact}': --resume {error.intact}." if error.intact else ""
             raise CommandError(f"{error}{other}") from error
         if not from_last_good:
-            raise CommandError(f"{error} Add --resume-from-last-good to go on from '{good}'.") from error
+            raise CommandError(f"{error} Add --resume-from-last-good to resume from '{good}'.") from error
         return good
     return checkpoint

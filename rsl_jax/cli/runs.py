@@ -14,18 +14,18 @@ from rsl_jax.trusted import RUN_FILE, reading_run
 LOGS = Path("logs")
 
 LONGEST_NAME = 150
-"""Bytes of an environment's or a run's name that a folder is called after; file systems allow 255 in all."""
+"""Maximum number of bytes of an environment's or a run's name in a folder name; file systems allow 255 in all."""
 
 
 def folder_name(env: str) -> Path:
-    """Folder of an environment's runs below ``logs``."""
+    """Return the folder of an environment's runs below ``logs``."""
     return Path(*[_as_name(part.replace(":", ".")) for part in env.split("/") if part not in ("", ".", "..")])
 
 
 def new_log_dir(env: str, run_name: str | None) -> Path:
-    """Make a folder ``logs/<env>/<date and time>[_<run_name>]`` that did not exist before.
+    """Create a new folder ``logs/<env>/<date and time>[_<run_name>]``.
 
-    Of the name of the run that which a folder cannot be called is replaced by ``-``, and what is too long is cut off.
+    Characters of the run's name that a folder name cannot have are replaced by ``-``, and long names are shortened.
     """
     stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{_as_name(run_name)}" if run_name else "")
     parent, count = LOGS / folder_name(env), 0
@@ -40,13 +40,13 @@ def new_log_dir(env: str, run_name: str | None) -> Path:
 
 
 def _as_name(text: str) -> str:
-    """A text as the name of one folder, on any system: without separators and control characters, and short enough."""
+    """Convert a text to a valid folder name on any system, without separators and control characters."""
     name = re.sub(r'[\x00-\x1f\x7f/\\<>:"|?*]+', "-", text)
     return name.encode("utf-8", "replace")[:LONGEST_NAME].decode("utf-8", "ignore").rstrip(" .")
 
 
 def newest_run(env: str) -> Path:
-    """The run of an environment below ``logs`` that was started last and has a checkpoint.
+    """Find the newest run of an environment below ``logs`` that has a checkpoint.
 
     Raises:
         CommandError: if there is none.
@@ -61,7 +61,7 @@ def newest_run(env: str) -> Path:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint that a path means: itself, or the newest one in a log folder.
+    """Return the checkpoint at a path: the path itself, or the newest checkpoint of a log folder.
 
     Raises:
         CommandError: if there is none.
@@ -73,25 +73,25 @@ def find_checkpoint(path: str | Path) -> Path:
         return path
     if path.is_file() and path.suffix == ".pt":
         raise CommandError(
-            f"'{path}' is a checkpoint of RSL-RL's, or an exported policy. Turn the former into one of ours first: "
+            f"'{path}' is a checkpoint of RSL-RL, or an exported policy. Convert a checkpoint first: "
             f"rsl-jax convert {path} {path.with_suffix('')} --config FILE.yaml."
         )
     found = latest_checkpoint(path) if path.is_dir() else None
     if found is None:
         parent = path if path.is_dir() else path.parent
         beside = sorted(child.name for child in parent.glob("model_*") if locate(child))
-        there = f" There are: {', '.join(beside)}." if beside else ""
-        what = "holds no checkpoint (model_...)" if path.is_dir() else "does not exist"
+        there = f" Available: {', '.join(beside)}." if beside else ""
+        what = "contains no checkpoint (model_...)" if path.is_dir() else "does not exist"
         raise CommandError(f"'{path}' {what}.{there} Give a checkpoint or the log folder of a run.")
     return found
 
 
 def settings_of(checkpoint: Path, *, with_runner: bool = True) -> RunSettings:
-    """How the run of a checkpoint was made, as far as the files beside and within it say.
+    """Read the settings of a checkpoint's run, from the files beside or within it.
 
     Args:
         checkpoint: the checkpoint.
-        with_runner: whether RSL-RL's keys are wanted; they stay at their defaults otherwise.
+        with_runner: whether to read RSL-RL's config; otherwise it has its defaults.
     """
     beside = checkpoint.parent / RUN_FILE
     if beside.exists():

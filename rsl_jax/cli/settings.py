@@ -1,4 +1,4 @@
-"""What a run is made of: environment, sizes and config, read from presets, config files and earlier runs."""
+"""Settings of a run: environment, sizes and config, read from presets, config files and earlier runs."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from rsl_jax.config.yaml_files import load_yaml
 from rsl_jax.registry import nearest
 from rsl_jax.trusted import RUN_FILE, UntrustedNameError, is_reading_run, names_in, permit
 
-_HEADER = "# How this run was made. `rsl-jax {command} {env} --config {file}` makes it again.\n"
+_HEADER = "# Settings of this run. Repeat it: rsl-jax {command} {env} --config {file}\n"
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """A run, as a file describes it. None means that the file does not say.
+    """Settings of a run in a file; None for those that the file does not give.
 
     Attributes:
-        runner: the config of RSL-RL.
+        runner: RSL-RL's config.
         env: name of the environment.
-        env_kwargs: options to make it with.
-        num_envs: how many of it are stepped at once.
-        iterations: iterations of the whole run.
-        init_at_random_ep_len: whether environments start somewhere within their first episode.
+        env_kwargs: options of the environment.
+        num_envs: number of parallel environments.
+        iterations: number of iterations of the whole run.
+        init_at_random_ep_len: whether environments start at a random step of their first episode.
         teacher: checkpoint or log folder of the teacher of distillation.
-        source: where all this was read, for people.
+        source: where the settings come from, to show to the user.
     """
 
     runner: BaseRunnerConfig
@@ -49,15 +49,15 @@ class RunSettings:
 
 
 def read_settings(path: str | Path, *, with_runner: bool = True) -> RunSettings:
-    """Read a config file: RSL-RL's keys, bare or in a section ``runner`` that may have keys of ours beside it.
+    """Read a config file: RSL-RL's config at the top level, or in a section ``runner`` with keys of rsl_jax beside it.
 
     Args:
         path: the file.
-        with_runner: whether RSL-RL's keys are wanted; they stay at their defaults otherwise.
+        with_runner: whether to read RSL-RL's config; otherwise it has its defaults.
 
     Raises:
-        CommandError: if there is no such file, or it is not to be understood.
-        UntrustedNameError: if it came with a run, and names what it may not.
+        CommandError: if there is no such file, or it is invalid.
+        UntrustedNameError: if it came with a run, and names something that it may not.
     """
     path = Path(path)
     content = read_content(path)
@@ -74,7 +74,7 @@ def read_content(path: Path) -> Mapping[str, Any]:
     """Read the keys and values of a YAML file.
 
     Raises:
-        CommandError: if there is no such file, or it holds something else.
+        CommandError: if there is no such file, or it has other content.
     """
     try:
         content = load_yaml(path.read_text(encoding="utf-8"))
@@ -83,12 +83,12 @@ def read_content(path: Path) -> Mapping[str, Any]:
     except (yaml.YAMLError, ValueError) as error:
         raise CommandError(f"The config file '{path}' is not YAML: {error}") from error
     if not isinstance(content, Mapping):
-        raise CommandError(f"The config file '{path}' holds {content!r}; it must hold keys and values.")
+        raise CommandError(f"The config file '{path}' contains {content!r}; it must consist of keys and values.")
     return content
 
 
 def preset_for(env: str) -> RunSettings:
-    """The preset of an environment, else the one of its suite, else the one for anything."""
+    """Return the preset of an environment, else that of its suite, else the default one."""
     suite = env.partition("/")[0] if "/" in env else "default"
     for name in (env, suite, "default"):
         settings = named_preset(name)
@@ -98,7 +98,7 @@ def preset_for(env: str) -> RunSettings:
 
 
 def named_preset(name: str) -> RunSettings | None:
-    """The preset of a name: an environment's, a suite's, or ``default``; None where there is none."""
+    """Return the preset of an environment, of a suite, or ``default``; None if there is none of this name."""
     name = name.replace("/", "-")
     file = resources.files("rsl_jax") / "presets" / f"{name}.yaml"
     if not file.is_file():
@@ -107,27 +107,27 @@ def named_preset(name: str) -> RunSettings | None:
 
 
 def preset_names() -> list[str]:
-    """Environments that have a preset of their own."""
+    """List the environments that have their own preset."""
     files = (resources.files("rsl_jax") / "presets").iterdir()
     contents = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file.name.endswith(".yaml")]
     return sorted(content["env"] for content in contents if "env" in content)
 
 
 def overlay(settings: RunSettings, below: RunSettings) -> RunSettings:
-    """``settings``, with what they do not say taken from ``below``; the config is taken whole."""
+    """Return ``settings`` completed by those of ``below``; the config is not merged."""
     missing = [f.name for f in dataclasses.fields(settings) if getattr(settings, f.name) in (None, {})]
     return dataclasses.replace(settings, **{name: getattr(below, name) for name in missing})
 
 
 def write_settings(settings: RunSettings, folder: Path) -> Path:
-    """Write the file that :func:`read_settings` reads back."""
+    """Write the file that :func:`read_settings` reads."""
     path = folder / RUN_FILE
     values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.name != "source"}
     ours = {name: value for name, value in values.items() if name != "runner" and value is not None}
     content = {**ours, "env_kwargs": dict(settings.env_kwargs), "runner": settings.runner.to_dict()}
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
     command = "distill" if isinstance(settings.runner, DistillationRunnerConfig) else "train"
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")  # a kill must not leave half of a file
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")  # so that a killed process leaves no partial file
     unfinished.write_text(_HEADER.format(command=command, env=settings.env, file=path) + text, encoding="utf-8")
     os.replace(unfinished, path)
     return path
@@ -145,7 +145,7 @@ def _settings(content: Mapping[str, Any], *, source: str, with_runner: bool = Tr
     values = {key: value for key, value in content.items() if value is not None}
     _check(values)
     values["runner"] = BaseRunnerConfig.from_dict(values.get("runner", {}) if with_runner else {})
-    iterations = values["runner"].extra.get("max_iterations")  # as Isaac Lab and mjlab call it
+    iterations = values["runner"].extra.get("max_iterations")  # the name in Isaac Lab and mjlab
     return RunSettings(**{"iterations": iterations, **values}, source=source)
 
 
@@ -160,7 +160,7 @@ def _check(values: Mapping[str, Any]) -> None:
     }
     for key, (kind, text) in kinds.items():
         if key in values and (not isinstance(values[key], kind) or (kind is int and isinstance(values[key], bool))):
-            raise TypeError(f"{key} is {text}; got {values[key]!r}.")
+            raise TypeError(f"{key} must be {text}; got {values[key]!r}.")
     if is_reading_run():  # an environment may import what its options name
         for path in names_in(values.get("env_kwargs", {})):
             if ":" in path:

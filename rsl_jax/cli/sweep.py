@@ -1,4 +1,4 @@
-"""``rsl-jax sweep``: many seeds of many settings."""
+"""``rsl-jax sweep``: train many seeds of many settings."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PROG = "rsl-jax sweep"
 class Sweep(ManyRuns):
     """Train many seeds of many settings at once, and keep the best.
 
-    Every key of the config that is followed by several values is varied, --algorithm.entropy-coef 0 0.005 0.01; all
-    combinations are trained. Ctrl-C saves all of them and stops; --resume goes on.
+    Every config key with several values is varied, as in --algorithm.entropy-coef 0 0.005 0.01; all combinations are
+    trained. Ctrl-C saves all runs and stops; --resume continues.
 
     Attributes:
         seeds: how many seeds of each setting.

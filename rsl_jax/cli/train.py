@@ -1,4 +1,4 @@
-"""``rsl-jax train``: a policy by reinforcement learning."""
+"""``rsl-jax train``: train a policy by reinforcement learning."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import tyro
-
 from rsl_jax.cli import training
+from rsl_jax.cli.arguments import option
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.settings import RunSettings, overlay
 from rsl_jax.cli.tuned import settings_for
@@ -19,33 +18,33 @@ from rsl_jax.config import RunnerConfig
 class Train(training.Run):
     """Train a policy by PPO and export it.
 
-    What is not given here comes from the config file, else from the run that is resumed, else from the preset of the
-    environment. Ctrl-C saves a checkpoint and stops; a second one stops at once.
+    Settings that are not given come from the config file, else from the resumed run, else from the preset of the
+    environment. Ctrl-C saves a checkpoint and stops; a second Ctrl-C stops at once.
 
     Attributes:
-        preset: what to start from in place of the environment's own preset: playground (what MuJoCo Playground has
-            tuned), rsl_rl or brax (what it has tuned for that learner), default, or the name of another environment.
+        preset: settings to start from: playground (MuJoCo Playground's tuned parameters), rsl_rl or brax (those for
+            this learner), default, or the name of a suite or another environment.
     """
 
-    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    preset: Annotated[str | None, option("NAME", default="chosen by the environment")] = None
 
 
 def base(command: Train, named: RunSettings | None, resuming: bool) -> RunSettings:
-    """What a file says, and what it leaves open from the preset.
+    """Return the settings of a config file or resumed run, completed by those of the preset.
 
     Raises:
         CommandError: if there is no such preset, or a config file is given as well.
     """
     if command.preset is not None and command.config is not None:
-        raise CommandError("A config file takes the place of the preset; leave --config or --preset out.")
+        raise CommandError("A config file replaces the preset. Remove --config or --preset.")
     if resuming and named is not None and None not in (named.num_envs, named.iterations):
-        return named  # a run knows all that a preset could say
+        return named  # a run has all settings already
     settings = settings_for(command.env, command.preset)
     return settings if named is None else overlay(named, settings)
 
 
 def obs_groups(given: Mapping[str, Any], available: Sequence[str]) -> Mapping[str, Any]:
-    """Groups for actor and critic where there are none."""
+    """Choose the observation groups of actor and critic if there are none."""
     from rsl_jax.models import default_groups
 
     actor = default_groups("actor", available, {})

@@ -1,4 +1,4 @@
-"""What all commands that train have in common: from arguments to a checkpoint and an ONNX policy."""
+"""Common parts of the commands that train: from arguments to a checkpoint and an ONNX policy."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rsl_jax.cli.arguments import (
     CheckpointFlag,
     KeyValues,
     RandomizeFlag,
+    option,
     parse,
     parse_config,
     parse_options,
@@ -35,55 +36,55 @@ if TYPE_CHECKING:
     from rsl_jax.runners import OnPolicyRunner
 
 NUM_ENVS, ITERATIONS = 256, 500
-"""Where nothing else says."""
+"""Defaults if neither arguments nor files give them."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What can be said of any training run.
+    """Options of all training runs.
 
     Attributes:
-        env: what to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. It comes first.
-        config: config file, RSL-RL's YAML; takes the place of the preset.
-        num_envs: how many environments are stepped at once.
-        iterations: iterations of the whole run, those before a resume included.
-        log_dir: folder for logs, checkpoints and the exported policy; logs/ENV/DATE_TIME if not given.
-        resume: go on from a checkpoint, or from the newest one of a log folder; without a path from the newest one in
-            --log-dir, or of the newest run of this environment.
-        resume_from_last_good: as --resume, but where that checkpoint is damaged, go on from the newest one of its run
-            that is not.
-        resume_or_start: as --resume, but start where there is no checkpoint yet, and be content where the run is done;
-            the same command then starts a run and restarts it.
-        device: where to compute, cpu or cuda:0 for example; JAX's choice if not given.
-        devices: how many devices share the environments; takes the place of --device.
-        env_kwargs: options of the environment, values as in YAML.
-        randomize: give each robot physics of its own: by the environment's own randomizer, or by module:function.
-        randomize_every: iterations after which physics are drawn anew; once for all if not given.
-        init_at_random_ep_len: whether environments start somewhere within their first episode, so that not all end
-            together; where they can, if not given.
-        export: whether to write the policy as ONNX at the end.
-        trust: a module (with all that is in it) or a folder that the files of a run that is resumed, or of the teacher,
-            may name parts of; may be given several times.
-        compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
-            not given.
-        runner: every key of RSL-RL's config.
-        source: where all that no flag says was read.
+        env: environment to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. Must be the
+            first argument.
+        config: config file, RSL-RL's YAML.
+        num_envs: number of parallel environments.
+        iterations: number of iterations of the whole run, including those before a resume.
+        log_dir: folder for logs, checkpoints and the exported policy.
+        resume: resume from a checkpoint, or from the newest one of a log folder; without a path, from the newest
+            checkpoint in --log-dir, or else of the newest run of this environment.
+        resume_from_last_good: resume as with --resume; if that checkpoint is damaged, from the newest undamaged one of
+            the same run.
+        resume_or_start: resume as with --resume, or start a run if there is no checkpoint; exit with status 0 if the
+            run is complete. For scripts that start and restart a run by the same command.
+        device: device to train on, such as cpu or cuda:0.
+        devices: number of devices to spread the environments over; overrides --device.
+        env_kwargs: options of the environment, with values as in YAML.
+        randomize: randomize the physics of each environment, by the environment's own randomizer or by
+            module:function.
+        randomize_every: redraw the physics every so many iterations.
+        init_at_random_ep_len: start environments at a random step of their first episode, so that not all end together.
+        export: write the policy as ONNX at the end.
+        trust: module (with everything in it) or folder from which the files of the resumed run, or of the teacher, may
+            import components.
+        compilation_cache: folder of compiled programs, which later runs reuse; ``none`` disables it.
+        runner: RSL-RL's config.
+        source: where the settings that no flag sets come from.
     """
 
     env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
-    num_envs: int | None = None
-    iterations: int | None = None
-    log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    resume: CheckpointFlag = None
+    config: Annotated[Path | None, option("FILE.yaml", default="none")] = None
+    num_envs: Annotated[int | None, option("N", default="from the sources above")] = None
+    iterations: Annotated[int | None, option("N", default="from the sources above")] = None
+    log_dir: Annotated[Path | None, option("DIR", default="logs/ENV/DATE_TIME")] = None
+    resume: Annotated[CheckpointFlag, option(default="a new run")] = None
     resume_from_last_good: bool = False
     resume_or_start: bool = False
-    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    env_kwargs: KeyValues | None = None
-    randomize: RandomizeFlag = None
-    randomize_every: int | None = None
-    init_at_random_ep_len: bool | None = None
+    device: Annotated[str | None, option("NAME", default="JAX's choice")] = None
+    devices: Annotated[int | None, option("N", default="one")] = None
+    env_kwargs: Annotated[KeyValues | None, option(default="from the sources above")] = None
+    randomize: Annotated[RandomizeFlag, option(default="off")] = None
+    randomize_every: Annotated[int | None, option("K", default="drawn once")] = None
+    init_at_random_ep_len: Annotated[bool | None, option(default="on if the environment supports it")] = None
     export: bool = True
     trust: TrustFlag = ()
     compilation_cache: CacheFlag = None
@@ -95,14 +96,14 @@ class Kind(NamedTuple):
     """A command that trains.
 
     Attributes:
-        name: of the command.
-        options: its dataclass, a :class:`Run`.
-        config: the kind of config that it takes.
+        name: name of the command.
+        options: dataclass of its options, a :class:`Run`.
+        config: type of its config.
         runner: name of its runner in :mod:`rsl_jax.runners`.
-        base: ``(command, named, resuming) -> settings``, what stands below the flags. ``named`` is what the config file
-            says, on top of the run that is resumed; None where there is neither.
-        obs_groups: ``(obs_groups, available groups) -> obs_groups``, with a choice where there is none.
-        label: what a run's folder is called after, where the run has no name.
+        base: ``(command, named, resuming) -> settings``, which the flags override. ``named`` are the settings of the
+            config file and the resumed run; None if there is neither.
+        obs_groups: ``(obs_groups, available groups) -> obs_groups``, which chooses groups if there are none.
+        label: suffix of a run's folder if the run has no name.
     """
 
     name: str
@@ -115,21 +116,21 @@ class Kind(NamedTuple):
 
     @property
     def prog(self) -> str:
-        """How the command is called."""
+        """Full name of the command."""
         return f"rsl-jax {self.name}"
 
 
 def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
-    """Read arguments on top of the files that they name.
+    """Parse arguments, and complete them by the files that they name.
 
     Returns:
-        the command and the checkpoint to resume from.
+        the command, and the checkpoint to resume from or None.
     """
     if not args or args[0].startswith("-"):
-        # Nothing is known yet about the environment, so this is a call for help, or ends in tyro's own error.
+        # The environment is not known, so this shows the general help, or ends in an error of tyro.
         show_help(kind, args, kind.config(), {"env": tyro.MISSING})
         raise CommandError(
-            f"The environment comes first: {kind.prog} ENV [options]. `rsl-jax envs` lists what there is."
+            f"The environment must be the first argument: {kind.prog} ENV [options]. `rsl-jax envs` lists environments."
         )
     asks_for_help = any(arg in ("-h", "--help") for arg in args)
     command, flags = parse_options(kind.options, [arg for arg in args if arg not in ("-h", "--help")], prog=kind.prog)
@@ -144,11 +145,11 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
     )
     named = named_settings(command.env, command.config, checkpoint)
     restarts = checkpoint is not None and command.resume_or_start and hasattr(command, "teacher")
-    known: dict[str, Any] = {"teacher": None} if restarts else {}  # the checkpoint has the teacher by now
+    known: dict[str, Any] = {"teacher": None} if restarts else {}  # the checkpoint contains the teacher
     asked = dataclasses.replace(command, **known)
     settings = kind.base(asked, named, checkpoint is not None)
     if settings.env not in (None, command.env):
-        settings = dataclasses.replace(settings, env_kwargs={})  # they were meant for another environment
+        settings = dataclasses.replace(settings, env_kwargs={})  # they are those of another environment
     teacher = {} if settings.teacher is None else {"teacher": Path(settings.teacher)}
     below = {
         "num_envs": settings.num_envs or NUM_ENVS,
@@ -171,7 +172,7 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
 
 
 def show_help(kind: Kind, args: Sequence[str], cfg: BaseRunnerConfig, values: Mapping[str, Any]) -> None:
-    """Let tyro show the options of a command and all keys of a config with what they stand at, and end the process."""
+    """Show the options of a command and all keys of a config with their current values, and end the process."""
     hint: Any = Annotated.__class_getitem__((type(cfg), tyro.conf.arg(name="")))  # type: ignore[attr-defined]
     fields = [("runner", hint, field(default=cfg))]
     joined: Any = dataclasses.make_dataclass(kind.options.__name__, fields, bases=(kind.options,), frozen=True)
@@ -180,26 +181,26 @@ def show_help(kind: Kind, args: Sequence[str], cfg: BaseRunnerConfig, values: Ma
 
 
 def of_kind(kind: Kind, cfg: BaseRunnerConfig) -> BaseRunnerConfig:
-    """The config, if it is one of this command.
+    """Return the config if it is one of this command.
 
     Raises:
-        CommandError: if it belongs to another one.
+        CommandError: if it is one of another command.
     """
     if isinstance(cfg, kind.config):
         return cfg
     other = "train ENV" if isinstance(cfg, RunnerConfig) else "distill ENV --teacher CHECKPOINT"
     raise CommandError(
-        f"This is a config of {cfg.algorithm.class_name}, which is another command: rsl-jax {other}. Give a config of "
-        f"{kind.prog} by --config, or none."
+        f"This is a config of {cfg.algorithm.class_name}, for another command: rsl-jax {other}. Give a config of "
+        f"{kind.prog} with --config, or none."
     )
 
 
 def named_settings(env: str, config: Path | None, checkpoint: Path | None) -> RunSettings | None:
-    """What the config file says, and what it leaves open from the run that is resumed; None where there is neither."""
+    """Return the settings of the config file, completed by the resumed run's; None if there is neither."""
     settings = None
     if checkpoint is not None:
-        settings = settings_of(checkpoint, with_runner=config is None)  # a config file is taken whole
-        if settings.env not in (None, env):  # another task: its policy and config go on, its sizes do not
+        settings = settings_of(checkpoint, with_runner=config is None)  # configs are not merged
+        if settings.env not in (None, env):  # another task: only policy and config are kept
             settings = RunSettings(runner=settings.runner, source=settings.source)
     if config is not None:
         settings = read_settings(config) if settings is None else overlay(read_settings(config), settings)
@@ -207,7 +208,7 @@ def named_settings(env: str, config: Path | None, checkpoint: Path | None) -> Ru
 
 
 def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
-    """Train, export, and say where everything is."""
+    """Train, export, and report the results."""
     from rsl_jax import runners
     from rsl_jax.checkpoint import lock_log_dir
     from rsl_jax.interrupts import stop_on_signals
@@ -232,8 +233,8 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
         return 0
     if remaining <= 0:
         raise CommandError(
-            f"'{checkpoint}' has done {int(runner.state.iteration)} iterations, which is all that --iterations "
-            f"{command.iterations} asks for. Give a larger number to go on."
+            f"'{checkpoint}' has already finished {int(runner.state.iteration)} iterations, and --iterations is "
+            f"{command.iterations}. Give a larger number to continue."
         )
     with lock_log_dir(log_dir):
         write_settings(_settings_of_command(command, runner_cfg), log_dir)
@@ -243,7 +244,7 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
         with stop_on_signals(runner.request_stop) as stopped:
             runner.learn(remaining, init_at_random_ep_len=at_random)
     if stopped.signal is not None and int(runner.state.iteration) < command.iterations:
-        with contextlib.suppress(OSError):  # a hang-up takes the terminal away
+        with contextlib.suppress(OSError):  # a hang-up closes the terminal
             _report_stop(kind, command, runner, log_dir)
         return 128 + stopped.signal
     _report(command, runner, log_dir)
@@ -251,7 +252,7 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
 
 
 def build_env(command: Any) -> Any:
-    """Make the environments that a command names."""
+    """Create the environments of a command."""
     from rsl_jax.env import make_env
 
     options = dict(command.env_kwargs or {})
@@ -270,7 +271,7 @@ def build_eval_env(command: Any, cfg: BaseRunnerConfig, env: Any) -> Any:
 
 
 def with_obs_groups(kind: Kind, cfg: BaseRunnerConfig, env: Any) -> BaseRunnerConfig:
-    """The config, with observation groups chosen where it chooses none."""
+    """Return the config, with default observation groups if it has none."""
     from rsl_jax.training.loops import spec_of_any
 
     available = list(spec_of_any(env).observations)
@@ -318,8 +319,8 @@ def _report_stop(kind: Kind, command: Run, runner: OnPolicyRunner, log_dir: Path
     all_names = {"runner": runner.cfg.to_dict(), "env_kwargs": command.env_kwargs}
     facts = {
         "checkpoint": latest_checkpoint(log_dir),
-        "go on by": f"{kind.prog} {command.env} --resume {log_dir}{trust_flags(all_names)}",
-        "export by": f"rsl-jax export {log_dir}{trust_flags(runner.cfg.to_dict())}",
+        "resume": f"{kind.prog} {command.env} --resume {log_dir}{trust_flags(all_names)}",
+        "export": f"rsl-jax export {log_dir}{trust_flags(runner.cfg.to_dict())}",
     }
     print_facts(f"Stopped after {done:,} of {command.iterations:,} iterations", facts)
 
@@ -335,7 +336,7 @@ def _report(command: Run, runner: OnPolicyRunner, log_dir: Path) -> None:
     all_names = {"runner": runner.cfg.to_dict(), "env_kwargs": command.env_kwargs}
     if command.export:
         facts["ONNX policy"] = runner.export_policy_to_onnx(log_dir / "exported")
-    facts["watch it by"] = f"rsl-jax play {log_dir}{trust_flags(all_names, command.env)}"
+    facts["play"] = f"rsl-jax play {log_dir}{trust_flags(all_names, command.env)}"
     print_facts("Done", facts)
 
 

@@ -1,4 +1,4 @@
-"""What the user of a command vouches for: names in its arguments, ``--trust``, and the working directory."""
+"""What the user of a command trusts: names in its arguments, ``--trust``, and the working directory."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _PATH = re.compile(r"(?<![\w./-])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*
 
 
 def take_at_their_word(trusted: Sequence[str], *, env: str | None = None, flags: Sequence[str] = ()) -> None:
-    """Let a run's files name what the user has named, and find modules in the working directory for the user alone.
+    """Trust the names in the user's arguments, and make the modules they name importable from the working directory.
 
     Args:
         trusted: modules and folders, from ``--trust``.
-        env: name of an environment, where the user gives one.
-        flags: other arguments that may hold import paths.
+        env: name of an environment, if the user gives one.
+        flags: other arguments that may contain import paths.
 
     Raises:
-        CommandError: if something that shall be trusted is neither a module nor a folder.
+        CommandError: if a value of ``--trust`` is neither a module nor a folder.
     """
     names = [*names_of_env(env), *(name for flag in flags for name in _PATH.findall(flag))]
     user_names(*names)
@@ -43,17 +43,17 @@ def take_at_their_word(trusted: Sequence[str], *, env: str | None = None, flags:
 
 
 def names_of_env(env: str | None) -> list[str]:
-    """Import paths in the name of an environment: ``module:SUITE/NAME``, ``gymnasium/module:NAME``, ``module:make``."""
+    """Return the import paths in an environment's name: ``module:SUITE/NAME``, ``gymnasium/module:NAME``, ``m:f``."""
     return [part for part in (env or "").split("/") if ":" in part]
 
 
 @contextlib.contextmanager
 def reading_config(path: Path, content: Any) -> Iterator[None]:
-    """Read a config file; one that did not come with a run is the user's, and may name modules that lie here.
+    """Read a config file; unless it came with a run, it may name modules in the working directory.
 
     Args:
         path: the file.
-        content: what it holds.
+        content: its content.
     """
     if not is_run_file(path):
         use_working_directory(names_in(content))
@@ -62,15 +62,15 @@ def reading_config(path: Path, content: Any) -> Iterator[None]:
 
 
 def trust_flags(cfg: Mapping[str, Any], env: str | None = None) -> str:
-    """The flags that a later command needs to read what a run's files name: ``" --trust my_project"``, or ``""``."""
+    """Return the flags with which a later command can read a run's files: ``" --trust my_project"``, or ``""``."""
     names = [*(name for name in names_in(cfg) if ":" in name), *names_of_env(env)]
     return "".join(f" --trust {top}" for top in sorted({re.split("[.:]", name)[0] for name in names}))
 
 
 def use_working_directory(names: Sequence[str]) -> None:
-    """Make modules of the working directory importable where the user has named one, as ``python -m`` does.
+    """Make modules of the working directory importable if the user has named one, as ``python -m`` does.
 
-    It is no source of modules otherwise: it may be a folder that came with a run.
+    Otherwise it is not on the import path: it may be a folder that came with a run.
     """
     for name in names:
         top = re.split("[.:]", name)[0]

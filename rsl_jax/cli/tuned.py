@@ -15,13 +15,13 @@ from rsl_jax.registry import lookup
 SUITE = "playground"
 
 TUNED = ("playground", "rsl_rl", "brax")
-"""Presets that Playground's parameters are read for: RSL-RL's where there are any, else Brax's; RSL-RL's; Brax's."""
+"""Presets from Playground's parameters: those for RSL-RL if there are any, else Brax's; RSL-RL's; Brax's."""
 
 NUM_ENVS = 4096
-"""Environments of Playground's own training by RSL-RL (``learning/train_rsl_rl.py``); its parameters do not say."""
+"""Number of environments in Playground's RSL-RL script (``learning/train_rsl_rl.py``); the parameters lack it."""
 
 PLACEHOLDER = 100_000
-"""Iterations in RSL-RL's parameters where nobody has tuned them; then as many steps are taken as by Brax's."""
+"""Number of iterations in untuned parameters for RSL-RL; the steps of Brax's parameters are used instead."""
 
 BRAX_DEFAULTS: Mapping[str, Any] = {
     "action_repeat": 1,
@@ -37,7 +37,7 @@ BRAX_DEFAULTS: Mapping[str, Any] = {
     "reward_scaling": 1.0,
     "vf_loss_coefficient": 0.5,
 }
-"""Of ``brax.training.agents.ppo.train.train``, for what Playground's parameters leave out."""
+"""Defaults of ``brax.training.agents.ppo.train.train``, for keys that Playground's parameters omit."""
 
 BRAX_NETWORKS: Mapping[str, Any] = {
     "policy_hidden_layer_sizes": (32,) * 4,
@@ -45,7 +45,7 @@ BRAX_NETWORKS: Mapping[str, Any] = {
     "policy_obs_key": "state",
     "value_obs_key": "state",
 }
-"""Of ``brax.training.agents.ppo.networks.make_ppo_networks``."""
+"""Defaults of ``brax.training.agents.ppo.networks.make_ppo_networks``."""
 
 TRANSLATED = frozenset(
     {
@@ -71,22 +71,22 @@ TRANSLATED = frozenset(
         "vf_loss_coefficient",
     }
 )
-"""Brax's settings that have a counterpart. Any other that is given is named in the line that a run begins with."""
+"""Brax's settings that have a counterpart. Others are listed at the start of a run."""
 
 ALWAYS_ANOTHER = "actions are not squashed by tanh (they are clipped), advantages are computed once a rollout"
-"""What Brax's PPO always does otherwise."""
+"""Differences from Brax's PPO that do not depend on settings."""
 
 NO_LIMIT = 1e9
-"""Of the gradients' norm, where Brax clips none."""
+"""Limit of the gradient norm if Brax does not clip gradients."""
 
 
 def settings_for(env: str, preset: str | None = None) -> RunSettings:
-    """What a run starts from: the named preset, else the environment's own, else what Playground tuned, else a default.
+    """Return the named preset, else the environment's, else Playground's tuned parameters, else a default.
 
     Raises:
         CommandError: if there is no such preset.
         ValueError: if Playground has no such environment.
-        ImportError: if Playground is asked and not installed.
+        ImportError: if Playground is needed and not installed.
     """
     own = named_preset(env)
     if preset in TUNED:
@@ -95,9 +95,9 @@ def settings_for(env: str, preset: str | None = None) -> RunSettings:
         named = named_preset(preset)
         if named is None:
             raise CommandError(
-                f"There is no preset '{preset}'. There are {', '.join(TUNED)} (of Playground's environments), default, "
-                "those of the suites (gymnasium), and those of the environments that `rsl-jax envs` shows in bold, "
-                "under their names."
+                f"There is no preset '{preset}'. Presets: {', '.join(TUNED)} (for Playground's environments), default, "
+                "those of suites (gymnasium), and those of the environments that `rsl-jax envs` shows in bold, by "
+                "their names."
             )
         return named
     if own is None and env.startswith(f"{SUITE}/"):
@@ -106,20 +106,19 @@ def settings_for(env: str, preset: str | None = None) -> RunSettings:
 
 
 def tuned_settings(env: str, preset: str) -> RunSettings:
-    """Settings out of Playground's parameters for one of its environments.
+    """Convert Playground's parameters for one of its environments to settings.
 
     Args:
         env: ``playground/NAME``.
         preset: one of :data:`TUNED`.
 
     Raises:
-        CommandError: if this is no environment of Playground's, or there are no such parameters for it.
+        CommandError: if this is not an environment of Playground, or there are no such parameters for it.
     """
     suite, _, name = env.partition("/")
     if suite != SUITE:
         raise CommandError(
-            f"The preset '{preset}' is of MuJoCo Playground's parameters, which there are for playground/NAME; got "
-            f"'{env}'."
+            f"The preset '{preset}' is one of MuJoCo Playground's, which exist only for playground/NAME; got '{env}'."
         )
     rsl_rl, brax, default = _parameters(name)
     if preset == "brax" or (preset == SUITE and rsl_rl is None):
@@ -132,11 +131,11 @@ def tuned_settings(env: str, preset: str) -> RunSettings:
 
 
 def from_rsl_rl(given: Mapping[str, Any], brax: Mapping[str, Any] | None) -> RunSettings:
-    """Read ``rsl_rl_config``, which is a config of RSL-RL's third version.
+    """Convert ``rsl_rl_config``, a config of RSL-RL 3.
 
     Args:
         given: the parameters.
-        brax: those for Brax's PPO, which know the observation groups and how long to train.
+        brax: those for Brax's PPO, which contain the observation groups and the number of steps.
     """
     taken = ("policy", "algorithm", "num_steps_per_env", "save_interval", "empirical_normalization")
     groups = {} if brax is None else _obs_groups(brax)
@@ -153,12 +152,12 @@ def from_rsl_rl(given: Mapping[str, Any], brax: Mapping[str, Any] | None) -> Run
 
 
 def from_brax(given: Mapping[str, Any], *, action_repeat: int = 1, length: int | None = None) -> RunSettings:
-    """Translate ``brax_ppo_config``.
+    """Convert ``brax_ppo_config``.
 
     Args:
         given: the parameters.
-        action_repeat: what the environment's own config says.
-        length: ``episode_length`` that the environment's own config says.
+        action_repeat: the value in the environment's config.
+        length: ``episode_length`` in the environment's config.
     """
     p = {**BRAX_DEFAULTS, **given}
     networks = {**BRAX_NETWORKS, **p.get("network_factory", {})}
@@ -199,7 +198,7 @@ def _algorithm(p: Mapping[str, Any]) -> dict[str, Any]:
         "num_mini_batches": int(p["num_minibatches"]),
         "clip_param": float(p["clipping_epsilon"]),
         "use_clipped_value_loss": clips_values,
-        # Brax halves the squared error once more.
+        # Brax multiplies the squared error by another 0.5.
         "value_loss_coef": 0.5 * float(p["vf_loss_coefficient"]),
         "entropy_coef": float(p["entropy_cost"]),
         "gamma": float(p["discounting"]),
@@ -219,10 +218,10 @@ def _model(sizes: Any, p: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _distribution() -> dict[str, Any]:
-    """A Gaussian whose spread depends on the state, as Brax's, from ``softplus(0) + 0.001`` on.
+    """Return the section of a Gaussian with a state-dependent standard deviation, initially ``softplus(0) + 0.001``.
 
-    Brax's is squashed by tanh, which is why its entropy has a greatest value; near a standard deviation of 1 it is as
-    wide as the range of actions. Here that is the limit which keeps the entropy bonus from widening it for ever.
+    Brax's is squashed by tanh, so its entropy is bounded; near a standard deviation of 1 it is as wide as the range of
+    actions. Here this is the upper bound, without which the entropy bonus would widen the Gaussian indefinitely.
     """
     return {
         "class_name": "HeteroscedasticGaussianDistribution",
@@ -233,14 +232,14 @@ def _distribution() -> dict[str, Any]:
 
 
 def _obs_groups(p: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Groups of actor and critic where they differ; else there may be a single group, of another name."""
+    """Return the groups of actor and critic if they differ; otherwise there may be a single group of another name."""
     networks = {**BRAX_NETWORKS, **p.get("network_factory", {})}
     actor, critic = networks["policy_obs_key"], networks["value_obs_key"]
     return {} if actor == critic else {"actor": [actor], "critic": [critic]}
 
 
 def _left_out(given: Mapping[str, Any]) -> str:
-    """The settings without a counterpart, on one line; those at which they change nothing are no loss."""
+    """List the settings without a counterpart on one line, except those that have no effect."""
     lost = {key: value for key, value in given.items() if key not in TRANSLATED}
     lost = {key: value for key, value in lost.items() if value != BRAX_DEFAULTS.get(key, not value)}
     names = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in lost.items()]
@@ -248,7 +247,7 @@ def _left_out(given: Mapping[str, Any]) -> str:
 
 
 def _parameters(name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None, dict[str, Any]]:
-    """Playground's parameters for RSL-RL and for Brax's PPO, where there are any, and the environment's own config."""
+    """Return Playground's parameters for RSL-RL and for Brax's PPO (None if missing), and the environment's config."""
     from rsl_jax.env.extras import import_extra, without_notices
 
     with without_notices():
@@ -269,7 +268,7 @@ def _parameters(name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None
 def _without(env: str, preset: str, learner: str) -> RunSettings:
     if preset == SUITE:
         return preset_for(env)
-    raise CommandError(f"MuJoCo Playground has no parameters of '{env}' for {learner}. Leave --preset out.")
+    raise CommandError(f"MuJoCo Playground has no parameters for '{env}' with {learner}. Remove --preset.")
 
 
 def _rounded_up(steps: float, steps_an_iteration: int) -> int:

@@ -1,4 +1,4 @@
-"""Filming an environment."""
+"""Recording of videos of an environment."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from rsl_jax.cli.output import CommandError
 from rsl_jax.runners.film import FORMATS, film_writer, frame_rate
 
 LONGEST = 60.0
-"""Seconds of film at most."""
+"""Maximum duration of a video in seconds."""
 
-_CANNOT = "This environment cannot be filmed: {reason}\nWithout --video it plays."
+_CANNOT = "No video of this environment can be recorded: {reason}\nRemove --video to play without one."
 
 
 @contextlib.contextmanager
 def filming(env: Any, path: Path | None) -> Iterator[Callable[[], None]]:
-    """Film the first environment, in real time where it says how long a step takes.
+    """Record a video of the first environment, in real time if the duration of a step is known.
 
-    The film appears under its name once it is complete; one that is cut short by an error is removed.
+    The file gets its name when it is complete; after an error it is removed.
 
     Args:
         env: an environment with ``render()``.
-        path: the film; None for none.
+        path: the video file; None for no video.
 
     Returns:
-        what is to be called after each step.
+        a function to call after each step.
 
     Raises:
-        CommandError: if the environment cannot be drawn here, or not to this kind of file.
+        CommandError: if the environment cannot be rendered here, or the file type is not supported.
     """
     if path is None:
         yield lambda: None
         return
     if path.suffix.lower() not in FORMATS:
-        raise CommandError(f"Films are {' or '.join(FORMATS)}; '{path}' is neither.")
+        raise CommandError(f"A video file must end in {' or '.join(FORMATS)}; got '{path}'.")
     first = picture(env)
     every, frames_per_second = frame_rate(getattr(env, "step_dt", None))
     with film_writer(path, frames_per_second) as append:
@@ -46,10 +46,10 @@ def filming(env: Any, path: Path | None) -> Iterator[Callable[[], None]]:
 
 
 def picture(env: Any) -> np.ndarray:
-    """A picture of the first environment, uint8 ``[H, W, 3]``.
+    """Render the first environment, uint8 ``[H, W, 3]``.
 
     Raises:
-        CommandError: if it cannot be drawn here; says why.
+        CommandError: if it cannot be rendered here; says why.
     """
     if not hasattr(env, "render"):
         raise CommandError(_CANNOT.format(reason="It has no method render()."), status=1)
@@ -60,7 +60,7 @@ def picture(env: Any) -> np.ndarray:
 
 
 class _Camera:
-    """Takes a picture every few steps."""
+    """Records a frame every few steps."""
 
     def __init__(self, env: Any, append: Callable[[np.ndarray], None], first: np.ndarray, *, every: int, most: int):
         self._env, self._append, self._every, self._most = env, append, every, most

@@ -19,20 +19,20 @@ class PPOConfig(Section):
 
     Attributes:
         optimizer: adam, adamw, sgd or rmsprop, an import path, or a section with ``class_name`` and arguments.
-        learning_rate: initial rate of the optimiser; with 0 nothing is learned, which is warned of.
+        learning_rate: initial learning rate; with 0 nothing is learned, and a warning says so.
         num_learning_epochs: passes over each rollout.
         num_mini_batches: mini-batches per pass.
         schedule: adaptive keeps the policy's steps near ``desired_kl`` by changing the learning rate; fixed does not.
         value_loss_coef: weight of the value loss.
-        clip_param: how far the probability ratio (and a clipped value) may move.
-        use_clipped_value_loss: whether values are clipped too.
+        clip_param: largest change of the probability ratio (and of a clipped value).
+        use_clipped_value_loss: clip values, too.
         desired_kl: target KL divergence of the adaptive schedule.
         entropy_coef: weight of the entropy bonus.
         gamma: discount factor per step.
         lam: lambda of generalised advantage estimation.
         max_grad_norm: largest gradient norm, of actor and critic separately; 0 blocks all gradients, as in RSL-RL,
-            which is warned of.
-        normalize_advantage_per_mini_batch: normalise advantages in each mini-batch, not once a rollout.
+            and a warning says so.
+        normalize_advantage_per_mini_batch: normalise advantages in each mini-batch instead of once per rollout.
         use_mixed_precision: run the networks of the update in bfloat16.
         share_cnn_encoders: let the critic use the actor's encoders, which then learn from both losses; its own cnn_cfg
             is ignored.
@@ -77,7 +77,7 @@ class DistillationConfig(Section):
 
     Attributes:
         optimizer: adam, adamw, sgd or rmsprop, an import path, or a section with ``class_name`` and arguments.
-        learning_rate: rate of the optimiser; with 0 nothing is learned, which is warned of.
+        learning_rate: learning rate; with 0 nothing is learned, and a warning says so.
         num_learning_epochs: passes over each rollout.
         gradient_length: steps whose losses are summed before each step of the optimiser; gradients of a recurrent
             student reach as far back in time.
@@ -102,7 +102,7 @@ class DistillationConfig(Section):
 
 
 def warn_where_nothing_learns(section: PPOConfig | DistillationConfig) -> None:
-    """Warn of numbers in an algorithm's section that prevent learning; those that JAX traces are not known."""
+    """Warn of numbers in an algorithm's section that prevent learning, unless JAX traces them."""
     rnd = getattr(section, "rnd_cfg", None)
     learner = "actor and critic" if isinstance(section, PPOConfig) else "student"
     reasons = []
@@ -111,9 +111,9 @@ def warn_where_nothing_learns(section: PPOConfig | DistillationConfig) -> None:
     if isinstance(section, PPOConfig) and _is_zero(section.max_grad_norm):
         reasons.append(f"algorithm.max_grad_norm is 0, so no gradient reaches {learner} (.inf would be no limit)")
     if rnd is not None and _is_zero(getattr(rnd, "learning_rate", None)):
-        reasons.append("algorithm.rnd_cfg.learning_rate is 0, so what is new stays new to the predictor")
+        reasons.append("algorithm.rnd_cfg.learning_rate is 0, so the predictor never learns")
     if reasons:
-        warnings.warn(f"This config keeps a part from learning: {'; '.join(reasons)}.", stacklevel=4)
+        warnings.warn(f"This config prevents learning: {'; '.join(reasons)}.", stacklevel=4)
 
 
 def _is_zero(value: Any) -> bool:

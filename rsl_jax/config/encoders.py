@@ -23,9 +23,9 @@ class CNNConfig(Checked):
             shrink by the kernel.
         norm: normalisation of the output of a convolution.
         activation: name of the activation.
-        max_pool: whether a 3x3 max pool of stride 2 follows the activation.
+        max_pool: apply a 3x3 max pool of stride 2 after the activation.
         global_pool: pooling of the last layer's pixels, channel by channel.
-        flatten: whether the output is flattened to a vector, in the order C, H, W; the MLP needs one.
+        flatten: flatten the output to a vector, in the order C, H, W; the MLP needs one.
     """
 
     output_channels: tuple[Count, ...]

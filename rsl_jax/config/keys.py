@@ -162,7 +162,7 @@ def _check_name(metadata: tuple[Any, ...], value: str, name: str) -> None:
     for entry in metadata:
         if isinstance(entry, OneOf) and value.lower() not in entry.names:
             raise ValueError(
-                f"{name} is one of {', '.join(entry.names)}; got {value!r}.{nearest(value.lower(), entry.names)}"
+                f"{name} must be one of {', '.join(entry.names)}; got {value!r}.{nearest(value.lower(), entry.names)}"
             )
 
 
@@ -175,10 +175,10 @@ def _check_number(hint: Any, value: Any, name: str) -> None:
         raise ValueError(f"{name} must be {range_text(hint)}; got {_shown(number)}.")
     is_bounded = any(getattr(entry, "le", None) is not None for entry in metadata)
     if kind is int and not is_bounded and abs(number) > LARGEST_INT:
-        raise ValueError(f"{name} must fit into 32 bits, so be at most {LARGEST_INT} in size; got {_shown(number)}.")
+        raise ValueError(f"{name} must fit into 32 bits (at most {LARGEST_INT} in size); got {_shown(number)}.")
     may_be_infinite = any(isinstance(entry, MayBeInfinite) for entry in metadata)
     if kind is float and not abs(number) <= LARGEST_FLOAT and not (may_be_infinite and number == math.inf):
-        raise ValueError(f"{name} must be a number that float32 can hold; got {_shown(number)}.")
+        raise ValueError(f"{name} must be a number that float32 can represent; got {_shown(number)}.")
 
 
 def _number(value: Any) -> int | float | None:

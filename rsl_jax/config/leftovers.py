@@ -72,7 +72,7 @@ def tidy_algorithm(section: dict[str, Any], notes: list[str]) -> None:
     if algorithm == "Distillation":
         unread = [key for key in PPO_KEYS if key in section]
         if unread:
-            notes.append(f"{', '.join(unread)} of the algorithm are not read: they are PPO's")
+            notes.append(f"{', '.join(unread)} of the algorithm are ignored: they are PPO's")
         for key in unread:
             del section[key]
     elif "schedule" in section:
@@ -106,7 +106,7 @@ def _read_noise(name: str, section: dict[str, Any], notes: list[str]) -> None:
     if section.get("distribution_cfg") is not None:
         unread = [f"{name}.{key}" for key, value in telling.items() if value not in (None, False)]
         if unread:
-            notes.append(f"{' and '.join(unread)} not read beside {name}.distribution_cfg")
+            notes.append(f"{' and '.join(unread)} ignored beside {name}.distribution_cfg")
         return
     if not given.get("stochastic", name == "actor" and "init_noise_std" in given):
         return
@@ -128,10 +128,10 @@ def _tidy_distribution(name: str, section: dict[str, Any], notes: list[str]) -> 
     is_gaussian = kind in ("GaussianDistribution", "HeteroscedasticGaussianDistribution")
     if name == "critic" and is_gaussian:
         section["distribution_cfg"] = None
-        notes.append("critic.distribution_cfg is left out: a value is the mean alone")
+        notes.append("critic.distribution_cfg is ignored: a value is the mean alone")
     elif name == "critic" and kind == "BetaDistribution":
         raise ValueError(
-            "critic.distribution_cfg is a BetaDistribution, which would keep values within its action_range. A critic "
+            "critic.distribution_cfg is a BetaDistribution, which would limit values to its action_range. A critic "
             "has no distribution: remove the key, or set it to null."
         )
     elif is_gaussian and distribution.get("init_std") in (0, 0.0):
@@ -140,7 +140,7 @@ def _tidy_distribution(name: str, section: dict[str, Any], notes: list[str]) -> 
         distribution["init_std"] = smallest = (
             max(lower, SMALLEST_STD) if isinstance(lower, (int, float)) else SMALLEST_STD
         )
-        notes.append(f"{name}.distribution_cfg.init_std 0 is read as {smallest:g}, the smallest there is")
+        notes.append(f"{name}.distribution_cfg.init_std 0 is read as {smallest:g}, the smallest value allowed")
 
 
 def _tidy_encoder(where: str, encoder: Any, notes: list[str]) -> None:
@@ -150,7 +150,7 @@ def _tidy_encoder(where: str, encoder: Any, notes: list[str]) -> None:
         value = encoder.get(key)
         if layers and isinstance(value, (list, tuple)) and len(value) > layers:
             encoder[key] = list(value[:layers])
-            notes.append(f"of {where}.{key} the first {layers} of {len(value)} entries are read, one a layer")
+            notes.append(f"only the first {layers} of {len(value)} entries of {where}.{key} are read, one per layer")
     padding = encoder.get("padding", "none")
     if isinstance(padding, str) and padding not in PADDINGS and not _near(padding, PADDINGS):
         encoder["padding"] = "none"
@@ -186,7 +186,7 @@ def _tidy_symmetry(section: dict[str, Any], symmetry: dict[str, Any], notes: lis
     # Anything but RSL-RL's keys is left to the reader, which knows what to say about it.
     if not symmetry.get("data_augmentation_func") and symmetry.keys() <= set(SYMMETRY_KEYS):
         section["symmetry_cfg"] = None
-        notes.append("algorithm.symmetry_cfg is left out: it is switched off and names no function")
+        notes.append("algorithm.symmetry_cfg is ignored: it is switched off and names no function")
 
 
 def _rename(section: dict[str, Any], old: str, new: str, where: str, notes: list[str]) -> None:

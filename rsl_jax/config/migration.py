@@ -63,7 +63,9 @@ def migrate(train_cfg: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     elif _is_missing(cfg.get("empirical_normalization")):
         cfg.pop("empirical_normalization", None)
     elif cfg.pop("empirical_normalization", False):
-        notes.append("empirical_normalization is not read, obs_normalization of each model is, as in RSL-RL 4 and 5")
+        notes.append(
+            "empirical_normalization is ignored, obs_normalization of each model is read, as in RSL-RL 4 and 5"
+        )
     for name in MODELS:
         if isinstance(cfg.get(name), dict):
             tidy_model(name, cfg[name], notes)
@@ -78,7 +80,7 @@ def migrate(train_cfg: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 def describe(notes: list[str]) -> str:
     """Describe what was read as what, on one line."""
-    return f"This config is not written as RSL-RL 5.5's are: {'; '.join(notes)}. 'rsl-jax config' writes it anew."
+    return f"This config is not in RSL-RL 5.5's form: {'; '.join(notes)}. 'rsl-jax config' converts it."
 
 
 def is_nested(content: Mapping[str, Any]) -> bool:
@@ -126,7 +128,7 @@ def _flatten(cfg: dict[str, Any], notes: list[str]) -> None:
         if nested:
             notes.append("the keys of runner are read as the run's")
         if differing:
-            notes.append(f"{', '.join(differing)} of runner not read beside the run's own")
+            notes.append(f"{', '.join(differing)} of runner ignored beside the run's own")
     for name in ("policy", "algorithm"):
         class_name = cfg.pop(f"{name}_class_name", None)
         section = cfg.setdefault(name, {}) if class_name else None
@@ -136,7 +138,7 @@ def _flatten(cfg: dict[str, Any], notes: list[str]) -> None:
         del cfg["init_member_classes"]
     runner_class = cfg.pop("runner_class_name", None)
     if runner_class and bare_name(runner_class) not in RUNNERS:
-        notes.append(f"runner_class_name '{runner_class}' is not read")
+        notes.append(f"runner_class_name '{runner_class}' is ignored")
 
 
 def _split_policy(cfg: dict[str, Any], notes: list[str], *, before_3: bool) -> None:
@@ -144,11 +146,11 @@ def _split_policy(cfg: dict[str, Any], notes: list[str], *, before_3: bool) -> N
     policy, given = cfg.pop("policy"), cfg.pop("empirical_normalization", None)
     normalization = None if _is_missing(given) else bool(given)
     if not isinstance(policy, dict):
-        raise ValueError(f"policy is a section of keys and values, as RSL-RL had before version 4; got {policy!r}.")
+        raise ValueError(f"policy must be a section of keys and values, as before RSL-RL 4; got {policy!r}.")
     name = _policy_class(policy, cfg)
     learner, other, _ = POLICIES[name]
     if learner in cfg and other in cfg:
-        notes.append(f"policy is not read, as there are {learner} and {other}")
+        notes.append(f"policy is ignored, as there are {learner} and {other}")
         return
     algorithm = cfg.setdefault("algorithm", {})
     distills = learner == "student"
@@ -158,7 +160,7 @@ def _split_policy(cfg: dict[str, Any], notes: list[str], *, before_3: bool) -> N
         if bare_name(algorithm["class_name"]) in {"PPO", "Distillation"} - {expected}:
             raise ValueError(f"policy '{name}' goes with the algorithm {expected}; got {algorithm['class_name']!r}.")
     if distills and not before_3 and normalization:
-        notes.append("empirical_normalization is not read, as in the distillation of RSL-RL 3")
+        notes.append("empirical_normalization is ignored, as in the distillation of RSL-RL 3")
         normalization = None
     models, unread = _models_of(name, policy, normalization)
     for model, section in models.items():
@@ -167,9 +169,9 @@ def _split_policy(cfg: dict[str, Any], notes: list[str], *, before_3: bool) -> N
     if normalization and any(policy.get(f"{model}_obs_normalization") is None for model in models):
         notes.append("empirical_normalization is read as their obs_normalization")
     if unread:
-        notes.append(f"{', '.join(f'policy.{key}' for key in unread)} not read, neither did RSL-RL")
+        notes.append(f"{', '.join(f'policy.{key}' for key in unread)} ignored, as in RSL-RL")
     if not distills:
-        notes.append("max_grad_norm limits actor and critic each, before RSL-RL 4 it did both together")
+        notes.append("max_grad_norm limits actor and critic separately, before RSL-RL 4 it limited both together")
         if before_3 and isinstance(algorithm, dict) and bare_name(algorithm["class_name"]) == "PPO":
             _write_old_defaults(algorithm, notes)
     symmetry = algorithm.get("symmetry_cfg") if isinstance(algorithm, dict) else None
@@ -185,12 +187,12 @@ def _policy_class(policy: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
     if name in POLICIES:
         return name
     learner, other, _ = POLICIES[default]
-    if learner in cfg and other in cfg:  # then nobody reads it
+    if learner in cfg and other in cfg:  # then it is not read
         return default
     raise ValueError(
-        f"policy.class_name '{name}' is a PyTorch module of somebody's own, which cannot be read as models of today's. "
-        f"Those that can are {', '.join(POLICIES)}.{nearest(name, POLICIES)} Otherwise write its networks as models in "
-        f"JAX, and name them in the sections '{learner}' and '{other}' (docs/custom_parts.md)."
+        f"policy.class_name '{name}' is a custom PyTorch module, which cannot be converted to models. Supported are "
+        f"{', '.join(POLICIES)}.{nearest(name, POLICIES)} Otherwise write its networks as models in JAX, and give them "
+        f"in the sections '{learner}' and '{other}' (docs/custom_parts.md)."
     )
 
 

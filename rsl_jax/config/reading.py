@@ -12,8 +12,8 @@ from rsl_jax.registry import nearest
 class ReadsLikeADict:
     """Frozen dataclass whose fields are also keys: ``cfg["gamma"]``, ``cfg.get("x")``, ``"x" in cfg``, ``dict(cfg)``.
 
-    If it has a field ``extra``, the keys in there count as well, and can be set: they belong to whoever put them
-    there. The others are frozen.
+    If it has a field ``extra``, the keys in there count as well, and can be set, since rsl_jax does not read them. The
+    others are frozen.
     """
 
     def __getitem__(self, key: str) -> Any:
@@ -38,8 +38,8 @@ class ReadsLikeADict:
         extra = self._extra()
         if key in self._names() or not hasattr(extra, "__setitem__"):
             raise TypeError(
-                f"'{key}' of {type(self).__name__} is frozen: the run was compiled from it. Change the dict before the "
-                "runner is made of it."
+                f"'{key}' of {type(self).__name__} is frozen: the run was compiled from it. Change the dict before "
+                "creating the runner."
             )
         extra[key] = value
 

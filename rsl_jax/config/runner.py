@@ -45,7 +45,7 @@ CLIENTS_KEYS = frozenset(
         "wandb_tags",
     }
 )
-"""Keys of simulators beside ours. Any other key that is near one of ours is taken for a misspelt one."""
+"""Keys of simulators that are allowed beside ours. Other keys that are similar to ours are taken for misspelt ones."""
 
 NEAR = 0.8
 """Similarity from which two names are taken for the same one, misspelt."""
@@ -71,12 +71,12 @@ class BaseRunnerConfig(Checked):
         obs_groups: observation groups of each observation set (actor, critic; student, teacher).
         seed: random seed; None means 0 (not in RSL-RL, where the simulator sets it).
         run_name: label in the console and the logs.
-        check_for_nan: look for NaN and infinity in what the environment returns.
-        on_non_finite: response to NaN or infinity: stop, with the last good state saved, or skip the update, count
-            it in the log and go on, until 10 in a row were skipped (not in RSL-RL).
+        check_for_nan: check the environment's results for NaN and infinity.
+        on_non_finite: response to NaN or infinity (not in RSL-RL): stop saves the last good state and stops; skip
+            discards the update, counts it in the log and continues, up to 10 times in a row.
         eval_interval: iterations between evaluations of the policy without exploration; null for none (not in RSL-RL).
         eval_episodes: episodes of an evaluation (not in RSL-RL).
-        eval_video: seconds of video of each evaluation, where the environment can render; 0 for none (not in RSL-RL).
+        eval_video: seconds of video of each evaluation, if the environment can render; 0 for none (not in RSL-RL).
         logger: tensorboard, wandb, neptune or mlflow; a section with ``class_name`` and arguments of a log writer; or a
             list of these.
         algorithm: the algorithm.
@@ -116,7 +116,7 @@ class BaseRunnerConfig(Checked):
         if not isinstance(train_cfg, Mapping) and hasattr(train_cfg, "to_dict"):
             train_cfg = train_cfg.to_dict()  # as the ConfigDict of MuJoCo Playground
         if not isinstance(train_cfg, Mapping):
-            raise TypeError(f"The training config is a dict or a RunnerConfig; got {type(train_cfg).__name__}.")
+            raise TypeError(f"The training config must be a dict or a RunnerConfig; got {type(train_cfg).__name__}.")
         refuse_keys_without_name(train_cfg, "")
         train_cfg, notes = migrate(train_cfg)
         if notes:
@@ -170,8 +170,8 @@ class RunnerConfig(BaseRunnerConfig):
         distribution = arguments_of(self.critic).get("distribution_cfg")
         if distribution is not None:
             raise ValueError(
-                f"critic.distribution_cfg is {distribution!r}, but a value is one number, without a distribution. "
-                "Remove the key, or set it to null."
+                f"critic.distribution_cfg is {distribution!r}, but a critic has no distribution. Remove the key, or "
+                "set it to null."
             )
 
 
@@ -231,7 +231,7 @@ def _vet_writers(logger: Any) -> None:
 def _as_lists(obs_groups: Any) -> Any:
     """Return observation groups as lists, where one is given alone."""
     if not isinstance(obs_groups, Mapping):
-        raise TypeError(f"obs_groups maps observation sets to lists of groups; got {obs_groups!r}.")
+        raise TypeError(f"obs_groups must map observation sets to lists of groups; got {obs_groups!r}.")
     return {name: [groups] if isinstance(groups, str) else groups for name, groups in obs_groups.items()}
 
 
@@ -247,6 +247,6 @@ def _refuse_misspelt(extra: Mapping[str, Any], known: set[str]) -> None:
         close = difflib.get_close_matches(key.lower().replace("-", "_"), sorted(known), n=1, cutoff=NEAR)
         if close:
             raise ValueError(
-                f"Unknown key '{key}' in the config. Did you mean '{close[0]}'? Keys of a simulator's own may stand "
-                "here too, but not under a name this near to one of ours: rename it."
+                f"Unknown key '{key}' in the config. Did you mean '{close[0]}'? Keys of a simulator are allowed "
+                "here too, but not with a name this similar to one of rsl_jax: rename it."
             )

@@ -55,8 +55,8 @@ TAKES: Mapping[str, tuple[str, ...]] = {
 """Parameters that a custom callable of a kind must have."""
 
 DISTRIBUTION_MEANING = (
-    "distribution over the output. Without one a model is deterministic, but for PPO's actor, which then gets what "
-    "the environment needs: a Gaussian, or a Categorical for discrete actions."
+    "distribution over the output. A model without one is deterministic, except PPO's actor, which then gets the "
+    "distribution that the environment needs: a Gaussian, or a Categorical for discrete actions."
 )
 
 
@@ -78,7 +78,7 @@ class Section(Checked):
     """Section of a component of the library, or of a custom one that declares its own dataclass.
 
     Attributes:
-        class_name: the component: a name of the library's, or an import path.
+        class_name: the component, by its name in the library or its import path.
     """
 
     class_name: str = ""
@@ -129,7 +129,7 @@ def section_type(kind: str, name: str) -> type:
         kind: a key of :data:`rsl_jax.registry.PARTS`.
         name: one of its names.
     """
-    from rsl_jax.config.known import KNOWN  # which is made of the sections that are declared with what is here
+    from rsl_jax.config.known import KNOWN  # which itself imports this module
 
     return KNOWN.get(name) or derive(resolve_part(name, kind), kind, name)
 
@@ -153,9 +153,9 @@ def keys_of(factory: Any, kind: str) -> Keys:
     make, beside = getattr(factory, "build", factory), BESIDE.get(kind, {})
     try:
         parameters = inspect.signature(make).parameters
-    except (TypeError, ValueError):  # something built in, which does not tell
+    except (TypeError, ValueError):  # a builtin without a signature
         return Keys(beside, dict.fromkeys(beside), is_open=True)
-    # What a distribution is given comes first, whatever its author calls it.
+    # The first parameter of a distribution is the size that it is given, whatever its name.
     given = {*GIVEN[kind], *(list(parameters)[:1] if kind == "distribution" else ())}
     by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     keys = {name: p for name, p in parameters.items() if p.kind in by_name and name not in given}
@@ -168,7 +168,7 @@ def keys_of(factory: Any, kind: str) -> Keys:
 
 
 def derive(factory: Any, kind: str, name: str) -> type:
-    """Derive the dataclass of a part's section from the parameters of its factory, unless it declares one."""
+    """Derive the dataclass of a component's section from the parameters of its factory, unless it declares one."""
     declared = getattr(factory, "section", None)
     if declared is not None:
         return declared
@@ -186,7 +186,7 @@ def derive(factory: Any, kind: str, name: str) -> type:
 def documentation(factory: Any, keys: collections.abc.Iterable[str]) -> str:
     """Return the docstring of a section, built from that of its factory."""
     meanings = {"distribution_cfg": DISTRIBUTION_MEANING, **meanings_of(factory)}
-    summary = (inspect.getdoc(factory) or "The section of a part.").splitlines()[0]
+    summary = (inspect.getdoc(factory) or "Section of a component.").splitlines()[0]
     lines = [
         textwrap.fill(f"{key}: {meanings[key]}", 116, initial_indent=" " * 4, subsequent_indent=" " * 8)
         for key in keys
@@ -213,12 +213,12 @@ def read_section(part: Part, section: Any, where: str) -> Any:
     """Read the section of a component from the dict that describes it.
 
     Args:
-        part: which kind of part.
+        part: the kind of component.
         section: the dict; a section is returned as it is, and a name where this is allowed.
         where: path of the section in the config, for errors.
 
     Raises:
-        ValueError: for an unknown part or key; says what is allowed and what is nearest.
+        ValueError: for an unknown component or key; says what is allowed and what is nearest.
         TypeError: for a value of the wrong type.
     """
     called = where.rsplit(".", 1)[-1].removesuffix("_cfg")
@@ -231,8 +231,8 @@ def read_section(part: Part, section: Any, where: str) -> Any:
             return _checked_name(section, part.kind, called)
     if not isinstance(section, Mapping) or not ("class_name" in section or part.default):
         raise ValueError(
-            f"{where} is a section with a 'class_name', one of {', '.join(PARTS[part.kind])} or an import path; got "
-            f"{section!r}."
+            f"{where} must be a section with a 'class_name', one of {', '.join(PARTS[part.kind])} or an import path; "
+            f"got {section!r}."
         )
     refuse_keys_without_name(section, where)
     arguments = {key: value for key, value in section.items() if key != "class_name"}
@@ -289,7 +289,7 @@ def _refuse_other_callables(factory: Any, kind: str, where: str) -> None:
     if not callable(factory):
         raise TypeError(f"{where}.class_name names {factory!r}, which is not callable, so it is not {article} {kind}.")
     parameters: Mapping[str, inspect.Parameter] = {}
-    with contextlib.suppress(TypeError, ValueError):  # something built in may not tell
+    with contextlib.suppress(TypeError, ValueError):  # a builtin may have no signature
         parameters = inspect.signature(getattr(factory, "build", factory)).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()) and kind != "algorithm":
         return
@@ -297,8 +297,8 @@ def _refuse_other_callables(factory: Any, kind: str, where: str) -> None:
     if missing:
         raise TypeError(
             f"{where}.class_name names {factory!r}, which is not {article} {kind}: it has no parameter "
-            f"{' and no '.join(repr(name) for name in missing)}. docs/custom_parts.md says what {article} {kind} is "
-            "made of."
+            f"{' and no '.join(repr(name) for name in missing)}. docs/custom_parts.md says what {article} {kind} "
+            "consists of."
         )
 
 
@@ -310,7 +310,7 @@ def refuse_keys_without_name(section: Mapping[Any, Any], where: str) -> None:
     """
     for key in section:
         if not isinstance(key, str):
-            raise TypeError(f"{where or 'the config'} has the key {key!r}; keys are names.")
+            raise TypeError(f"{where or 'the config'} has the key {key!r}; keys must be strings.")
 
 
 def build(cls: type[Config], section: Mapping[str, Any], *, where: str) -> Config:
@@ -355,7 +355,7 @@ def _without_excluded(cls: Any, section: Mapping[str, Any], where: str) -> Mappi
     excluded = getattr(cls, "not_together", ())
     for key in excluded:
         if section.get(key):
-            raise ValueError(f"{where}.{key} does not go with {cls.class_name}. Remove it, or set it to null.")
+            raise ValueError(f"{where}.{key} cannot be combined with {cls.class_name}. Remove it, or set it to null.")
     return {key: value for key, value in section.items() if key not in excluded}
 
 
@@ -384,24 +384,24 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if origin is Literal:
         if value not in arguments:
             hint_text = nearest(str(value), arguments)
-            raise ValueError(f"{where} is one of {', '.join(map(repr, arguments))}; got {value!r}.{hint_text}")
+            raise ValueError(f"{where} must be one of {', '.join(map(repr, arguments))}; got {value!r}.{hint_text}")
         return value
     if origin is tuple:
         if isinstance(value, (str, bytes, Mapping, set, frozenset)) or not hasattr(value, "__iter__"):
-            raise TypeError(f"{where} is a list; got {value!r}.")
+            raise TypeError(f"{where} must be a list; got {value!r}.")
         if arguments[-1] is not Ellipsis and len(value) != len(arguments):
-            raise ValueError(f"{where} has {len(arguments)} entries; got {value!r}.")
+            raise ValueError(f"{where} must have {len(arguments)} entries; got {value!r}.")
         return tuple(convert(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value))
     if origin is collections.abc.Mapping:
         if not isinstance(value, Mapping):
-            raise TypeError(f"{where} maps names to values; got {value!r}.")
+            raise TypeError(f"{where} must map names to values; got {value!r}.")
         refuse_keys_without_name(value, where)
         return {key: convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if origin is collections.abc.Callable and not (callable(value) or isinstance(value, str)):
-        raise TypeError(f"{where} is a callable or its import path; got {value!r}.")
+        raise TypeError(f"{where} must be a callable or its import path; got {value!r}.")
     if dataclasses.is_dataclass(hint) and not isinstance(value, typing.cast(type, hint)):
         if not isinstance(value, Mapping):
-            raise TypeError(f"{where} is a section of keys and values; got {value!r}.")
+            raise TypeError(f"{where} must be a section of keys and values; got {value!r}.")
         return build(typing.cast(type, hint), value, where=where)
     return _scalar(hint, value, where) if hint in (int, float, bool, str) else value
 
@@ -433,7 +433,7 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
         return int(value)
     if hint is float and hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
         return value  # a number that JAX traces
-    raise TypeError(f"{where} is of type {hint.__name__}; got {value!r}.")
+    raise TypeError(f"{where} must be of type {hint.__name__}; got {value!r}.")
 
 
 def keys_for(part: Part, class_name: Callable[..., Any] | str, where: str) -> Mapping[str, Any] | None:
@@ -448,7 +448,7 @@ def keys_for(part: Part, class_name: Callable[..., Any] | str, where: str) -> Ma
     return None if keys.is_open else keys.hints
 
 
-# --- what a section says ----------------------------------------------------------------------------------------------
+# --- contents of a section --------------------------------------------------------------------------------------------
 
 
 def arguments_of(section: Any) -> dict[str, Any]:

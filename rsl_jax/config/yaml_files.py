@@ -37,8 +37,8 @@ def load_yaml(text: str) -> Any:
         if error.problem_mark is None or "tag" not in (error.problem or ""):
             raise
         raise ValueError(
-            f"Line {error.problem_mark.line + 1} asks for an object that is not read from a file: {error.problem}. "
-            "Only plain values and tuples are. Write it as such, or remove the key."
+            f"Line {error.problem_mark.line + 1} has a tag that is not allowed in a config file: {error.problem}. Only "
+            "plain values and tuples are read. Write a plain value, or remove the key."
         ) from error
 
 
@@ -53,7 +53,7 @@ def config_of(content: Any, *, path: object) -> Mapping[str, Any]:
         TypeError: if it is not a mapping.
     """
     if not isinstance(content, Mapping):
-        raise TypeError(f"{path} holds no mapping; a training config is one.")
+        raise TypeError(f"{path} does not contain a mapping; a training config must be one.")
     if "runner" not in content or is_nested(content):
         return content
     return {key: value for key, value in content.items() if key not in RUN_KEYS or isinstance(value, Mapping)}

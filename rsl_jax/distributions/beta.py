@@ -106,6 +106,6 @@ def _above_log(t: Array) -> Array:
 def _check_range(action_range: tuple[float, float]) -> tuple[float, float]:
     if len(action_range) != 2 or not -math.inf < action_range[0] < action_range[1] < math.inf:
         raise ValueError(
-            f"action_range is (smallest, largest), two finite numbers in this order; got {action_range!r}."
+            f"action_range must be (smallest, largest), two finite numbers in this order; got {action_range!r}."
         )
     return action_range[0], action_range[1] - action_range[0]

@@ -66,9 +66,9 @@ def check_std(init_std: float, std_range: tuple[float, float], std_type: str) ->
         ValueError: if the standard deviation's type, range or initial value is invalid.
     """
     if std_type not in ("scalar", "log"):
-        raise ValueError(f"std_type is 'scalar' or 'log'; got {std_type!r}.")
+        raise ValueError(f"std_type must be 'scalar' or 'log'; got {std_type!r}.")
     if len(std_range) != 2 or not 0 <= std_range[0] < std_range[1]:
-        raise ValueError(f"std_range is (smallest, largest) with 0 <= smallest < largest; got {std_range!r}.")
+        raise ValueError(f"std_range must be (smallest, largest) with 0 <= smallest < largest; got {std_range!r}.")
     if isinstance(init_std, (int, float)) and not init_std > 0:  # a sweep may trace it
         raise ValueError(f"init_std must be positive; got {init_std!r}.")
     return max(std_range[0], SMALLEST_STD), std_range[1]

@@ -39,7 +39,7 @@ class Transition(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array | bool = False
-    log: Metrics = {}  # noqa: RUF012 (a tuple: nobody gets to change it)
+    log: Metrics = {}  # noqa: RUF012 (a tuple: it cannot be modified)
 
 
 class SingleEnv(Protocol[State]):
@@ -129,7 +129,7 @@ class Env(Generic[State]):
         Raises:
             NotImplementedError: if the environment cannot render.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot draw itself: it has no method render(state).")
+        raise NotImplementedError(f"{type(self).__name__} cannot be rendered: it has no method render(state).")
 
 
 def equal_part(name: str, size: int, num_parts: int) -> int:

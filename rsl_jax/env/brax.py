@@ -196,7 +196,7 @@ class BraxSingleEnv:
             done = _bool(state.done)
             return jax.tree.map(lambda old, new: jnp.where(done, old, new), state, following), None
 
-        # The first step fixes the dtypes that the others go on with.
+        # The first step determines the dtypes of all others.
         return jax.lax.scan(again, self.env.step(state, action), None, length=self.action_repeat - 1)[0]
 
 

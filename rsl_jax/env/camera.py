@@ -75,7 +75,9 @@ class WithCamera(Wrapper, Generic[State]):
     def _observe(self, observations: Array | Observations, state: Filmed[Any]) -> Observations:
         groups = observations if isinstance(observations, Mapping) else {"policy": observations}
         if self._group in groups:
-            raise ValueError(f"The environment observes a group '{self._group}' already; give another name, group=....")
+            raise ValueError(
+                f"The environment already has an observation group '{self._group}'; give another name with group=..."
+            )
         return {**groups, self._group: state.frames}
 
 

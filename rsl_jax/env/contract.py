@@ -108,8 +108,8 @@ class CheckedEnv:
         observations, rewards, dones, extras = returned
         if not isinstance(extras, Mapping) and not hasattr(extras, "items"):
             raise TypeError(
-                f"The environment's {STEP} returned extras that are {_kind(extras)}; expected a dict, {{}} if there is "
-                "nothing to say."
+                f"The environment's {STEP} returned extras that are {_kind(extras)}; expected a dict, {{}} if there "
+                "are none."
             )
         final = extras.get("final_observations")
         logs = (extras.get(name) for name in ("episode", "log"))

@@ -98,17 +98,17 @@ def _checked(name: str, selection: Selection, shapes: Mapping[str, tuple[int, ..
     source, entries = (selection, None) if isinstance(selection, str) else (selection[0], np.asarray(selection[1]))
     if source not in shapes:
         raise ValueError(
-            f"The group '{name}' shall show '{source}', which the environment does not return. It returns "
+            f"The group '{name}' shows '{source}', which the environment does not return. It returns "
             f"{sorted(shapes)}.{nearest(source, shapes)}"
         )
     shape = shapes[source]
     if entries is None:
         return source, None
     if len(shape) != 1:
-        raise ValueError(f"Entries are picked out of vectors; '{source}' has the shape {shape} an environment.")
+        raise ValueError(f"Entries can be selected from vectors only; '{source}' has the shape {shape} an environment.")
     if entries.ndim != 1 or not entries.size or not np.all((entries >= 0) & (entries < shape[0])):
         raise ValueError(
-            f"The group '{name}' picks the entries {entries.tolist()} of '{source}', which has {shape[0]}. Name some "
+            f"The group '{name}' selects the entries {entries.tolist()} of '{source}', which has {shape[0]}. Name some "
             f"of 0 to {shape[0] - 1}."
         )
     return source, entries

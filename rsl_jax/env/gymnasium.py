@@ -126,7 +126,7 @@ class GymnasiumVecEnv:
         """
         if getattr(self.envs, "render_mode", None) != "rgb_array":
             raise NotImplementedError(
-                "To be drawn, an environment of gymnasium must be made with render_mode='rgb_array'."
+                "To be rendered, a Gymnasium environment must be created with render_mode='rgb_array'."
             )
         without_screen_and_sound()
         if is_headless():
@@ -135,7 +135,7 @@ class GymnasiumVecEnv:
             # Do not render every environment for the sake of one.
             frame = self.envs.envs[0].render() if hasattr(self.envs, "envs") else self.envs.render()[0]
         except import_extra("gymnasium", "gymnasium").error.DependencyNotInstalled as error:
-            raise ImportError(f"gymnasium cannot draw: {error}. For its classic control tasks: {PYGAME}") from error
+            raise ImportError(f"Gymnasium cannot render: {error}. For its classic control tasks: {PYGAME}") from error
         return np.asarray(frame, np.uint8)
 
     def close(self) -> None:
@@ -221,8 +221,8 @@ def _resets_itself(envs: Any) -> bool:
     mode = getattr(mode, "value", mode)
     if mode not in ("Disabled", "SameStep"):
         raise ValueError(
-            f"The vector environment has autoreset_mode={mode!r}, in which the step after an end is no real one. "
-            "Make it with autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED (or SAME_STEP)."
+            f"The vector environment has autoreset_mode={mode!r}, in which the step after the end of an episode is not "
+            "a real step. Make it with autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED (or SAME_STEP)."
         )
     return mode == "SameStep"
 
@@ -237,7 +237,7 @@ def _spec_limit(envs: Any) -> int | None:
 def _final(observations: Any, infos: Mapping[str, Any]) -> Any:
     """Return final observations as gymnasium provides them; rows of environments that did not end are invalid."""
     if "final_obs" not in infos:
-        raise ValueError("An environment with autoreset_mode SAME_STEP must hand over infos['final_obs'], but did not.")
+        raise ValueError("An environment with autoreset_mode SAME_STEP must return infos['final_obs'], but did not.")
 
     def batch(current: np.ndarray, final: Any) -> np.ndarray:
         rows = [now if seen is None else seen for now, seen in zip(current, final, strict=True)]

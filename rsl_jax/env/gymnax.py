@@ -145,9 +145,9 @@ class GymnaxSingleEnv:
             with simulators_promotion():
                 visualizer.init()
         except ImportError as error:
-            raise ImportError(f"gymnax draws {self.env.name} with pygame. Install it with: {PYGAME}") from error
+            raise ImportError(f"gymnax renders {self.env.name} with pygame. Install it with: {PYGAME}") from error
         if not hasattr(visualizer, "im"):
-            raise NotImplementedError(f"gymnax cannot draw {self.env.name}.")
+            raise NotImplementedError(f"gymnax cannot render {self.env.name}.")
         return visualizer
 
     def _observations(self, observations: Any) -> Array:

@@ -32,7 +32,7 @@ def step_limit(limit: Any) -> Any:
         steps = np.asarray(np.nan)
     if not np.all(steps >= 1):
         raise ValueError(
-            f"max_episode_length is {limit!r}; it is a number of steps of at least 1, one for all or one for each "
+            f"max_episode_length is {limit!r}; it must be a number of steps of at least 1, one for all or one for each "
             "environment, or None for no limit."
         )
     clamped = np.minimum(steps, LARGEST).astype(np.int32)

@@ -46,7 +46,7 @@ TERMS = {
     "scalar": "one entry that is the same in the mirror",
     "phase": "cosines of the phases of both feet, then sines",
 }
-"""Terms that observations of robots are made of; x is forwards and y to the left."""
+"""Terms of robots' observations; x is forwards and y to the left."""
 
 _TOLERANCE = 0.01
 """Tolerance, in metres and parts of an axis, for positions and axes of mirrored joints: models are rounded."""
@@ -211,7 +211,7 @@ def mirror_state_for(env: Any) -> Callable[[Any], Any]:
         if isinstance(state, Robot):
             return state._replace(env=mirror_state(state.env))
         if isinstance(state, Wrapped):
-            raise ValueError("What sensors remember has no mirror image here; check the mirror without sensors.")
+            raise ValueError("The memory of sensors has no mirror image here; check the mirror without sensors.")
         qpos, qvel = robot.coordinates(state)
         state = robot.at(state, (_apply(positions, qpos), _apply(speeds, qvel)))
         info = {name: _apply(terms[term], state.info[name]) for name, term in task.info.items()}
@@ -232,7 +232,7 @@ def robot_symmetry(env: Any, obs: Observations | None, actions: Array | None) ->
     if obs is not None:
         unknown = [group for group in obs if group not in mirror.observations]
         if unknown:
-            raise ValueError(f"Nothing is known of the mirror of the group '{unknown[0]}'. {_MAKE_ONE}")
+            raise ValueError(f"There is no known mirror of the group '{unknown[0]}'. {_MAKE_ONE}")
         mirror = MirrorSpec({group: mirror.observations[group] for group in obs}, mirror.actions)
     return mirror_function(mirror)(env, obs, actions)
 
@@ -305,8 +305,8 @@ def _joined(mirrors: Sequence[Mirror]) -> Mirror:
 def _repeated(group: str, mirror: Mirror, size: int) -> Mirror:
     if size % mirror.size:
         raise ValueError(
-            f"The group '{group}' has {size} entries, but what is known of its mirror has {mirror.size}: the task was "
-            "changed. Make the mirror by rsl_jax.env.mirrors.robot_mirror."
+            f"The group '{group}' has {size} entries, but its known mirror has {mirror.size}: the task has "
+            "been changed. Create the mirror with rsl_jax.env.mirrors.robot_mirror."
         )
     return _joined([mirror] * (size // mirror.size))
 
@@ -320,7 +320,7 @@ def _robot_of(env: Any) -> tuple[Any, Task]:
     """Return the single environment in an environment, and its task."""
     while not hasattr(env, "single_env"):
         if not hasattr(env, "env"):
-            raise ValueError(f"Mirrors are known of vectorized environments; got {type(env).__name__}.")
+            raise ValueError(f"Mirrors are known only for vectorized environments; got {type(env).__name__}.")
         env = env.env
     cfg = getattr(env.single_env, "cfg", {})
     name = cfg.get("name", "") if isinstance(cfg, Mapping) else ""

@@ -24,9 +24,9 @@ from rsl_jax.trees import leaves_by_path, select_rows
 from rsl_jax.types import Array, Key
 
 Randomizer: TypeAlias = Callable[[Any, Key], tuple[Any, Any]]
-"""``(model, keys [N]) -> (model of N robots, in_axes)``, as of MuJoCo Playground and Brax.
+"""``(model, keys [N]) -> (model of N environments, in_axes)``, as of MuJoCo Playground and Brax.
 
-``in_axes`` has the meaning of ``jax.vmap``'s for the returned model: 0 at leaves that got an axis of ``N`` robots, None
+``in_axes`` has the meaning of ``jax.vmap``'s for the returned model: 0 at leaves that got an axis of size ``N``, None
 at those that all of them share."""
 
 Randomize: TypeAlias = bool | str | Randomizer
@@ -123,7 +123,7 @@ class RandomizedSingleEnv(Wrapper):
             )
         axes = _flat_axes(self._name, structure, in_axes)
         leaves = zip(self._nominal.items(), jax.tree.leaves(model), axes, strict=True)
-        both = ((name, self._robots(name, old, new, axis, len(keys))) for (name, old), new, axis in leaves)
+        both = ((name, self._per_env(name, old, new, axis, len(keys))) for (name, old), new, axis in leaves)
         drawn = {name: leaf for name, leaf in both if leaf is not None}
         if not drawn:
             raise ValueError(f"The randomizer {self._name} changes nothing: it returns the model that it was given.")
@@ -149,7 +149,7 @@ class RandomizedSingleEnv(Wrapper):
         leaves = {**self._nominal, **drawn}.values()
         return with_model(self.inner, jax.tree.unflatten(jax.tree.structure(self.inner.model), leaves))
 
-    def _robots(self, name: str, old: Any, new: Any, axis: int | None, size: int) -> Array | None:
+    def _per_env(self, name: str, old: Any, new: Any, axis: int | None, size: int) -> Array | None:
         """Return a leaf of all environments ``[N, ...]``; None if it is unchanged."""
         if new is old:
             return None
@@ -158,8 +158,8 @@ class RandomizedSingleEnv(Wrapper):
         moved = new if axis is None or not new.ndim else jnp.moveaxis(new, axis, 0)
         if moved.shape != expected:
             raise ValueError(
-                f"The randomizer {self._name} changes the shape of {name}: {list(old.shape)} became, for {size} robots "
-                f"and in_axes {axis}, {list(new.shape)} in place of {list(expected)}."
+                f"The randomizer {self._name} changes the shape of {name}: {list(old.shape)} became, for {size} "
+                f"environments and in_axes {axis}, {list(new.shape)} instead of {list(expected)}."
             )
         if new.dtype != old.dtype:
             raise ValueError(
@@ -218,8 +218,8 @@ def _function(env: SingleEnv[Any], randomize: Randomize) -> Randomizer:
     function = getattr(env, "domain_randomizer", None)
     if function is None:
         raise ValueError(
-            f"{_name_of(env)} brings no domain randomizer of its own. Name one, randomize='module:function': "
-            "(model, keys [N]) -> (model of N robots, in_axes)."
+            f"{_name_of(env)} has no domain randomizer. Give one, randomize='module:function': "
+            "(model, keys [N]) -> (model of N environments, in_axes)."
         )
     return function
 

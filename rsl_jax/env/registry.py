@@ -137,8 +137,8 @@ def _from_factory(name: str, num_envs: int, options: dict[str, Any]) -> Env[Any]
     if isinstance(env, Env | VecEnv):
         if any(ours.values()):
             raise ValueError(
-                f"{' and '.join(ours)} are for single robots, but '{name}' returns a batch ({type(env).__name__}). "
-                "Return the SingleEnv, or give them to rsl_jax.env.vectorize yourself."
+                f"{' and '.join(ours)} are for single environments, but '{name}' returns a batch "
+                f"({type(env).__name__}). Return the SingleEnv, or give them to rsl_jax.env.vectorize yourself."
             )
         return env
     if callable(getattr(env, "reset", None)) and callable(getattr(env, "step", None)) and hasattr(env, "num_actions"):

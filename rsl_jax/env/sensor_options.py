@@ -49,7 +49,7 @@ class Sensors:
         """Reject what is not a mapping by group."""
         for name in ("noise", "observation_delay", "history"):
             if not isinstance(getattr(self, name), Mapping):
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but must say it by group: {{'policy': ...}}.")
+                raise ValueError(f"{name} is {getattr(self, name)!r}, but must be given by group: {{'policy': ...}}.")
 
     @classmethod
     def of(cls, given: Sensors | Mapping[str, Any]) -> Sensors:

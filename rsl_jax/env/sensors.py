@@ -1,6 +1,6 @@
 """Wrappers that model real sensors and actuators: noise, delay, observation history, and pushes.
 
-Each is a small wrapper around a single environment, with its own memory that starts anew with each episode. They
+Each is a small wrapper around a single environment, with its own memory that is cleared at each episode. They
 compose in any order; :class:`rsl_jax.env.Sensors` composes them in the order in which they apply.
 """
 
@@ -125,7 +125,7 @@ class WithActionDelay(Wrapper):
         if getattr(env, "discrete", False):
             raise ValueError(
                 "action_delay needs actions that are vectors: until the first one arrives the robot is given zeros, "
-                "but an action of this environment is one choice."
+                "but the actions of this environment are discrete."
             )
 
     def reset(self, key: Key) -> tuple[Wrapped, Any]:
@@ -144,7 +144,7 @@ class WithActionDelay(Wrapper):
 
 
 class WithNoise(Wrapper):
-    """Wrapper that adds noise to observation groups, drawn anew at each step."""
+    """Wrapper that adds noise to observation groups, redrawn at each step."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class WithPushes(Wrapper):
             )
         step_dt = getattr(env, "step_dt", None)
         if step_dt is None:
-            raise ValueError("push_interval is in seconds, so the environment must say its step_dt.")
+            raise ValueError("push_interval is in seconds, so the environment must have a step_dt.")
         low, high = _range("push_interval", interval)
         self._interval = (max(1, round(low / step_dt)), max(1, round(high / step_dt)))
         self._speed = _range("push_speed", speed)
@@ -286,15 +286,13 @@ def step_bounds(what: str, given: Steps) -> tuple[int, int]:
     """
     bounds: Any = (given, given) if _is_count(given) else given
     if not _is_pair(bounds) or not all(map(_is_count, bounds)) or not 0 <= bounds[0] <= bounds[1]:
-        raise ValueError(
-            f"{what} is {given!r}, but must be a whole number of steps, or the least and the most: [0, 2]."
-        )
+        raise ValueError(f"{what} is {given!r}, but must be a whole number of steps, or a range: [0, 2].")
     return int(bounds[0]), int(bounds[1])
 
 
 def _range(what: str, given: Sequence[float]) -> tuple[float, float]:
     if not _is_pair(given) or not 0 <= given[0] <= given[1] < np.inf:
-        raise ValueError(f"{what} is {given!r}, but must be the least and the most: [0.5, 2.0].")
+        raise ValueError(f"{what} is {given!r}, but must be a range: [0.5, 2.0].")
     return float(given[0]), float(given[1])
 
 

@@ -159,7 +159,7 @@ def _answer(transition: Transition, where: str) -> Answer:
     reward = _float(scalar("The reward", transition.reward))
     flags = {name: scalar(name, getattr(transition, name)) for name in ("terminated", "truncated")}
     for flag in flags.values():
-        if jnp.issubdtype(flag.dtype, jnp.floating):  # else NaN would pass for true, and nobody would know
+        if jnp.issubdtype(flag.dtype, jnp.floating):  # otherwise NaN would silently count as true
             reward = jnp.where(jnp.isnan(flag), jnp.full((), jnp.nan, reward.dtype), reward)
     return Answer(
         observations=_groups(transition.observations, where),
@@ -172,7 +172,7 @@ def _answer(transition: Transition, where: str) -> Answer:
 def _groups(observations: Any, where: str) -> Observations:
     groups = dict(observations) if isinstance(observations, Mapping) else {"policy": observations}
     if not groups:
-        raise ValueError(f"{where} gives no observations; give an array or a dict of arrays.")
+        raise ValueError(f"{where} returns no observations; return an array or a dict of arrays.")
     for name, group in groups.items():
         if not isinstance(name, str) or not hasattr(group, "shape"):
             raise TypeError(

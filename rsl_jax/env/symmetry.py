@@ -95,7 +95,7 @@ def check_symmetry(
     environment has them (Playground and Brax: joint positions and speeds; see :class:`rsl_jax.env.SingleEnv`), else all
     its floats.
 
-    It tells nothing about states that random actions do not reach, about what is not observed, or about noise, which is
+    It does not cover states that random actions do not reach, quantities that are not observed, or noise, which is
     the same for both and not mirrored. Contacts amplify rounding; fewer steps and a larger tolerance are for that. A
     search that fails proves nothing (the report says so); ``mirror_state`` does.
 
@@ -116,9 +116,11 @@ def check_symmetry(
         ValueError: for discrete actions, a function with several mirror images, or a state too large to search.
     """
     if not isinstance(env, VectorizedEnv):
-        raise TypeError(f"check_symmetry takes what rsl_jax.env.vectorize or make_env gives; got {type(env).__name__}.")
+        raise TypeError(
+            f"check_symmetry takes an environment of rsl_jax.env.vectorize or make_env; got {type(env).__name__}."
+        )
     if env.discrete:
-        raise ValueError("check_symmetry mirrors vectors of actions, but an action of this environment is one choice.")
+        raise ValueError("check_symmetry mirrors vectors of actions, but the actions of this environment are discrete.")
     function = mirror_function(mirror) if isinstance(mirror, MirrorSpec) else mirror
     states_key, actions_key = jax.random.split(jax.random.key(0) if key is None else key)
     step, (coordinates, at) = jax.vmap(_step_of(env)), _coordinates_of(env.single_env)

@@ -31,7 +31,7 @@ class VectorState(Generic[State]):
         env: states of the single environments, leaves ``[N, ...]``.
         episode_length: steps since the last reset, int32 ``[N]``.
         pool: states and observations that episodes can start from, leaves ``[P, ...]``; ``()`` where every reset is
-            made anew.
+            made again.
         key: random keys of the resets, ``[N]``.
         models: the models that episodes start with, where physics are randomized, leaves ``[M, ...]``; else ``()``.
     """
@@ -94,7 +94,7 @@ def vectorize(
             f"auto_reset is {auto_reset!r}, but must be one of {', '.join(map(repr, get_args(AutoReset)))}."
         )
     if reset_pool_size is not None and auto_reset != "pool":
-        raise ValueError(f"reset_pool_size only means something with auto_reset='pool', not with {auto_reset!r}.")
+        raise ValueError(f"reset_pool_size only has an effect with auto_reset='pool', not with {auto_reset!r}.")
     pool_size = num_envs if reset_pool_size is None else reset_pool_size
     _check_positive("reset_pool_size", pool_size)
     if sensors:
@@ -220,7 +220,7 @@ class VectorizedEnv(Env[VectorState[Any]]):
         render = getattr(self.single_env, "render", None)
         if render is None:
             raise NotImplementedError(
-                f"{type(self.single_env).__name__} has no method render(state) to draw itself with."
+                f"{type(self.single_env).__name__} cannot be rendered: it has no method render(state)."
             )
         return render(jax.tree.map(lambda x: x[index], state.env))
 
@@ -237,7 +237,7 @@ class VectorizedEnv(Env[VectorState[Any]]):
     def _restart(self, dones: Array, current: Any, state: VectorState[Any], keys: Key) -> Any:
         """Replace ``current`` by a start where done; environment by environment, each from its own key.
 
-        Selecting at every step was measured to be no slower than a ``cond`` that skips it where nobody is done (256
+        Selecting at every step was measured to be no slower than a ``cond`` that skips it where none is done (256
         cart-poles, CPU), and is the same under ``vmap``. Only a full reset is worth a ``cond``.
         """
         if self.auto_reset == "full":

@@ -39,7 +39,7 @@ def merge(ours: Metadata, users: Mapping[str, Any] | None) -> Metadata:
     merged = {key: _plain(value, key) for key, value in ours.items()}
     for key, value in (users or {}).items():
         if not isinstance(key, str):
-            raise TypeError(f"Names of metadata are strings; got {key!r}.")
+            raise TypeError(f"Names of metadata must be strings; got {key!r}.")
         if key in merged or key == JSON_KEY:
             raise ValueError(
                 f"metadata['{key}'] is written by the export itself; rename yours. Taken: "

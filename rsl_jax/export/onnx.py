@@ -124,7 +124,7 @@ def onnxruntime_session(content: bytes) -> Callable[..., list[np.ndarray]]:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ExportError(
-            f"The export was refused and nothing was written: onnxruntime does not take it: {error}"
+            f"The export was refused and nothing was written: onnxruntime does not accept it: {error}"
         ) from error
     names = [value.name for value in session.get_inputs()]
 

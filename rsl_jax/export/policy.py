@@ -233,8 +233,8 @@ def check_variables(model: Any, variables: Mapping[str, Any]) -> None:
     for key_path, leaf in jax.tree_util.tree_leaves_with_path(variables):
         if not np.all(np.isfinite(np.asarray(leaf).astype(np.float64))):
             raise ValueError(
-                f"{name}'s variable {jax.tree_util.keystr(key_path)} is not finite; such a policy is not exported. "
-                "Export the last good checkpoint."
+                f"{name}'s variable {jax.tree_util.keystr(key_path)} contains NaN or infinity; such a policy is not "
+                "exported. Export the last good checkpoint."
             )
 
 

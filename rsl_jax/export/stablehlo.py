@@ -126,7 +126,7 @@ def load_jax(path: str | os.PathLike[str], *, custom_calls: Collection[str] = ()
     try:
         return _unpack(content, custom_calls=custom_calls)
     except ValueError as error:
-        raise ValueError(f"{path} is no policy that export_jax wrote, or a damaged one: {error}") from error
+        raise ValueError(f"{path} is not a policy that export_jax wrote, or is damaged: {error}") from error
 
 
 def _bytes_from_0_to_1(image: Any) -> Any:
@@ -178,7 +178,7 @@ class LoadedPolicy:
         vectors, images = self.metadata["observation_groups"], self.metadata.get("image_groups", [])
         missing = [group for group in (*vectors, *images) if group not in observations]
         if missing:
-            raise ValueError(f"The policy looks at {[*vectors, *images]}; missing {missing}, got {list(observations)}.")
+            raise ValueError(f"The policy observes {[*vectors, *images]}; missing {missing}, got {list(observations)}.")
         side_by_side = [jnp.concatenate([jnp.asarray(observations[group]) for group in vectors], -1)] if vectors else []
         return [*side_by_side, *(_bytes_from_0_to_1(observations[group]) for group in images)]
 
@@ -220,7 +220,7 @@ def _unpack(content: bytes, *, custom_calls: Collection[str] | None = None) -> L
     try:
         metadata = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"its {METADATA_MEMBER} is no JSON: {error}") from error
+        raise ValueError(f"its {METADATA_MEMBER} is not JSON: {error}") from error
     try:
         exported = jax.export.deserialize(bytearray(program))
         code = exported.mlir_module()
@@ -264,7 +264,7 @@ def _check_metadata(metadata: Any, *, inputs: int, outputs: int) -> None:
         return isinstance(value, list) and all(size == BATCH_AXIS or type(size) is int for size in value)
 
     if not isinstance(metadata, Mapping):
-        raise ValueError(f"its {METADATA_MEMBER} holds no keys and values")
+        raise ValueError(f"its {METADATA_MEMBER} does not consist of keys and values")
     names, shapes = metadata.get("input_names"), metadata.get("input_shapes")
     holds = {
         f"input_names are the {inputs} inputs of the program": are_names(names, inputs),
@@ -278,7 +278,7 @@ def _check_metadata(metadata: Any, *, inputs: int, outputs: int) -> None:
     }
     for what, is_so in holds.items():
         if not is_so:
-            raise ValueError(f"in its {METADATA_MEMBER} it does not hold that {what}")
+            raise ValueError(f"in its {METADATA_MEMBER} it is not true that {what}")
 
 
 def _check_calls(code: str, allowed: Collection[str]) -> None:
@@ -289,6 +289,6 @@ def _check_calls(code: str, allowed: Collection[str]) -> None:
         others.append("one that is not written plainly")
     if others:
         raise ValueError(
-            f"it calls native functions that are no operations of XLA's: {', '.join(others)}. If your model needs them "
-            "and you trust whoever wrote the file, name them: load_jax(path, custom_calls=[...])"
+            f"it calls native functions that are not operations of XLA: {', '.join(others)}. If your model needs them "
+            "and you trust the author of the file, name them: load_jax(path, custom_calls=[...])"
         )

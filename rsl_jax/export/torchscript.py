@@ -67,7 +67,7 @@ def export_torchscript(
     except ImportError as error:
         raise ImportError(
             "TorchScript needs PyTorch, which is not installed here: pip install torch, or "
-            f"{install_line('torch')}. Files ending in .jax and .onnx do without it."
+            f"{install_line('torch')}. Files ending in .jax and .onnx do not need it."
         ) from error
     with LOCK, warnings.catch_warnings():
         # TorchScript is deprecated in PyTorch, but still used on robots.
@@ -145,7 +145,7 @@ def check_is_ours(model: Any) -> None:
     way_out = "Export it as ONNX (export_policy_to_onnx), or as a file ending in .jax."
     if type(model) not in (MLPModel, RNNModel, CNNModel):
         raise ExportError(
-            f"TorchScript is written part by part, and {type(model).__name__} is a class of your own: only MLPModel, "
+            f"TorchScript is written module by module, and {type(model).__name__} is a custom class: only MLPModel, "
             f"RNNModel and CNNModel can be. {way_out}"
         )
     if model.distribution is not None and model.distribution.readout is None:
@@ -311,4 +311,4 @@ def check_reset(module: Any, policy: PolicyFunction) -> None:
         module.reset()
         again = module(obs)
     if not torch.equal(first, again):
-        raise ExportError("The export was refused and nothing was written: reset() does not forget all that was seen.")
+        raise ExportError("The export was refused and nothing was written: reset() does not clear all state.")

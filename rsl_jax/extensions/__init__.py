@@ -39,8 +39,8 @@ def build_extensions(
         built[name] = build_part(section, "extension", cfg=cfg, spec=spec, **given)
         if not isinstance(built[name], Extension):
             raise TypeError(
-                f"The extension '{name}' ({section.class_name}) gave a {type(built[name]).__name__}; it must give a "
-                "rsl_jax.extensions.Extension."
+                f"The extension '{name}' ({section.class_name}) returned a {type(built[name]).__name__}; it must "
+                "return a rsl_jax.extensions.Extension."
             )
     return combine(built)
 

@@ -45,7 +45,7 @@ def check_mirror(mirror: MirrorSpec, spec: Spec, groups: Sequence[str]) -> None:
     for group in groups:
         if group not in mirror.observations:
             raise ValueError(
-                f"mirror_spec.observations says nothing of '{group}', which a model looks at; it has "
+                f"mirror_spec.observations has no entry for '{group}', which a model observes; it has "
                 f"{', '.join(sorted(mirror.observations))}. Give it its size, and what it swaps and flips, if anything."
             )
     for group, vector in mirror.observations.items():
@@ -78,7 +78,7 @@ def call(
     """
     answer = function(env=env, obs=observations, actions=actions)
     if not isinstance(answer, tuple) or len(answer) != 2:
-        raise TypeError(f"data_augmentation_func returns a tuple (obs, actions); got a {type(answer).__name__}.")
+        raise TypeError(f"data_augmentation_func must return a tuple (obs, actions); got a {type(answer).__name__}.")
     answer = (None if observations is None else dict(answer[0] or {}), None if actions is None else answer[1])
     given, returned = _named(observations, actions), _named(*answer)
     copies = next((len(x) for x in returned.values()), 0)
@@ -123,7 +123,7 @@ def try_out(function: AugmentationFunction, spec: Spec, groups: Sequence[str], *
         given = _named(observations, actions)
         for name in (*(_name(group) for group in groups), "actions"):
             if name not in both:
-                raise TypeError(f"data_augmentation_func does not return {name}, which a model looks at.")
+                raise TypeError(f"data_augmentation_func does not return {name}, which a model observes.")
             if not np.array_equal(both[name][:size], given[name]):
                 raise TypeError(
                     f"data_augmentation_func does not return the originals of {name} first. It returns them as they "
@@ -143,7 +143,7 @@ def _attempt(function: AugmentationFunction, env: Any, observations: Any, action
         if str(error).startswith("data_augmentation_func"):
             raise
         raise TypeError(
-            f"data_augmentation_func failed on made-up samples of the environment's shapes: {type(error).__name__}: "
+            f"data_augmentation_func failed on random samples of the environment's shapes: {type(error).__name__}: "
             f"{error}. It is called as function(env=, obs=, actions=) with arrays of JAX, one of which may be None, "
             "and is made of jax.numpy."
         ) from error

@@ -105,7 +105,7 @@ class Rnd:
         for group in groups:
             if len(spec.observations[group]) != 1:
                 raise ValueError(
-                    f"RND looks at vectors, but '{group}' of obs_groups['rnd_state'] has shape "
+                    f"RND observes vectors only, but '{group}' of obs_groups['rnd_state'] has shape "
                     f"{spec.observations[group]} an environment. Name 1-D groups there, for example a privileged state."
                 )
         resolve_activation(section.activation)

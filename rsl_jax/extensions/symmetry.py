@@ -63,8 +63,7 @@ class Symmetry:
             )
         if spec.discrete:
             raise ValueError(
-                "symmetry_cfg mirrors vectors, but an action of this environment is one choice. Set symmetry_cfg to "
-                "null."
+                "symmetry_cfg mirrors vectors, but actions of this environment are discrete. Set symmetry_cfg to null."
             )
         if not (section.use_data_augmentation or section.use_mirror_loss):
             warnings.warn(

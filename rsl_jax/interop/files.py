@@ -37,7 +37,7 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a PyTorch file into host memory.
 
     Raises:
-        FileNotFoundError: if there is none; names the ones beside it.
+        FileNotFoundError: if the file does not exist; names the ones beside it.
         ImportError: if PyTorch is not installed.
         ValueError: if it is not a checkpoint, is damaged, or holds anything but tensors and plain containers.
     """
@@ -49,8 +49,8 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     torch = import_torch(f"Reading '{path.name}'")
     if _is_torchscript(path):
         raise ValueError(
-            f"{path} is an exported policy (TorchScript), no checkpoint: it cannot be trained on. Load the model_*.pt "
-            "that it was exported from."
+            f"{path} is an exported policy (TorchScript), not a checkpoint, so it cannot be trained further. Load the "
+            "model_*.pt that it was exported from."
         )
     if tarfile.is_tarfile(path):  # which torch.load does not read safely before PyTorch 2.6 (CVE-2025-32434)
         raise ValueError(
@@ -62,11 +62,11 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{path} was refused, and nothing in it was run: {_reason(error)}") from error
     except Exception as error:  # the reader's many errors for files that are invalid or incomplete
         raise ValueError(
-            f"{path} is no file of PyTorch's, or only a part of one (the copy or download may have been cut short): "
+            f"{path} is not a PyTorch file, or is incomplete (the copy or download may have been interrupted): "
             f"{_first_line(error)}"
         ) from error
     if not isinstance(content, Mapping):
-        raise ValueError(f"{path} holds a {type(content).__name__}; a checkpoint of RSL-RL is a dict.")
+        raise ValueError(f"{path} contains a {type(content).__name__}; a checkpoint of RSL-RL is a dict.")
     return dict(content)
 
 
@@ -93,7 +93,7 @@ def write_file(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path
         torch.load(buffer, weights_only=True)
     except Exception as error:
         raise TypeError(
-            f"What goes into a checkpoint beside the models ('infos') must be tensors, numbers, strings, lists and "
+            f"The 'infos' of a checkpoint must be tensors, numbers, strings, lists and "
             f"dicts of them: {_first_line(error)}"
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,10 +119,10 @@ def _reason(error: Exception) -> str:
     cause = error.__context__ or error  # PyTorch's own message says how to read it anyway
     wanted = re.search(r"GLOBAL (\S+)", str(cause))
     if wanted is None:
-        return f"it is no file of PyTorch's, or a damaged one: {_first_line(cause)}"
+        return f"it is not a PyTorch file, or is damaged: {_first_line(cause)}"
     return (
-        f"it asks for {wanted[1]}, and only tensors, numbers, strings, lists and dicts are read. If you trust whoever "
-        "wrote it, load it with PyTorch yourself and save it again without that (often it is in 'infos')."
+        f"it asks for {wanted[1]}, and only tensors, numbers, strings, lists and dicts are read. If you trust its "
+        "author, load it with PyTorch yourself and save it again without that (often it is in 'infos')."
     )
 
 

@@ -103,7 +103,7 @@ def _one_for_all(content: Mapping[str, Any]) -> Checkpoint:
                 called[model][f"obs_normalizer.{name}"] = f"{key}: {name}"
     for arrays in models.values():
         if "obs_normalizer._mean" in arrays and "obs_normalizer.count" not in arrays:
-            # Some 2.x did not save the number of samples, and started anew with the first batch after loading.
+            # Some 2.x did not save the number of samples, and started again with the first batch after loading.
             arrays["obs_normalizer.count"] = np.asarray(OLD_UNTIL)
     return Checkpoint(models, called, order, content)
 
@@ -116,5 +116,5 @@ def _todays_name(name: str, policy: str) -> tuple[str, str]:
             return model, part + name.removeprefix(prefix)
     raise ValueError(
         f"'{name}' of model_state_dict belongs to no model of RSL-RL 1 to 3, whose names start with "
-        f"{listed([*_SPREAD, *_PREFIXES])}. A policy class of one's own cannot be read."
+        f"{listed([*_SPREAD, *_PREFIXES])}. Custom policy classes cannot be read."
     )

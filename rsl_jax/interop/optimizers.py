@@ -101,8 +101,8 @@ def warn_of_settings(saved: Mapping[str, Any], name: str) -> None:
         ]
         if different:
             warnings.warn(
-                f"The checkpoint's optimiser was set otherwise than '{name}' is: {'; '.join(different)}. Training goes "
-                "on with the latter; compare algorithm.optimizer of the two configs.",
+                f"The checkpoint's optimiser had other settings than '{name}': {'; '.join(different)}. Training "
+                "continues with the latter; compare algorithm.optimizer of the two configs.",
                 stacklevel=3,
             )
 

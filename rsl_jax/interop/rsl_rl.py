@@ -251,7 +251,7 @@ def _without_spread(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> tuple
 
 def _with_rnd(state: TrainState, content: Mapping[str, Any], *, strict: bool) -> TrainState:
     if "rnd_state_dict" not in content:
-        warnings.warn("The checkpoint has no curiosity ('rnd_state_dict'), which starts anew.", stacklevel=4)
+        warnings.warn("The checkpoint has no curiosity ('rnd_state_dict'), which starts from scratch.", stacklevel=4)
         return state
     rnd = state.extensions["rnd"]
     try:
@@ -274,7 +274,9 @@ def _with_optimizer(
 ) -> TrainState:
     saved = checkpoint.content.get("optimizer_state_dict")
     if saved is None:
-        warnings.warn("The checkpoint has no optimiser ('optimizer_state_dict'), which starts anew.", stacklevel=4)
+        warnings.warn(
+            "The checkpoint has no optimiser ('optimizer_state_dict'), which starts from scratch.", stacklevel=4
+        )
         return state
     opt_state, learning_rate = read_optimizer(saved, checkpoint.order, state.opt_state, strict=strict)
     if cfg is not None:
@@ -293,7 +295,7 @@ def _iteration(value: Any) -> int:
 def rnd_from_state_dict(state_dict: Mapping[str, Any], state: RndState, *, strict: bool = True) -> RndState:
     """Load predictor, target and normalisers of RSL-RL's random network distillation into ours.
 
-    Its count of steps (which a weight schedule goes by) and the discounted sums of rewards stay as they are: RSL-RL
+    Its count of steps (for a weight schedule) and the discounted sums of rewards stay as they are: RSL-RL
     does not save them.
 
     Args:
@@ -320,7 +322,7 @@ def params_from_state_dict(state_dict: Mapping[str, Any], like: Any) -> Any:
         the same tree with the arrays of the state dict.
 
     Raises:
-        ValueError: if the two do not fit: names the arrays that one has and the other has not, or the shapes.
+        ValueError: if the two do not fit: names the arrays that only one of them has, or the shapes.
     """
     return from_state_dict(state_dict, like)
 
@@ -393,7 +395,7 @@ def _models(state: TrainState, cfg: BaseRunnerConfig) -> dict[str, dict[str, np.
     if unknown:
         raise ValueError(
             f"RSL-RL has no model {listed(unknown)}; only PPO and distillation can be written for it. Save an "
-            "algorithm of your own as a checkpoint of rsl_jax."
+            "a custom algorithm as a checkpoint of rsl_jax."
         )
     models = {}
     for name in [name for name in MODELS if name in state.params]:

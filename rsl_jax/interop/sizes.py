@@ -66,7 +66,7 @@ def _observations(checkpoint: Checkpoint, cfg: BaseRunnerConfig, given: Mapping[
     if missing:
         sums = [f"{name} sees {size} numbers in all" for name, size in inputs.items() if size is not None]
         raise ValueError(
-            f"The file does not tell the sizes of the observation groups {listed(missing)} "
+            f"The sizes of these observation groups do not follow from the file: {listed(missing)} "
             f"({', '.join(sums) or 'nothing but images'}). Give them, for example {missing[0]}=48, or "
             f"{missing[0]}=3,64,64 for an image."
         )
@@ -93,7 +93,7 @@ def _columns(arrays: Mapping[str, Any], name: str) -> int | None:
 def _num_actions(arrays: Mapping[str, Any], section: Any) -> int:
     layers = [name for name in arrays if name.startswith("mlp.") and name.endswith(".bias")]
     if not layers:
-        raise ValueError("The policy of this checkpoint has no MLP, so it is none of RSL-RL's models.")
+        raise ValueError("The policy of this checkpoint has no MLP, so it is not one of RSL-RL's models.")
     outputs = to_numpy(arrays[layers[-1]]).size
     distribution_cfg = getattr(section, "distribution_cfg", None)
     an_action = build_distribution(distribution_cfg, 1).output_dim if distribution_cfg is not None else 1

@@ -32,8 +32,8 @@ class Troubles:
         """Record an exception of a method of the writer."""
         self.note(
             (method, type(error)),
-            f"failed in {method}: {type(error).__name__}: {error}. Training goes on. The writer is called again the "
-            "next time; if it fails in the same way, that is not said again.",
+            f"failed in {method}: {type(error).__name__}: {error}. Training continues. The writer is called again the "
+            "next time; the same failure is not reported again.",
         )
 
     def warn(self) -> None:
@@ -178,7 +178,7 @@ class BackgroundWriter(_Forwarding):
         if not self._opened.wait(max(left, 0.0)):
             self._troubles.note(
                 "slow to open",
-                f"is not ready after {self._open_timeout:g} s. Training begins; what is logged waits for it, up to "
+                f"is not ready after {self._open_timeout:g} s. Training begins; entries wait for it, up to "
                 f"{self._queue_size} entries.",
             )
         self._troubles.warn()
@@ -216,8 +216,8 @@ class BackgroundWriter(_Forwarding):
                 self.dropped += 1
                 self._troubles.note(
                     "full",
-                    f"is slower than the training: {len(self._queue)} entries wait for it, and what comes now is "
-                    "dropped whenever that many wait.",
+                    f"is slower than the training: {len(self._queue)} entries wait for it, and new ones are "
+                    "dropped while that many wait.",
                 )
         self._troubles.warn()
 
@@ -258,5 +258,5 @@ class BackgroundWriter(_Forwarding):
             self._queue.clear()
         self._troubles.note(
             "opening",
-            f"could not be opened: {type(error).__name__}: {error}. Training goes on without it.",
+            f"could not be opened: {type(error).__name__}: {error}. Training continues without it.",
         )

@@ -122,7 +122,7 @@ class TrainingConsole:
 
     def _render(self) -> RenderableType:
         status = self.status
-        if self._running:  # the clock goes on between two iterations
+        if self._running:  # the clock continues between two iterations
             waited = self._clock() - self._updated_at
             left = None if status.time_left is None else max(0.0, status.time_left - waited)
             status = replace(status, elapsed=status.elapsed + waited, time_left=left)

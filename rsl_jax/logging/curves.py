@@ -166,7 +166,7 @@ def summarize(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band:
     if x.size == 0:
         raise ValueError(
             f"The {count} runs of one group have no common range: the last one starts at {start:g}, the first one ends "
-            f"at {end:g}. Draw them as lines of their own: label1=DIR label2=DIR."
+            f"at {end:g}. Draw them as separate lines: label1=DIR label2=DIR."
         )
     values = np.stack([np.interp(x, *curve) for curve in curves])
     mean = values.mean(axis=0)

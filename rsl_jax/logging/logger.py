@@ -21,7 +21,7 @@ from rsl_jax.logging.writer import LogWriter
 _VIDEO_SETTLED_AFTER = 2.0
 
 _GONE = (OSError, SystemExit)
-"""Exceptions of printing when the terminal was closed or nobody reads the pipe any more (rich then asks the program to
+"""Exceptions of printing when the terminal was closed or the pipe has no reader any more (rich then asks the program to
 end); training needs neither."""
 
 

@@ -115,7 +115,7 @@ def choose_writers(train_cfg: Mapping[str, Any], *, will_open: bool) -> list[Wri
         with at("logger"):
             choice = _choose(section, train_cfg)
         if any(choice.target is other.target and choice.arguments == other.arguments for other in choices):
-            raise ValueError(f"The logger '{choice.name}' stands twice in the list {logger_cfg!r}; take one out.")
+            raise ValueError(f"The logger '{choice.name}' is twice in the list {logger_cfg!r}; remove one.")
         choices.append(choice)
     if any(choice.is_tracker for choice in choices) and not any(_is_tensorboard(choice) for choice in choices):
         choices.insert(0, _choose("tensorboard", train_cfg))
@@ -173,8 +173,8 @@ def _choose(section: Any, train_cfg: Mapping[str, Any]) -> WriterChoice:
     except TypeError as error:
         known = [parameter for parameter in inspect.signature(target).parameters if parameter != "log_dir"]
         raise TypeError(
-            f"The log writer '{name}' cannot be made from the keys {sorted(arguments)}: {error}. Its arguments beside "
-            f"log_dir: {', '.join(known) or 'none'}."
+            f"The log writer '{name}' cannot be created from the keys {sorted(arguments)}: {error}. Its arguments "
+            f"beside log_dir: {', '.join(known) or 'none'}."
         ) from error
     return WriterChoice(name, target, arguments, background)
 

@@ -57,7 +57,7 @@ class TensorboardLogWriter(LogWriter):
         Raises:
             OSError: if that fails; what is not written stays pending.
         """
-        self._flushed_at = time.monotonic()  # also where it fails, so that it is not tried anew at every scalar
+        self._flushed_at = time.monotonic()  # also where it fails, so that it is not tried again at every scalar
         while self._pending and self._file is not None:
             written = os.write(self._file, self._pending)
             del self._pending[:written]
@@ -78,7 +78,7 @@ class TensorboardLogWriter(LogWriter):
         )  # imports torch where it is installed, so not before it is needed
 
         if self._file is None:
-            raise ValueError("This TensorBoard writer has been stopped; make a new one to write more.")
+            raise ValueError("This TensorBoard writer has been stopped; create a new one to write more.")
         if len(self._pending) < _LARGEST_BACKLOG:
             self._pending += _record(Event(wall_time=time.time(), **fields).SerializeToString())
         if time.monotonic() - self._flushed_at >= self._flush_secs:

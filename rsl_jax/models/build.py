@@ -40,7 +40,11 @@ def build_model(
     with at(f"{obs_set}.distribution_cfg"):
         distribution = build_distribution(distribution_cfg, output_dim) if distribution_cfg is not None else None
     if distribution is not None and distribution.discrete != spec.discrete:
-        wanted = f"one choice out of {spec.num_actions}" if spec.discrete else f"a vector of {spec.num_actions} numbers"
+        wanted = (
+            f"one of {spec.num_actions} discrete actions"
+            if spec.discrete
+            else f"a vector of {spec.num_actions} numbers"
+        )
         raise ValueError(
             f"An action of this environment is {wanted}, which is not what {obs_set}.distribution_cfg "
             f"({distribution_cfg.class_name}) gives. Use {{'class_name': '{_fitting_distribution(spec)}'}}."
@@ -85,7 +89,8 @@ def build_distribution(cfg: Any, output_dim: int) -> Distribution:
     built = resolve_part(cfg.class_name, "distribution")(output_dim, **arguments_of(cfg))
     if not isinstance(built, Distribution):
         raise TypeError(
-            f"{cfg.class_name!r} gave a {type(built).__name__}; it must give a rsl_jax.distributions.Distribution."
+            f"{cfg.class_name!r} returned a {type(built).__name__}; it must return a "
+            "rsl_jax.distributions.Distribution."
         )
     return built
 

@@ -129,7 +129,7 @@ def from_state_dict(
         the same tree with the arrays of the state dict.
 
     Raises:
-        ValueError: if the two do not fit and ``strict``: names the arrays that one has and the other has not, or both
+        ValueError: if the two do not fit and ``strict``: names the arrays that only one of them has, or both
             shapes.
     """
     wanted, called = leaves_by_path(like), called or {}
@@ -249,7 +249,7 @@ def _rule_of(path: str) -> tuple[int, dict[str, str]]:
             return rank, fields
     raise ValueError(
         f"RSL-RL has no name for the variable '{path}'. Only what MLPModel, RNNModel, CNNModel and curiosity are made "
-        "of can be written for it; save models of your own as checkpoints of rsl_jax."
+        "of can be written for it; save custom models as checkpoints of rsl_jax."
     )
 
 

@@ -102,7 +102,8 @@ def _check_layer(cfg: CNNConfig, layer: Layer, index: int, size: tuple[int, ...]
     if cfg.padding in ("reflect", "circular") and max(layer.padding) > limit:
         raise ValueError(
             f"{given} would pad its {size[0]} x {size[1]} input by {max(layer.padding)} pixels, but padding "
-            f"'{cfg.padding}' has only {limit} to take them from. Use a smaller kernel or padding 'zeros'."
+            f"'{cfg.padding}' needs that many to copy from and has only {limit}. Use a smaller kernel or padding "
+            "'zeros'."
         )
 
 

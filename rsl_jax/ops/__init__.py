@@ -1,4 +1,4 @@
-"""Formulas on arrays; nothing here knows what a model or an algorithm is."""
+"""Formulas on arrays, independent of models and algorithms."""
 
 from rsl_jax.ops.gradients import adapt_learning_rate, clip_by_global_norm, largest_entry, largest_to_square
 from rsl_jax.ops.images import convolution, global_max_pool, global_mean_pool, max_pool, pad_images

@@ -1,4 +1,4 @@
-"""Gradient clipping and the learning-rate rule, as RSL-RL has them."""
+"""Gradient clipping and the adaptive learning rate, as in RSL-RL."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rsl_jax.types import Array
 def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, Array]:
     """Scale gradients by ``min(1, max_norm / (norm + 1e-6))``, as PyTorch's ``clip_grad_norm_`` does.
 
-    Squares of large gradients (from 1e19 on in float32) overflow although the gradients do not, so these are divided by
-    the largest of them first; others are left as they are, so that their norm is the ordinary one to the last bit.
+    The squares of large gradients (from 1e19 in float32) overflow although the gradients do not, so such gradients are
+    first divided by their largest entry; others are unchanged, so their norm is the ordinary one to the last bit.
 
     Args:
         gradients: a pytree.
@@ -26,10 +26,10 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
         the scaled pytree and the norm before scaling, ``[]``.
 
     Raises:
-        AssertionError: if ``max_norm`` is no scalar.
+        AssertionError: if ``max_norm`` is not a scalar.
     """
     chex.assert_rank(max_norm, 0, custom_message="max_norm is a scalar")
-    # One long vector instead of many leaves, each of which would be several loops of its own to compile.
+    # One long vector instead of many leaves, each of which would be several separate loops to compile.
     entries = jnp.concatenate([gradient.ravel() for gradient in jax.tree.leaves(gradients)])
     unit = unit_of(largest_entry(entries))
     norm = optax.tree.norm(entries / unit)
@@ -38,20 +38,20 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
 
 
 def largest_entry(gradients: Any) -> Array:
-    """The largest absolute entry of a pytree, ``[]``: finite where all are, NaN where one is."""
+    """Return the largest absolute entry of a pytree, ``[]``: finite if all entries are, NaN if one is."""
     largest: Array = optax.tree.norm(gradients, ord=jnp.inf)
     return largest
 
 
 def unit_of(largest: Array) -> Array:
-    """What to divide numbers by before they are squared, if the largest of them is this: 1 for all but large ones."""
+    """Return the divisor for numbers that are to be squared, given the largest of them: 1 unless it is very large."""
     # XLA divides by multiplying with the reciprocal, which must not vanish.
     most = float(jnp.finfo(largest.dtype).max) / 256
     return jnp.where(largest > largest_to_square(largest.dtype), jnp.minimum(largest, most), 1)
 
 
 def largest_to_square(dtype: Any) -> float:
-    """The largest number of which many squares can be summed: 2.6e15 in float32, as a Python number."""
+    """Return the largest number of which many squares can be summed: 2.6e15 in float32, as a Python number."""
     return float(jnp.finfo(dtype).max) ** 0.4
 
 
@@ -64,23 +64,23 @@ def adapt_learning_rate(
     minimum: float = 1e-5,
     maximum: float = 1e-2,
 ) -> Array:
-    """The learning rate that keeps the policy's steps near a wanted size.
+    """Adapt the learning rate to keep the policy's steps near a target size.
 
     Args:
-        learning_rate: the rate in force, ``[]``.
-        kl: how far the policy has moved, mean ``KL(old || new)``, ``[]``.
-        desired_kl: how far it should move. Beyond twice of it the rate falls by ``factor``. Below half of it the rate
-            rises by ``factor``, unless the policy has not moved at all, of which rounding leaves less than
-            one digit of 1.
-        factor: of one change.
-        minimum: floor of a falling rate.
-        maximum: cap of a rising rate.
+        learning_rate: the current rate, ``[]``.
+        kl: the size of the policy's step, mean ``KL(old || new)``, ``[]``.
+        desired_kl: the target. Above twice the target, the rate is divided by ``factor``. Below half of it, the rate is
+            multiplied by ``factor``, unless the policy has not changed at all (up to rounding: a KL of at most the
+            machine epsilon).
+        factor: factor of one change.
+        minimum: lower bound of a decreasing rate.
+        maximum: upper bound of an increasing rate.
 
     Returns:
         the new rate, ``[]``.
 
     Raises:
-        AssertionError: if an argument is no scalar.
+        AssertionError: if an argument is not a scalar.
     """
     scalars = [learning_rate, kl, desired_kl]
     chex.assert_rank(scalars, 0, custom_message="learning_rate, kl (a mean) and desired_kl are scalars")

@@ -1,8 +1,8 @@
-"""What happens when a number stops being finite.
+"""Detection of NaN and infinity.
 
-A compiled program cannot raise, so it reports: metrics under ``NonFinite/`` count what went wrong, by name, and all
-that learns stays as it was before the iteration. The runner turns the report into an error, or goes on with the next
-rollout.
+A compiled program cannot raise, so it reports: metrics under ``NonFinite/`` count the affected elements by name, and
+the training state stays as it was before the iteration. The runner turns the report into an error, or continues with
+the next rollout.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ CAUSES = (
     "loss",
     "gradient",
 )
-"""What reports begin with; the earlier one causes the later one. What is not among them comes last."""
+"""First part of the reports' names, in causal order: an earlier one may cause a later one. Any others come last."""
 
 
 def non_finite(arrays: Mapping[str, Array]) -> Metrics:
-    """How many elements of each array are NaN or infinite, as metrics ``NonFinite/<name>``, each ``[]``."""
+    """Count the NaN and infinite elements of each array, as metrics ``NonFinite/<name>``, each ``[]``."""
     return {f"{PREFIX}{name}": jnp.sum(~jnp.isfinite(x), dtype=jnp.int32) for name, x in arrays.items()}
 
 
 def became_non_finite(new: Any, old: Any) -> Metrics:
-    """How many numbers of a state's parts are NaN or infinite that were finite before; metrics ``NonFinite/<part>``.
+    """Count the elements of a state that are NaN or infinite and were finite before, as metrics ``NonFinite/<part>``.
 
     Args:
         new: a dataclass of pytrees, such as :class:`rsl_jax.types.TrainState`.
         old: one of the same structure.
 
     Returns:
-        counts by field, and by entry where a field is a mapping (``params.actor``), each ``[]``.
+        counts by field, and by entry if a field is a mapping (``params.actor``), each ``[]``.
     """
     counts = {}
     for name, (part, before) in _parts(new, old).items():
@@ -59,7 +59,7 @@ def became_non_finite(new: Any, old: Any) -> Metrics:
         for pair in pairs:
             if jnp.issubdtype(pair[0].dtype, jnp.floating):
                 by_dtype.setdefault(pair[0].dtype, []).append(pair)
-        # One long vector instead of many leaves, each of which would be a loop of its own to compile.
+        # One long vector instead of many leaves, each of which would be a separate loop to compile.
         appeared = [
             jnp.sum(~jnp.isfinite(_flat(after)) & jnp.isfinite(_flat(ahead)), dtype=jnp.int32)
             for after, ahead in (zip(*same, strict=True) for same in by_dtype.values())
@@ -70,14 +70,14 @@ def became_non_finite(new: Any, old: Any) -> Metrics:
 
 
 def failures(losses: Mapping[str, Array], gradients: Mapping[str, Any]) -> dict[str, Array]:
-    """Which losses and gradients of one step of an optimiser are not finite, by name; each bool ``[]``.
+    """Return which losses and gradients of one optimiser step are NaN or infinite, by name; each bool ``[]``.
 
-    What counts are the gradients. A loss that overflows may have one that does not, from which RSL-RL learns, too; a
-    loss is only named where a gradient failed with it.
+    The gradients decide. A loss that overflows may have a finite gradient, from which RSL-RL learns, too; so a loss is
+    only reported together with a gradient.
 
     Args:
         losses: by name, ``[...]``.
-        gradients: pytrees by the name of what learns.
+        gradients: pytrees by the name of what they train.
     """
     failed = {f"gradient.{name}": ~jnp.isfinite(largest_entry(gradient)) for name, gradient in gradients.items()}
     some = functools.reduce(jnp.logical_or, failed.values())
@@ -85,10 +85,10 @@ def failures(losses: Mapping[str, Array], gradients: Mapping[str, Any]) -> dict[
 
 
 def first_failure(failed: Mapping[str, Array]) -> Metrics:
-    """What failed in the first of many steps in which anything did; whatever fails later may follow from it.
+    """Return the failures of the first failed step among many; later failures may follow from these.
 
     Args:
-        failed: whether each thing failed in each step, by name, bool ``[...]``, all of one shape.
+        failed: what failed in each step, by name, bool ``[...]``, all of one shape.
 
     Returns:
         1 or 0, as metrics ``NonFinite/<name>``, each ``[]``.
@@ -99,7 +99,7 @@ def first_failure(failed: Mapping[str, Array]) -> Metrics:
 
 
 def likeliest_first(names: Iterable[str]) -> list[str]:
-    """Names of reports in the order in which one is likely to have caused the next."""
+    """Sort names of reports so that the likely cause comes before its effects."""
 
     def rank(name: str) -> tuple[int, int]:
         kind = name.split(".")[0]
@@ -111,13 +111,13 @@ def likeliest_first(names: Iterable[str]) -> list[str]:
 
 
 def has_failed(metrics: Metrics) -> Array:
-    """Whether any report of ``metrics`` is above zero, bool ``[]``."""
+    """Return whether any report in ``metrics`` is above zero, bool ``[]``."""
     reports = [count for name, count in metrics.items() if name.startswith(PREFIX)]
     return jnp.any(jnp.stack(reports) > 0) if reports else jnp.zeros((), bool)
 
 
 def keep_if_finite(new: Any, old: Any, metrics: Metrics) -> Any:
-    """``new`` where all reports of ``metrics`` are zero, ``old`` otherwise; two pytrees of the same structure.
+    """Return ``new`` if all reports in ``metrics`` are zero, ``old`` otherwise; two pytrees of the same structure.
 
     Raises:
         AssertionError: if leaves of the two have different shapes or dtypes.

@@ -15,7 +15,7 @@ from jax.custom_derivatives import SymbolicZero
 from rsl_jax.types import Array
 
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-"""What numpy calls the paddings that take their pixels from the image."""
+"""numpy's names of the padding modes that repeat pixels of the image."""
 
 
 def _plain(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
@@ -35,37 +35,37 @@ _convolution = jax.custom_jvp(_plain, nondiff_argnums=(2, 3))
 def convolution(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1) -> Array:
     """Convolve images without padding.
 
-    On a CPU it has gradients of its own: XLA's for the kernel was measured to take forty times as long where it stands
-    in a loop, as it does in every update. Other platforms keep theirs. Forward mode is there on all of them.
+    On a CPU it has custom gradients: XLA's gradient of the kernel was measured to take forty times as long inside a
+    loop, and every update is one. Other platforms use XLA's. Forward-mode differentiation works on all platforms.
 
     Args:
         x: images ``[B, H, W, C]``.
         kernel: ``[h, h, C, D]``.
         stride: step of the kernel.
-        dilation: distance between the pixels that the kernel looks at.
+        dilation: distance between the pixels that the kernel reads.
 
     Returns:
         ``[B, H', W', D]``.
 
     Raises:
-        AssertionError: if images or kernel have another rank, the kernel is not square or of other channels, or it
-            reaches beyond the images.
+        AssertionError: if images or kernel have another rank, the kernel is not square or has other channels, or it is
+            larger than the images.
     """
     chex.assert_rank([x, kernel], 4, custom_message="images are [B, H, W, C], a kernel is [h, h, C, D]")
     square = (kernel.shape[0], kernel.shape[0], x.shape[-1], None)
     chex.assert_shape(kernel, square, custom_message="a kernel is [h, h, C, D], with the channels C of the images")
     smallest = dilation * (kernel.shape[0] - 1) + 1
-    chex.assert_axis_dimension_gteq(x, 1, smallest, custom_message="the kernel reaches beyond the images' height")
-    chex.assert_axis_dimension_gteq(x, 2, smallest, custom_message="the kernel reaches beyond the images' width")
+    chex.assert_axis_dimension_gteq(x, 1, smallest, custom_message="the kernel is larger than the images' height")
+    chex.assert_axis_dimension_gteq(x, 2, smallest, custom_message="the kernel is larger than the images' width")
     return _convolution(x, kernel, stride, dilation)
 
 
 def _along(stride: int, dilation: int, primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
-    """The convolution and its derivative along tangents of images and kernel.
+    """Return the convolution and its derivative along tangents of images and kernel.
 
-    The derivative is linear in either tangent, and reverse mode transposes it. On a CPU it is therefore written as the
-    transpose of the gradients below, so that its own transpose are these. It is checkpointed so that reverse mode keeps
-    images and kernel, and not what :func:`kernel_gradient` cuts out of the images.
+    The derivative is linear in each tangent, and reverse mode transposes it. On a CPU it is therefore written as the
+    transpose of the gradients below, so that its transpose is these gradients. It is checkpointed so that reverse mode
+    stores images and kernel, and not the patches that :func:`kernel_gradient` cuts out of the images.
     """
     x, kernel = primals
     y = _plain(x, kernel, stride, dilation)
@@ -94,7 +94,7 @@ def _along(stride: int, dilation: int, primals: tuple[Array, Array], tangents: t
 
         return jax.lax.platform_dependent(kernel, tangent, cpu=on_cpu if dilation == 1 else by_xla, default=by_xla)
 
-    # Images that are data, as those of a first layer, have no tangent, and cost nothing.
+    # Images that are data, such as the input of the first layer, have no tangent, and cost nothing.
     along_x, along_k = tangents
     parts = [] if isinstance(along_x, SymbolicZero) else [along_images(kernel, along_x)]
     parts += [] if isinstance(along_k, SymbolicZero) else [along_kernel(x, along_k)]
@@ -105,14 +105,14 @@ _convolution.defjvp(_along, symbolic_zeros=True)
 
 
 def kernel_gradient(x: Array, gradient: Array, *, size: int, stride: int, dilation: int) -> Array:
-    """The gradient of a convolution's kernel, as products of two matrices.
+    """Compute the gradient of a convolution's kernel, as products of two matrices.
 
     Args:
         x: images that were convolved, ``[B, H, W, C]``.
         gradient: of the convolution's output, ``[B, H', W', D]``.
         size: height and width of the kernel.
-        stride: its step.
-        dilation: distance between the pixels that it looks at.
+        stride: step of the kernel.
+        dilation: distance between the pixels that it reads.
 
     Returns:
         ``[size, size, C, D]``.
@@ -123,7 +123,7 @@ def kernel_gradient(x: Array, gradient: Array, *, size: int, stride: int, dilati
     seen = [x[:, r : r + last_row : stride, c : c + last_column : stride] for r, c in starts]
     flat = jnp.reshape(gradient, (-1, channels))
     if x.shape[-1] <= 4:  # matrices of so few rows would be slow one by one
-        # One matrix of all of them, by hand: of an einsum, XLA would copy the gradient to transpose it (see _along).
+        # One matrix of all of them, by hand: for an einsum, XLA would copy the gradient to transpose it (see _along).
         rows = jnp.reshape(jnp.moveaxis(jnp.stack(seen), -1, 1), (-1, flat.shape[0]))
         products = rows @ flat
     else:
@@ -132,10 +132,10 @@ def kernel_gradient(x: Array, gradient: Array, *, size: int, stride: int, dilati
 
 
 def image_gradient(kernel: Array, gradient: Array, *, shape: tuple[int, ...], stride: int) -> Array:
-    """The gradient of convolved images, as a convolution without strides.
+    """Compute the gradient of convolved images, as a convolution without strides.
 
-    A stride of ``s`` lets each of ``s * s`` kinds of pixels meet other entries of the kernel. All kinds are computed as
-    channels of one convolution with a kernel ``1/s`` as large, and put beside each other.
+    With a stride of ``s``, each of ``s * s`` kinds of pixels is multiplied by other entries of the kernel. All kinds
+    are computed as channels of one convolution with a kernel ``1/s`` as large, and then interleaved.
 
     Args:
         kernel: ``[h, w, C, D]``.
@@ -165,12 +165,12 @@ def image_gradient(kernel: Array, gradient: Array, *, shape: tuple[int, ...], st
 
 
 def pad_images(x: Array, amounts: tuple[int, ...], mode: str) -> Array:
-    """Put pixels around images.
+    """Pad images.
 
     Args:
         x: images ``[B, H, W, C]``.
-        amounts: how many pixels above and below, and how many left and right.
-        mode: none, zeros, reflect (at the border, which is not repeated), replicate (the border) or circular.
+        amounts: number of pixels above and below, and number left and right.
+        mode: none, zeros, reflect (without repeating the border), replicate (repeats the border) or circular.
 
     Returns:
         ``[B, H', W', C]``.
@@ -179,7 +179,7 @@ def pad_images(x: Array, amounts: tuple[int, ...], mode: str) -> Array:
         AssertionError: if the images have another rank, or there are not two amounts.
     """
     chex.assert_rank(x, 4, custom_message="images are [B, H, W, C]")
-    chex.assert_equal(len(amounts), 2, custom_message="amounts are those of the height and of the width")
+    chex.assert_equal(len(amounts), 2, custom_message="amounts are one for the height and one for the width")
     for axis, amount in enumerate(amounts, start=1):
         if mode == "none" or not amount:
             continue
@@ -192,16 +192,16 @@ def pad_images(x: Array, amounts: tuple[int, ...], mode: str) -> Array:
 
 
 def global_mean_pool(x: Array) -> Array:
-    """The mean of all pixels of each channel: ``[B, H, W, C]`` to ``[B, 1, 1, C]``."""
+    """Average all pixels of each channel: ``[B, H, W, C]`` to ``[B, 1, 1, C]``."""
     return jnp.mean(x, axis=(1, 2), keepdims=True)
 
 
 @jax.custom_jvp
 def global_max_pool(x: Array) -> Array:
-    """The largest pixel of each channel: ``[B, H, W, C]`` to ``[B, 1, 1, C]``.
+    """Take the largest pixel of each channel: ``[B, H, W, C]`` to ``[B, 1, 1, C]``.
 
-    Of several that are equal the first one takes the gradient, row by row, as in PyTorch; that of ``jnp.max`` is spread
-    over all of them.
+    If several are equal, the first one, row by row, receives the gradient, as in PyTorch; ``jnp.max`` would distribute
+    it over all of them.
     """
     return jnp.max(x, axis=(1, 2), keepdims=True)
 
@@ -219,7 +219,7 @@ def _along_largest(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array
 
 
 def max_pool(x: Array) -> Array:
-    """The largest of 3 x 3 pixels around every second one: ``[B, H, W, C]`` to ``[B, ceil(H / 2), ceil(W / 2), C]``."""
+    """Apply a 3 x 3 max pool of stride 2: ``[B, H, W, C]`` to ``[B, ceil(H / 2), ceil(W / 2), C]``."""
     chex.assert_rank(x, 4, custom_message="images are [B, H, W, C]")
     # Padded by hand, because an export to ONNX ignores the padding of a pooling.
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)

@@ -1,4 +1,4 @@
-"""The losses of PPO as formulas on arrays."""
+"""Losses of PPO as formulas on arrays."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from rsl_jax.types import Array
 
 
 def surrogate_loss(log_probs: Array, old_log_probs: Array, advantages: Array, *, clip_param: float | Array) -> Array:
-    r"""PPO's clipped objective, ``mean(max(-A r, -A clip(r, 1 - c, 1 + c)))`` with ``r = exp(log_prob - old)``.
+    r"""Compute PPO's clipped objective, ``mean(max(-A r, -A clip(r, 1 - c, 1 + c)))`` with ``r = exp(log_prob - old)``.
 
-    Ratios end at the root of the largest float (1.8e19 in float32): beyond, gradients would be NaN or infinite.
+    Ratios are bounded by the root of the largest float (1.8e19 in float32), above which gradients would be NaN or
+    infinite.
 
     Args:
-        log_probs: of the stored actions under the policy that learns, ``[...]``.
-        old_log_probs: of the same actions when they were taken, ``[...]``.
+        log_probs: of the stored actions under the current policy, ``[...]``.
+        old_log_probs: of the same actions under the policy that took them, ``[...]``.
         advantages: ``[...]``.
         clip_param: ``c``.
 
@@ -26,7 +27,7 @@ def surrogate_loss(log_probs: Array, old_log_probs: Array, advantages: Array, *,
         the loss, ``[]``.
 
     Raises:
-        AssertionError: if the arrays have different shapes, which would be broadcast into pairs of samples.
+        AssertionError: if the arrays have different shapes; broadcasting would combine every pair of samples.
 
     Source: Schulman et al., "Proximal policy optimization algorithms" (2017), eq. 7.
     """
@@ -41,7 +42,7 @@ def surrogate_loss(log_probs: Array, old_log_probs: Array, advantages: Array, *,
 
 
 def value_loss(values: Array, returns: Array) -> Array:
-    """Mean square error of values ``[...]`` against returns ``[...]``.
+    """Compute the mean squared error between values ``[...]`` and returns ``[...]``.
 
     Raises:
         AssertionError: if the two have different shapes.
@@ -51,13 +52,13 @@ def value_loss(values: Array, returns: Array) -> Array:
 
 
 def clipped_value_loss(values: Array, old_values: Array, returns: Array, *, clip_param: float | Array) -> Array:
-    r"""The larger of two square errors, averaged: of the value, and of the value kept near its old one.
+    r"""Compute the mean of the larger of two squared errors: of the value, and of the value clipped near its old one.
 
     Args:
-        values: of the critic that learns, ``[...]``.
-        old_values: of the critic that collected, ``[...]``.
+        values: of the current critic, ``[...]``.
+        old_values: of the critic at collection, ``[...]``.
         returns: ``[...]``.
-        clip_param: how far a value may move.
+        clip_param: largest change of a value.
 
     Returns:
         the loss, ``[]``.

@@ -1,6 +1,6 @@
 """Optimisers by RSL-RL's names, with PyTorch's defaults.
 
-They leave the learning rate out: it changes from mini-batch to mini-batch, so the algorithm multiplies it in.
+They do not include the learning rate: it changes from one mini-batch to the next, so the algorithm applies it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rsl_jax.types import Array
 
 
 def scale_by_adam(*, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> optax.GradientTransformation:
-    """Adam without its learning rate; optax's, but for the bias corrections ``1 - b**t``.
+    """Scale gradients by Adam, without the learning rate; like optax's except for the bias corrections ``1 - b**t``.
 
-    In float32 these lose digits where optax subtracts (``1 - 0.999`` comes out too small by 1.3e-5 of itself); PyTorch
-    takes them in double precision. ``-expm1(t log b)`` is exact to the last digit.
+    In float32 optax's subtraction loses digits (``1 - 0.999`` has a relative error of -1.3e-5); PyTorch computes the
+    corrections in double precision. ``-expm1(t log b)`` is exact to the last digit.
 
     Args:
-        b1: decay of the mean of gradients.
-        b2: decay of the mean of their squares.
+        b1: decay of the running mean of gradients.
+        b2: decay of the running mean of their squares.
         eps: added to the root of the latter.
 
     Source: Kingma & Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1.
@@ -60,19 +60,19 @@ adam = scale_by_adam
 def adamw(
     *, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, weight_decay: float = 1e-2
 ) -> optax.GradientTransformation:
-    """Adam with decoupled weight decay.
+    """Scale gradients by Adam with decoupled weight decay.
 
     Args:
-        b1: decay of the mean of gradients.
-        b2: decay of the mean of their squares.
+        b1: decay of the running mean of gradients.
+        b2: decay of the running mean of their squares.
         eps: added to the root of the latter.
-        weight_decay: share of the parameters that is taken off them, times the learning rate.
+        weight_decay: fraction of the parameters that is subtracted, times the learning rate.
     """
     return optax.chain(scale_by_adam(b1=b1, b2=b2, eps=eps), optax.add_decayed_weights(weight_decay))
 
 
 def sgd() -> optax.GradientTransformation:
-    """Plain gradient descent."""
+    """Leave gradients as they are: plain gradient descent."""
     return optax.identity()
 
 
@@ -80,7 +80,7 @@ def rmsprop(*, decay: float = 0.99, eps: float = 1e-8) -> optax.GradientTransfor
     """Divide gradients by the root of the running mean of their squares.
 
     Args:
-        decay: of that mean.
+        decay: decay of that mean.
         eps: added to the root.
     """
     return optax.scale_by_rms(decay=decay, eps=eps, eps_in_sqrt=False)
@@ -90,12 +90,12 @@ def resolve_optimizer(optimizer: Any) -> optax.GradientTransformation:
     """Build the optimiser that a config names.
 
     Args:
-        optimizer: a name in either case, an import path, a callable, or a section with one of these and arguments. It
-            gives updates that the learning rate is still to be multiplied into.
+        optimizer: a name in upper or lower case, an import path, a callable, or a section with one of these and
+            arguments. Its updates must not include the learning rate.
 
     Raises:
-        ValueError: if there is none of that name.
-        TypeError: if what was built is no ``optax.GradientTransformation``.
+        ValueError: if there is no optimiser of that name.
+        TypeError: if the result is not an ``optax.GradientTransformation``.
     """
     if isinstance(optimizer, str) and optimizer.lower() in PARTS["optimizer"]:
         optimizer = optimizer.lower()
@@ -103,8 +103,9 @@ def resolve_optimizer(optimizer: Any) -> optax.GradientTransformation:
     built = build_part(section, "optimizer")
     if not isinstance(built, optax.GradientTransformation):
         raise TypeError(
-            f"The optimizer {section.class_name!r} gave a {type(built).__name__}; it must give an "
-            "optax.GradientTransformation whose updates leave the learning rate out, as optax.scale_by_adam() does."
+            f"The optimizer {section.class_name!r} returned a {type(built).__name__}; it must return an "
+            "optax.GradientTransformation whose updates do not include the learning rate, such as "
+            "optax.scale_by_adam()."
         )
     return built
 
@@ -112,13 +113,13 @@ def resolve_optimizer(optimizer: Any) -> optax.GradientTransformation:
 def apply_gradients(
     optimizer: optax.GradientTransformation, gradients: Any, opt_state: Any, params: Any, learning_rate: Array
 ) -> tuple[Any, Any]:
-    """One step down the gradients; gives the new parameters and the new state of the optimiser.
+    """Take one optimiser step; returns the new parameters and the new state of the optimiser.
 
-    Gradients end where many of their squares would overflow (2.6e15 in float32): an optimiser that adds squares up
-    would never move those parameters again.
+    Gradients are bounded where the sum of many of their squares would overflow (2.6e15 in float32): an optimiser that
+    accumulates squares would never move those parameters again.
 
     Raises:
-        AssertionError: if the gradients are not those of the parameters, or the learning rate is no scalar.
+        AssertionError: if gradients and parameters have different shapes, or the learning rate is not a scalar.
     """
     chex.assert_trees_all_equal_shapes(gradients, params, custom_message="gradients and parameters")
     chex.assert_rank(learning_rate, 0, custom_message="learning_rate is a scalar")

@@ -1,4 +1,4 @@
-"""Reductions that also reach over devices where there are several.
+"""Reductions over all devices of a run.
 
 ``axis_name`` is the name of a mesh axis inside ``shard_map`` (or of a ``vmap``), or None on one device.
 """
@@ -16,29 +16,29 @@ from rsl_jax.types import Array, Key
 
 
 def mean_over_devices(tree: Any, axis_name: str | None) -> Any:
-    """Mean of every leaf over the devices of an axis."""
+    """Average every leaf over the devices of an axis."""
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
 
 def sum_over_devices(tree: Any, axis_name: str | None) -> Any:
-    """Sum of every leaf over the devices of an axis."""
+    """Sum every leaf over the devices of an axis."""
     return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
 
 def gather_over_devices(x: Array, axis_name: str | None, *, axis: int) -> Array:
-    """The parts of ``x`` on all devices, side by side along its ``axis``; the same on every device."""
+    """Concatenate ``x`` of all devices along its ``axis``; the result is the same on every device."""
     return x if axis_name is None else jax.lax.all_gather(x, axis_name, axis=axis, tiled=True)
 
 
 def key_of_device(key: Key, axis_name: str | None) -> Key:
-    """A random key of this device's own, out of one that all devices share."""
+    """Derive a key for this device from one that all devices share."""
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
 def standardize(x: Array, *, axis_name: str | None = None, eps: float | Array = 1e-8) -> Array:
-    """Shift and scale all elements of ``x`` (and of its fellows on other devices) to mean 0 and unbiased std 1.
+    """Shift and scale all elements of ``x``, over all devices, to mean 0 and unbiased standard deviation 1.
 
-    Numbers whose squares may overflow are divided by the largest of them first; others are left as they are.
+    If squares may overflow, all numbers are first divided by the largest; otherwise they are unchanged.
 
     Args:
         x: any shape.
@@ -46,12 +46,12 @@ def standardize(x: Array, *, axis_name: str | None = None, eps: float | Array = 
         eps: added to the standard deviation.
 
     Returns:
-        same shape.
+        an array of the same shape.
 
     Raises:
-        AssertionError: if ``x`` holds no floats.
+        AssertionError: if ``x`` is not of a float type.
     """
-    chex.assert_type(x, float, custom_message="what is standardised is floats")
+    chex.assert_type(x, float, custom_message="only floats can be standardised")
     largest = jnp.max(jnp.abs(x))
     largest = largest if axis_name is None else jax.lax.pmax(largest, axis_name)
     unit = unit_of(largest)

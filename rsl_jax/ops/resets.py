@@ -10,9 +10,13 @@ from rsl_jax.types import Array, Carry
 
 
 def reset_carry(carry: Carry, dones: Array) -> Carry:
-    """Hidden states, leaves ``[N, ...]``, zero (and without gradients to the past) where an episode ended, ``[N]``.
+    """Set the hidden states of ended episodes to zero, which also cuts their gradients to the past.
+
+    Args:
+        carry: hidden states, leaves ``[N, ...]``.
+        dones: whether the episode ended, bool ``[N]``.
 
     Raises:
-        AssertionError: if they are not of as many environments as ``dones``.
+        AssertionError: if the two have different numbers of environments.
     """
     return select_rows(dones, jax.tree.map(jnp.zeros_like, carry), carry)

@@ -12,7 +12,7 @@ from rsl_jax.types import Array
 def generalized_advantage_estimation(
     rewards: Array, values: Array, dones: Array, last_values: Array, *, gamma: float | Array, lam: float | Array
 ) -> tuple[Array, Array]:
-    r"""Generalised advantage estimation, backwards over time.
+    r"""Compute advantages and returns by generalised advantage estimation.
 
     .. math::
         \delta_t = r_t + \gamma (1 - d_t) V_{t+1} - V_t, \qquad
@@ -23,8 +23,8 @@ def generalized_advantage_estimation(
         values: of the observations before each step, ``[T, N]``.
         dones: whether the episode ended with the step, ``[T, N]``.
         last_values: of the observations after the last step, ``[N]``.
-        gamma: discount.
-        lam: how far an advantage looks ahead, 0 to 1.
+        gamma: discount factor.
+        lam: trade-off between bias (0) and variance (1).
 
     Returns:
         advantages ``[T, N]`` and returns ``[T, N]``.

@@ -1,4 +1,4 @@
-"""Shapes brought in line by name, so that nothing relies on silent broadcasting of ranks."""
+"""Explicit alignment of shapes, instead of implicit rank promotion."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rsl_jax.types import Array
 
 
 def to_rank(x: Array, rank: int) -> Array:
-    """``x`` with axes of size 1 before its own, as many as make up ``rank``; its last axes line up with another's.
+    """Prepend axes of size 1 up to ``rank``, so that the last axes align with those of another array.
 
     Raises:
-        AssertionError: if it has more axes than that.
+        AssertionError: if ``x`` has more axes than that.
     """
-    chex.assert_rank(x, set(range(rank + 1)), custom_message=f"an array is brought to rank {rank}")
+    chex.assert_rank(x, set(range(rank + 1)), custom_message=f"an array cannot be reduced to rank {rank}")
     return jnp.reshape(x, (1,) * (rank - x.ndim) + x.shape)

@@ -1,9 +1,9 @@
-"""RSL-RL's modules, names and habits on top of rsl_jax.
+"""RSL-RL's modules and names on top of rsl_jax.
 
-``rsl_jax.rsl_rl.runners`` is to scripts what ``rsl_rl.runners`` is, and so on for ``env``, ``algorithms``, ``models``,
-``modules``, ``extensions``, ``storage`` and ``utils``. :mod:`rsl_jax.as_rsl_rl` makes the name ``rsl_rl`` lead here;
-what is the same, what differs and why is in ``docs/migrating.md``.
+``rsl_jax.rsl_rl.runners`` replaces ``rsl_rl.runners`` in scripts, and so on for ``env``, ``algorithms``, ``models``,
+``modules``, ``extensions``, ``storage`` and ``utils``. :mod:`rsl_jax.as_rsl_rl` redirects the import of ``rsl_rl`` to
+this package; ``docs/migrating.md`` lists what is the same, what differs and why.
 """
 
 VERSION = "5.5.1"
-"""The version of RSL-RL whose interface this is."""
+"""Version of RSL-RL whose interface this package has."""

@@ -1,4 +1,4 @@
-"""RSL-RL's algorithms, to look at and to name in a config; ``runner.alg`` is what answers for one."""
+"""Stand-ins for RSL-RL's algorithms, to inspect and to name in a config; ``runner.alg`` has their interface."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["PPO", "Distillation"]
 
 _WAY_OUT = (
     "Algorithms are records of pure functions here, which the runner builds from its config: OnPolicyRunner(env, cfg). "
-    "What PPO should do beside its own goes into an extension, and another algorithm is a factory by its import path: "
+    "Write additions to PPO as an extension, and another algorithm as a factory that is given by import path: "
     "docs/custom_parts.md."
 )
 
 
 def _settings(section: Any) -> dict[str, Any]:
-    """The keys of a section with their defaults, and what RSL-RL's constructors take beside them."""
+    """Return the keys of a section with their defaults, and the other parameters of RSL-RL's constructors."""
     instance = section()
     settings = {f.name: getattr(instance, f.name) for f in dataclasses.fields(section) if f.name != "class_name"}
     return {**settings, "device": "cpu", "multi_gpu_cfg": None}
@@ -26,14 +26,14 @@ def _settings(section: Any) -> dict[str, Any]:
 
 PPO = stand_in(
     "PPO",
-    "PPO: the name of :class:`rsl_jax.algorithms.PPO` for scripts that look at its parameters.",
+    "PPO: stands for :class:`rsl_jax.algorithms.PPO` in scripts that inspect its parameters.",
     way_out=_WAY_OUT,
     parameters=parameters_of(["actor", "critic", "storage"], _settings(PPOConfig)),
 )
 
 Distillation = stand_in(
     "Distillation",
-    "Distillation: the name of :class:`rsl_jax.algorithms.Distillation` for scripts that look at its parameters.",
+    "Distillation: stands for :class:`rsl_jax.algorithms.Distillation` in scripts that inspect its parameters.",
     way_out=_WAY_OUT,
     parameters=parameters_of(["student", "teacher", "storage"], _settings(DistillationConfig)),
 )

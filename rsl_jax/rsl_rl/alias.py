@@ -1,4 +1,4 @@
-"""Makes ``import rsl_rl`` lead to :mod:`rsl_jax.rsl_rl`, for this process."""
+"""Redirection of ``import rsl_rl`` to :mod:`rsl_jax.rsl_rl` in this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsl_jax.rsl_rl import VERSION
 ALIAS, HOME = "rsl_rl", "rsl_jax.rsl_rl"
 
 DISTRIBUTION = "rsl-rl-lib"
-"""What RSL-RL is called where packages are installed from."""
+"""Name of RSL-RL's distribution package."""
 
 SUBMODULES: Mapping[str, frozenset[str]] = {
     "algorithms": frozenset({"distillation", "ppo"}),
@@ -29,44 +29,44 @@ SUBMODULES: Mapping[str, frozenset[str]] = {
     "storage": frozenset({"rollout_storage"}),
     "utils": frozenset({"log_writer", "logger", "neptune_log_writer", "utils", "wandb_log_writer"}),
 }
-"""RSL-RL's packages and their modules. Here each package is one module, and its modules lead to it as well."""
+"""RSL-RL's packages and their modules. Here each package is one module, to which its submodules redirect as well."""
 
 
 def install() -> None:
-    """Make ``rsl_rl`` and its modules lead to rsl_jax in this process, whether rsl-rl-lib is installed or not.
+    """Redirect ``rsl_rl`` and its modules to rsl_jax in this process, whether or not rsl-rl-lib is installed.
 
-    In a notebook it comes before anything that imports ``rsl_rl``. A second call does nothing. Processes that are
-    started afterwards are not affected.
+    In a notebook, call it before anything imports ``rsl_rl``. A second call does nothing. Child processes are not
+    affected.
 
     Raises:
-        ImportError: if RSL-RL itself has been imported already.
+        ImportError: if RSL-RL itself has already been imported.
     """
     if any(isinstance(finder, RslRlFinder) for finder in sys.meta_path):
         return
     if ALIAS in sys.modules:
         raise ImportError(
             f"'{ALIAS}' has already been imported, from {getattr(sys.modules[ALIAS], '__file__', 'somewhere')}. Call "
-            "rsl_jax.as_rsl_rl.install() before anything imports it: first thing in the script, or in a fresh kernel."
+            "rsl_jax.as_rsl_rl.install() before anything imports it: at the start of the script or of a fresh kernel."
         )
-    # The simulator shares the GPU, of which JAX would take three quarters when it starts.
+    # The simulator shares the GPU, and JAX would preallocate three quarters of its memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     sys.meta_path.insert(0, RslRlFinder())
 
 
 def uninstall() -> None:
-    """Undo :func:`install`; modules that have imported ``rsl_rl`` keep what they have."""
+    """Undo :func:`install`; modules that have imported ``rsl_rl`` keep what they imported."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, RslRlFinder)]
     for name in [name for name in sys.modules if name == ALIAS or name.startswith(f"{ALIAS}.")]:
         del sys.modules[name]
 
 
 class RslRlFinder(MetaPathFinder):
-    """Finds ``rsl_rl`` and its modules, and the metadata of rsl-rl-lib, before anything installed is found."""
+    """Import finder for ``rsl_rl``, its modules and the metadata of rsl-rl-lib; precedes installed packages."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The module that a name of RSL-RL's leads to.
+        """Return the spec of the module that an RSL-RL module is redirected to.
 
         Raises:
             ModuleNotFoundError: if RSL-RL 5.5.1 has no module of this name.
@@ -77,49 +77,49 @@ class RslRlFinder(MetaPathFinder):
         known = {(), *((package,) for package in SUBMODULES), *((p, m) for p, ms in SUBMODULES.items() for m in ms)}
         if tuple(parts) not in known:
             raise ModuleNotFoundError(
-                f"RSL-RL {VERSION}, for which rsl_jax stands in here, has no module '{fullname}'. Its packages are "
-                f"{', '.join(SUBMODULES)}; docs/migrating.md has what became of older names.",
+                f"RSL-RL {VERSION}, which rsl_jax replaces here, has no module '{fullname}'. Its packages are "
+                f"{', '.join(SUBMODULES)}; docs/migrating.md lists what replaced older names.",
                 name=fullname,
             )
         home = ".".join([HOME, *parts[:1]])
         return ModuleSpec(fullname, AliasLoader(home), is_package=len(parts) < 2)
 
     def find_distributions(self, context: Any = None) -> Iterable[importlib.metadata.Distribution]:
-        """The metadata of rsl-rl-lib."""
+        """Return the metadata of rsl-rl-lib."""
         name = getattr(context, "name", None)
         if name is not None and name.lower().replace("_", "-") == DISTRIBUTION:
             yield StandIn()
 
 
 class AliasLoader(Loader):
-    """Loads a module by importing another one in its place."""
+    """Loader that imports another module instead."""
 
     def __init__(self, home: str):
         self._home = home
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """A module as always, which :meth:`exec_module` replaces."""
+        """Return None for the default module, which :meth:`exec_module` replaces."""
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the other module in its place."""
+        """Replace the module by the other one."""
         home = importlib.import_module(self._home)
         if not hasattr(home, "__path__"):
-            home.__path__ = []  # modules below it are found by their names alone
+            home.__path__ = []  # submodules are found by their names alone
         sys.modules[module.__name__] = home
 
 
 class StandIn(importlib.metadata.Distribution):
-    """The metadata of the version of RSL-RL whose interface this is."""
+    """Metadata of rsl-rl-lib, in the version whose interface this package has."""
 
     def read_text(self, filename: str) -> str | None:
-        """The file METADATA."""
+        """Return the file METADATA; None for any other."""
         if filename != "METADATA":
             return None
-        return f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {VERSION}\nSummary: rsl_jax stands in for it\n"
+        return f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {VERSION}\nSummary: replaced by rsl_jax\n"
 
     def locate_file(self, path: str | os.PathLike[str]) -> Any:
-        """Where a file of it would be; there are none."""
+        """Return where a file of the package would be; there are none."""
         from pathlib import Path
 
         return Path(__file__).parent / path

@@ -1,4 +1,4 @@
-"""RSL-RL's environments: the base class that simulators' wrappers derive from."""
+"""RSL-RL's base class of environments, from which the wrappers of simulators derive."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["VecEnv"]
 
 
 class VecEnv(ABC):
-    """A batch of environments behind Python methods; see :class:`rsl_jax.env.VecEnv` for the contract.
+    """Batch of environments with an imperative interface; see :class:`rsl_jax.env.VecEnv` for the contract.
 
     Attributes:
-        num_envs: size of the batch, ``N``.
+        num_envs: number of environments, ``N``.
         num_actions: size of an action, ``A``.
-        max_episode_length: time limit in steps, one for all or ``[N]``.
+        max_episode_length: time limit in steps, a number or ``[N]``.
         episode_length_buf: steps since the last reset, ``[N]``.
-        device: where its arrays live.
-        cfg: what describes the environment.
+        device: device of its tensors.
+        cfg: config of the environment.
     """
 
     num_envs: int
@@ -29,10 +29,10 @@ class VecEnv(ABC):
 
     @abstractmethod
     def get_observations(self) -> Any:
-        """Current observations by group, leaves ``[N, ...]``."""
+        """Return the current observations by group, leaves ``[N, ...]``."""
         raise NotImplementedError
 
     @abstractmethod
     def step(self, actions: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
-        """Apply actions ``[N, A]``; gives observations, rewards ``[N]``, dones ``[N]`` and extras."""
+        """Apply actions ``[N, A]``; returns observations, rewards ``[N]``, dones ``[N]`` and extras."""
         raise NotImplementedError

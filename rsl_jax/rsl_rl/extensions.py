@@ -1,12 +1,12 @@
-"""RSL-RL's extensions, to import; a config switches them on."""
+"""Stand-ins for RSL-RL's extensions, to import; a config enables the extensions."""
 
 from rsl_jax.rsl_rl.stand_ins import refused, stand_in
 
 __all__ = ["RandomNetworkDistillation", "Symmetry", "resolve_rnd_config", "resolve_symmetry_config"]
 
 _WAY_OUT = (
-    "Extensions are records of pure functions here, which the config switches on ('rnd_cfg', 'symmetry_cfg' and "
-    "'extensions' of the algorithm's section): docs/curiosity.md, docs/symmetry.md, docs/custom_parts.md."
+    "Extensions are records of pure functions here, which the config enables ('rnd_cfg', 'symmetry_cfg' and "
+    "'extensions' in the algorithm's section): docs/curiosity.md, docs/symmetry.md, docs/custom_parts.md."
 )
 
 RandomNetworkDistillation = stand_in("RandomNetworkDistillation", "Curiosity.", way_out=_WAY_OUT)

@@ -1,4 +1,4 @@
-"""RSL-RL's building blocks, to import and to derive from."""
+"""Stand-ins for RSL-RL's modules, to import and to derive from."""
 
 from typing import Any
 
@@ -23,24 +23,24 @@ _DISTRIBUTION = (
 )
 _NORMALIZER = (
     "Normalisers are pure functions on their moments here (rsl_jax.modules.normalization); obs_normalization in a "
-    "model's section switches one on, and a model of your own calls them: docs/custom_parts.md."
+    "model's section enables one, and a custom model calls them: docs/custom_parts.md."
 )
 
 HiddenState = Any
-"""Hidden states, of whatever kind."""
+"""Hidden states of any kind."""
 
-CNN = stand_in("CNN", "Convolutions: see :mod:`rsl_jax.modules.cnn`.")
-MLP = stand_in("MLP", "Linear layers: see :class:`rsl_jax.modules.MLP`.")
-RNN = stand_in("RNN", "A GRU or an LSTM: see :mod:`rsl_jax.modules.rnn`.")
+CNN = stand_in("CNN", "CNN: see :mod:`rsl_jax.modules.cnn`.")
+MLP = stand_in("MLP", "MLP: see :class:`rsl_jax.modules.MLP`.")
+RNN = stand_in("RNN", "GRU or LSTM: see :mod:`rsl_jax.modules.rnn`.")
 EmpiricalNormalization = stand_in("EmpiricalNormalization", "Running moments.", way_out=_NORMALIZER)
 EmpiricalDiscountedVariationNormalization = stand_in(
     "EmpiricalDiscountedVariationNormalization", "Running moments of discounted sums.", way_out=_NORMALIZER
 )
-Distribution = stand_in("Distribution", "A distribution over actions.", way_out=_DISTRIBUTION)
-GaussianDistribution = stand_in("GaussianDistribution", "A Gaussian.", way_out=_DISTRIBUTION)
+Distribution = stand_in("Distribution", "Action distribution.", way_out=_DISTRIBUTION)
+GaussianDistribution = stand_in("GaussianDistribution", "Gaussian.", way_out=_DISTRIBUTION)
 HeteroscedasticGaussianDistribution = stand_in(
     "HeteroscedasticGaussianDistribution",
-    "A Gaussian whose deviation depends on the observations.",
+    "Gaussian whose standard deviation depends on the observations.",
     way_out=_DISTRIBUTION,
 )
-BetaDistribution = stand_in("BetaDistribution", "A Beta distribution on an interval.", way_out=_DISTRIBUTION)
+BetaDistribution = stand_in("BetaDistribution", "Beta distribution on an interval.", way_out=_DISTRIBUTION)

@@ -1,4 +1,4 @@
-"""RSL-RL's runners, as scripts written for it use them."""
+"""Runners with RSL-RL's interface, for scripts written for it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["DistillationRunner", "OnPolicyRunner"]
 
 
 class OnPolicyRunner(_OnPolicyRunner):
-    """:class:`rsl_jax.runners.OnPolicyRunner` with RSL-RL's habits.
+    """:class:`rsl_jax.runners.OnPolicyRunner` with RSL-RL's conventions.
 
     - Checkpoints in ``log_dir`` are files ``model_{it}.pt`` that RSL-RL loads, without a ``model_best`` beside them.
-    - ``device`` is what was given, to compare with and to hand to PyTorch.
+    - ``device`` is the given value, to compare with and to pass to PyTorch.
     - ``current_learning_iteration`` may be set before :meth:`learn`, which starts from there.
-    - ``export_policy_to_jit`` writes TorchScript unless it is told otherwise.
+    - ``export_policy_to_jit`` writes TorchScript by default.
     """
 
     logger_class = Logger
@@ -37,7 +37,7 @@ class OnPolicyRunner(_OnPolicyRunner):
         device: Any = "cpu",
         **options: Any,
     ) -> None:
-        """See :class:`rsl_jax.runners.OnPolicyRunner`; ``device`` may also be PyTorch's."""
+        """Build everything, as :class:`rsl_jax.runners.OnPolicyRunner` does; ``device`` may also be PyTorch's."""
         super().__init__(env, train_cfg, log_dir, None if device is None else str(device), **options)
         self.device = device
         if isinstance(self.logger, Logger):
@@ -46,12 +46,12 @@ class OnPolicyRunner(_OnPolicyRunner):
     def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
         """Train for a number of iterations, from ``current_learning_iteration`` on."""
         current = self.current_learning_iteration
-        if int(self.state.iteration) not in (current, current + 1):  # somebody has set it
+        if int(self.state.iteration) not in (current, current + 1):  # the user has set it
             self.state = dataclasses.replace(self.state, iteration=jnp.full_like(self.state.iteration, current))
         super().learn(num_learning_iterations, init_at_random_ep_len)
 
     def get_inference_policy(self, device: Any = None) -> Any:
-        """The policy as it is now; actions come back where the observations are."""
+        """Return the current policy; its actions are on the device of the observations."""
         return super().get_inference_policy(None if device is None else str(device))
 
     def export_policy_to_jit(
@@ -62,6 +62,6 @@ class OnPolicyRunner(_OnPolicyRunner):
 
 
 class DistillationRunner(OnPolicyRunner):
-    """:class:`rsl_jax.runners.DistillationRunner` with RSL-RL's habits."""
+    """:class:`rsl_jax.runners.DistillationRunner` with RSL-RL's conventions."""
 
     config_class = DistillationRunnerConfig

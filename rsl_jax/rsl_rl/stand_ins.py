@@ -1,4 +1,4 @@
-"""Classes and functions of RSL-RL that can be imported here, and derived from, but not used."""
+"""Stand-ins for classes and functions of RSL-RL, which can be imported and derived from, but not used."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 FLAX = (
-    "Models are flax modules here, which XLA compiles together with the update; a PyTorch module cannot be one. "
-    "Write yours as a flax model (the same methods, about as long) and give its import path as class_name: "
+    "Models are Flax modules here, which XLA compiles together with the update; a PyTorch module cannot be one. "
+    "Write yours as a Flax model (the same methods, about as long) and give its import path as class_name: "
     "docs/custom_parts.md."
 )
 
 
 class TorchPart:
-    """Base of the stand-ins, so that what derives from them is known for a part written in PyTorch.
+    """Base class of the stand-ins, by which components written for PyTorch are recognised.
 
     Attributes:
         way_out: what to do instead.
@@ -24,19 +24,19 @@ class TorchPart:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(
-            f"{type(self).__name__} cannot be built: it is, or derives from, a part of RSL-RL in PyTorch, for which "
-            f"rsl_jax stands in here. {self.way_out}"
+            f"{type(self).__name__} cannot be built: it is, or derives from, a PyTorch class of RSL-RL, which rsl_jax "
+            f"replaces here. {self.way_out}"
         )
 
 
 def stand_in(name: str, summary: str, *, way_out: str = FLAX, parameters: Sequence[inspect.Parameter] = ()) -> type:
-    """A class to import and to derive from.
+    """Create a class that can be imported and derived from.
 
     Args:
-        name: of the class.
+        name: name of the class.
         summary: its docstring.
         way_out: what its error says to do instead.
-        parameters: those of ``__init__`` that scripts look for, beside ``self``.
+        parameters: parameters of ``__init__`` that scripts inspect, beside ``self``.
     """
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 (it becomes the class's)
@@ -52,7 +52,7 @@ def stand_in(name: str, summary: str, *, way_out: str = FLAX, parameters: Sequen
 
 
 def parameters_of(required: Sequence[str], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
-    """Parameters by name, those with a default last."""
+    """Return parameters by name, those with a default last."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     return [
         *(inspect.Parameter(name, kind) for name in required),
@@ -61,10 +61,10 @@ def parameters_of(required: Sequence[str], defaults: Mapping[str, Any]) -> list[
 
 
 def refused(name: str, reason: str) -> Callable[..., Any]:
-    """A function to import; calling it raises a ``NotImplementedError`` with the reason."""
+    """Create a function that can be imported; calling it raises a ``NotImplementedError`` with the reason."""
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f"{name} of RSL-RL has no place in rsl_jax: {reason}")
+        raise NotImplementedError(f"{name} of RSL-RL does not exist in rsl_jax: {reason}")
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Raise an error: {reason}"

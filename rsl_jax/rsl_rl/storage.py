@@ -1,4 +1,4 @@
-"""RSL-RL's storage, to import."""
+"""Stand-in for RSL-RL's storage, to import."""
 
 from rsl_jax.rsl_rl.stand_ins import stand_in
 
@@ -6,6 +6,6 @@ __all__ = ["RolloutStorage"]
 
 RolloutStorage = stand_in(
     "RolloutStorage",
-    "A rollout: see :class:`rsl_jax.types.Rollout`.",
-    way_out="A rollout is an immutable value here (rsl_jax.types.Rollout): collecting returns it, learning takes it.",
+    "Rollout: see :class:`rsl_jax.types.Rollout`.",
+    way_out="A rollout is an immutable value here (rsl_jax.types.Rollout): collecting returns it, learning reads it.",
 )

@@ -1,4 +1,4 @@
-"""RSL-RL's helpers and log writers."""
+"""RSL-RL's utilities and log writers."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ __all__ = [
     "unpad_trajectories",
 ]
 
-_OF_EPISODES = "statistics of episodes are computed on the device; runner.metrics has them ('Train/mean_reward', ...)."
+_OF_EPISODES = "episode statistics are computed on the device; runner.metrics has them ('Train/mean_reward', ...)."
 _OF_WRITING = (
-    "runner.learn() opens the writers, logs and closes them. logger.writer.add_scalar(tag, value, it) adds to it."
+    "runner.learn() opens the writers, logs and closes them. Add scalars by logger.writer.add_scalar(tag, value, it)."
 )
 
 NOT_OF_LOGGERS: Mapping[str, str] = {
@@ -51,15 +51,15 @@ NOT_OF_LOGGERS: Mapping[str, str] = {
     "cur_ereward_sum": _OF_EPISODES,
     "cur_ireward_sum": _OF_EPISODES,
 }
-"""What RSL-RL's logger has and ours has not, with the reason."""
+"""Members of RSL-RL's logger that ours does not have, with the reason."""
 
 
 class Logger(_Logger):
-    """:class:`rsl_jax.logging.Logger` with what else RSL-RL's has.
+    """:class:`rsl_jax.logging.Logger` with further members of RSL-RL's.
 
     Attributes:
-        device: the runner's.
-        gpu_world_size: how many processes train: one.
+        device: the runner's device.
+        gpu_world_size: number of training processes, 1.
         disable_logs: False.
     """
 
@@ -68,18 +68,18 @@ class Logger(_Logger):
     disable_logs = False
 
     def __getattr__(self, name: str) -> Any:
-        """Say why something of RSL-RL's is not there.
+        """Explain why a member of RSL-RL's logger is missing.
 
         Raises:
             AttributeError: always.
         """
         if name in NOT_OF_LOGGERS:
-            raise AttributeError(f"logger.{name} is not there: {NOT_OF_LOGGERS[name]}")
-        raise AttributeError(f"The logger has no '{name}'.")
+            raise AttributeError(f"logger.{name} does not exist here: {NOT_OF_LOGGERS[name]}")
+        raise AttributeError(f"The logger has no attribute '{name}'.")
 
 
 def __getattr__(name: str) -> Any:
-    """Import the writer of a tracker when it is asked for."""
+    """Import the writer of a tracker on first use."""
     if name == "WandbLogWriter":
         from rsl_jax.logging.wandb_writer import WandbLogWriter
 
@@ -92,17 +92,17 @@ def __getattr__(name: str) -> Any:
 
 
 def resolve_callable(callable_or_name: Callable[..., Any] | str) -> Callable[..., Any]:
-    """What a path ``"module:Attr"`` or ``"module.Attr"`` means; a callable is what it is.
+    """Import the callable at a path ``"module:Attr"`` or ``"module.Attr"``; a callable is returned unchanged.
 
     Raises:
         TypeError: if neither is given.
-        ImportError: if the path leads nowhere.
+        ImportError: if the path cannot be imported.
     """
     return load(callable_or_name, "callable")
 
 
 def resolve_class(cfg: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The callable that ``class_name`` of a section means, and the rest of the section."""
+    """Return the callable that ``class_name`` of a section names, and the rest of the section."""
     rest = {key: value for key, value in cfg.items() if key != "class_name"}
     return resolve_callable(cfg["class_name"]), rest
 
@@ -110,16 +110,16 @@ def resolve_class(cfg: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str,
 def resolve_obs_groups(
     obs: Mapping[str, Any], obs_groups: Mapping[str, Sequence[str]], default_sets: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Which observation groups each set looks at; see :func:`rsl_jax.models.resolve_obs_groups`."""
+    """Resolve the observation groups of each set; see :func:`rsl_jax.models.resolve_obs_groups`."""
     resolved = _resolve_obs_groups(list(obs.keys()), obs_groups, default_sets)
     return {name: list(groups) for name, groups in resolved.items()}
 
 
 def resolve_nn_activation(act_name: str) -> Any:
-    """A PyTorch module of an activation, by the name that a config gives.
+    """Return a PyTorch module of an activation by its name in configs.
 
     Raises:
-        ValueError: if there is none of the name.
+        ValueError: if there is no activation of this name.
     """
     from rsl_jax.export.torch_modules import ACTIVATIONS
 
@@ -127,10 +127,10 @@ def resolve_nn_activation(act_name: str) -> Any:
 
 
 def resolve_optimizer(optimizer_name: str) -> Any:
-    """The class of one of PyTorch's optimisers, by the name that a config gives.
+    """Return the class of a PyTorch optimiser by its name in configs.
 
     Raises:
-        ValueError: if there is none of the name.
+        ValueError: if there is no optimiser of this name.
     """
     from torch import optim
 
@@ -139,29 +139,29 @@ def resolve_optimizer(optimizer_name: str) -> Any:
 
 
 def get_param(param: Any, idx: int) -> Any:
-    """The parameter of a layer, of one for all or a list with one for each."""
+    """Return the parameter of a layer, given one for all layers or a list with one for each."""
     return param[idx] if isinstance(param, (tuple, list)) else param
 
 
 def check_nan(obs: Mapping[str, Any], rewards: Any, dones: Any) -> None:
-    """Refuse NaN in what an environment returned.
+    """Check what an environment returned for NaN.
 
     Raises:
-        ValueError: names what holds NaN.
+        ValueError: if there is any; says where.
     """
     named = {**{f"observations['{name}']": value for name, value in obs.items()}, "rewards": rewards, "dones": dones}
     bad = [name for name, value in named.items() if bool((value != value).any())]
     if bad:
-        raise ValueError(f"The environment returned NaN in {', '.join(bad)}. Look at its step() and reset().")
+        raise ValueError(f"The environment returned NaN in {', '.join(bad)}. Check its step() and reset().")
 
 
 def compile_model(model: Any, mode: str | None = None) -> Any:
-    """The model as it is: whatever learns here is compiled by XLA already."""
+    """Return the model unchanged: XLA compiles all training already."""
     del mode
     return model
 
 
-_PADDING = "recurrent models see whole rollouts in one scan with resets, so nothing is padded (docs/recurrent.md)."
+_PADDING = "recurrent models process whole rollouts in one scan with resets, so nothing is padded (docs/recurrent.md)."
 split_and_pad_trajectories = refused("split_and_pad_trajectories", _PADDING)
 unpad_trajectories = refused("unpad_trajectories", _PADDING)
 reduce_gradients_in_buckets = refused(

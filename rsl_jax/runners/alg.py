@@ -185,7 +185,7 @@ class AlgorithmView:
         if isinstance(vars(type(self)).get(name), property):
             return vars(type(self))[name].fget(self)  # has failed before, and does so with its own message
         if name in NOT_OF_ALGORITHMS:
-            raise AttributeError(f"alg.{name} is not there: {NOT_OF_ALGORITHMS[name]}")
+            raise AttributeError(f"alg.{name} does not exist here: {NOT_OF_ALGORITHMS[name]}")
         models, section = self._runner.state.params, self._runner.cfg.algorithm
         if name in models:
             return self._view(name)
@@ -288,7 +288,7 @@ class ModelView:
         """The standard deviation of the actions, a tensor ``[N, A]``."""
         distribution = self._distribution()
         if distribution.std is None:
-            raise AttributeError(f"The distribution of '{self.name}' has no standard deviation: actions are choices.")
+            raise AttributeError(f"The distribution of '{self.name}' has no standard deviation: actions are discrete.")
         return _tensor(distribution.std(self._distribution_params(fixed=bool(distribution.init_extra()))))
 
     @property
@@ -366,7 +366,7 @@ class ModelView:
         if isinstance(vars(type(self)).get(name), property):
             return vars(type(self))[name].fget(self)  # has failed before, and does so with its own message
         if name in NOT_OF_MODELS:
-            raise AttributeError(f"{self.name}.{name} is not there: {NOT_OF_MODELS[name]}")
+            raise AttributeError(f"{self.name}.{name} does not exist here: {NOT_OF_MODELS[name]}")
         if name in ("mlp", "obs_normalizer", "rnn", "cnns", "deterministic_output"):
             return getattr(self.as_jit(), name)
         model = self._model
@@ -411,7 +411,7 @@ class ModelView:
             zeros = {group: jnp.zeros((num_envs, *shapes[group])) for group in self._model.obs_groups}
             last = (zeros, self._model.initial_carry(num_envs))
         if last is None:
-            raise AttributeError(f"The {self.name} has seen nothing yet. Call it with observations first.")
+            raise AttributeError(f"The {self.name} has not been called yet. Call it with observations first.")
         return self._parameters(self._variables(), *last)[0]
 
 
@@ -438,8 +438,9 @@ class RndView:
             AttributeError: always.
         """
         raise AttributeError(
-            f"alg.rnd.{name} is not there: curiosity is a pure extension. Its state is runner.state.extensions['rnd'], "
-            "its settings are cfg.algorithm.rnd_cfg. There are alg.rnd.weight and alg.rnd.state_dict()."
+            f"alg.rnd.{name} does not exist here: curiosity is a pure extension. Its state is "
+            "runner.state.extensions['rnd'], its settings are cfg.algorithm.rnd_cfg. There are alg.rnd.weight and "
+            "alg.rnd.state_dict()."
         )
 
 

@@ -34,6 +34,6 @@ def refuse_without_models(algorithm: Algorithm, loaded: Collection[str]) -> None
         if name not in loaded:
             theirs = " or ".join(f"an '{model}'" for model, ours in algorithm.adopts.items() if ours == name)
             raise ValueError(
-                f"There is no {name} yet, only one that knows nothing. Load one first: runner.load(PATH) takes it "
-                f"from a checkpoint with {theirs} (PPO's), or goes on with one that has a '{name}'."
+                f"There is no {name} yet, only an untrained one. Load one first: runner.load(PATH) takes it "
+                f"from a checkpoint with {theirs} (PPO's), or continues from one that has a '{name}'."
             )

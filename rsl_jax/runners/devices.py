@@ -20,7 +20,7 @@ def resolve_device(device: str | jax.Device | None) -> jax.Device:
         return jax.devices(platform)[int(index or 0)]
     except (RuntimeError, IndexError, ValueError):
         available = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
-        warnings.warn(f"There is no device '{device}' here (there are: {available}); taking {default}.", stacklevel=3)
+        warnings.warn(f"There is no device '{device}' here (there are: {available}); using {default}.", stacklevel=3)
         return default
 
 

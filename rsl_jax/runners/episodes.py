@@ -1,4 +1,4 @@
-"""Playing whole episodes in environments with RSL-RL's interface."""
+"""Playing of whole episodes in environments with RSL-RL's interface."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Episodes:
     """Finished episodes.
 
     Attributes:
-        returns: sum of rewards of each.
-        lengths: steps of each.
-        time_outs: number of them that ended because time was up.
-        unfinished: number of environments that had not finished theirs at the end.
-        log: means of what the environment logged.
+        returns: sum of rewards of each episode.
+        lengths: number of steps of each episode.
+        time_outs: number of episodes that ended by the time limit.
+        unfinished: number of environments that did not finish all their episodes.
+        log: means of the environment's log.
     """
 
     returns: list[float] = field(default_factory=list)
@@ -46,22 +46,21 @@ def play_episodes(
 ) -> Episodes:
     """Play the same number of episodes in every environment.
 
-    Taking whatever ends first would count short episodes more often than long ones. Episodes that were already under
-    way do not count.
+    Counting the episodes that end first would favour short ones. Episodes that have already begun do not count.
 
     Args:
         env: environments.
-        policy: from observations to actions.
-        per_env: episodes of each environment that count.
-        max_steps: when to stop, whatever is still under way.
-        seed: of the initial states of later episodes; may be that of the environment.
+        policy: function from observations to actions.
+        per_env: number of episodes that count in each environment.
+        max_steps: maximum number of steps; unfinished episodes are not counted.
+        seed: seed of the initial states of later episodes; may be that of the environment.
         on_step: called after every step.
     """
     played, checked, logs = Episodes(), CheckedEnv(env), []
     left, counts = np.full(env.num_envs, per_env), _at_their_start(env)
     returns, lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
     observations = checked.get_observations()
-    # Another seed out of this one: from the key of the same seed the environment has drawn the first episodes' states.
+    # A derived seed: with the key of the same seed, the environment has drawn the initial states of the first episodes.
     key = jax.random.key(np.random.SeedSequence(seed).spawn(1)[0].generate_state(1)[0])
     if per_env > 1:
         key = _renew_starts(env, key)
@@ -94,7 +93,7 @@ def _at_their_start(env: VecEnv) -> np.ndarray:
 
 
 def _renew_starts(env: VecEnv, key: Key) -> Key:
-    """Draw the states anew that episodes can start from, where there is a pool of them; gives the next key."""
+    """Redraw the pool of initial states, if the environment has one; returns the next key."""
     key, pool_key = jax.random.split(key)
     if hasattr(env, "begin_iteration"):
         env.begin_iteration(pool_key)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 MOST_FRAMES_PER_SECOND = 50
-"""More than what GIFs can show."""
+"""Maximum frame rate; GIFs cannot show more."""
 
 FRAMES_PER_SECOND = 30
-"""Where the environment does not say how long a step takes."""
+"""Frame rate if the duration of a step is unknown."""
 
 FORMATS = (".mp4", ".gif")
 
@@ -34,7 +34,7 @@ def frame_rate(step_dt: float | None, *, most: float = MOST_FRAMES_PER_SECOND) -
 
 @contextlib.contextmanager
 def film_writer(path: Path, frames_per_second: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """Write a video, which appears under its name once it is complete; one cut short by an error is removed.
+    """Write a video file, which gets its name when it is complete; after an error it is removed.
 
     Args:
         path: the file, ``.mp4`` or ``.gif``.

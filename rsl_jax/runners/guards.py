@@ -16,17 +16,17 @@ MOST_SKIPS = 10
 """Consecutive updates that may be skipped; one more stops the run."""
 
 ENOUGH_TIME_OUTS = 10
-"""Unreported time-outs that are tolerated: one robot may fall in the very step in which its time limit is reached."""
+"""Unreported time-outs that are tolerated: an environment may terminate in the step in which it reaches its limit."""
 
-_ENVIRONMENT = "The environment returned it: look at its step() and reset(), or at the actions it was given."
+_ENVIRONMENT = "The environment returned it: check its step() and reset(), or the actions that it was given."
 _ADVICE = {
     **dict.fromkeys(
         ("observations", "last_observations", "final_observations", "rewards", "dones", "time_outs"), _ENVIRONMENT
     ),
-    "added_rewards": "An extension (rnd_cfg) made it of what was observed: smaller observations may help, or its "
+    "added_rewards": "An extension (rnd_cfg) computed it from the observations: smaller observations may help, or its "
     "state_normalization.",
-    "learning_rate": "It is what algorithm.learning_rate and the schedule (desired_kl) make it: look at these.",
-    "teacher": "The teacher gave it for what was observed: is it the right checkpoint, with its normaliser, on the "
+    "learning_rate": "It follows from algorithm.learning_rate and the schedule (desired_kl): check these.",
+    "teacher": "The teacher returned it for the observations: is it the right checkpoint, with its normaliser, on the "
     "observations that it was trained with?",
 }
 _LEARNING = "a smaller learning_rate or max_grad_norm, obs_normalization, or smaller rewards may help."
@@ -52,8 +52,8 @@ class NonFiniteError(FloatingPointError):
         self.iteration = iteration
         self.names = likeliest_first(counts)
         super().__init__(
-            f"NaN or infinity in iteration {iteration}: {describe(self.names, counts, looked=looked)} All that learns "
-            f"is as it was before this iteration{kept}."
+            f"NaN or infinity in iteration {iteration}: {describe(self.names, counts, looked=looked)} The training "
+            f"state is the one before this iteration{kept}."
         )
 
 
@@ -108,7 +108,7 @@ class Guard:
             warnings.warn(
                 f"Episodes end after max_episode_length={self._limit} steps, but the environment has not flagged any "
                 "of them as time_outs (extras['time_outs'] of a VecEnv, TimeStep.time_outs of an Env). Learning then "
-                "takes running out of time for a failure.",
+                "treats a time-out as a failure.",
                 stacklevel=5,
             )
 
@@ -125,6 +125,6 @@ def describe(names: list[str], counts: dict[str, int], *, looked: bool) -> str:
     causes = [name for name in names if name.split(".")[0] == first]
     listing = ", ".join(f"{name} ({counts[name]} {'value' if counts[name] == 1 else 'values'})" for name in causes)
     followed = names[len(causes) :]
-    checked = "Observations and rewards were finite" if looked else "check_for_nan is off, so the environment may be it"
+    checked = "Observations and rewards were finite" if looked else "check_for_nan is off, so it may be the environment"
     advice = _ADVICE.get(first, f"{checked}: {_LEARNING}")
     return f"{listing}. {advice}" + (f" From this followed {', '.join(followed)}." if followed else "")

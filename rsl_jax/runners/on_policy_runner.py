@@ -212,7 +212,7 @@ class OnPolicyRunner:
         Args:
             path: the checkpoint; a file ending in ``.pt`` is read in RSL-RL's format, of any version.
             load_cfg: which parts to load: ``actor``, ``critic``, ``optimizer`` (with the learning rate), ``iteration``,
-                ``rnd`` (each extension goes by its name) and ``loop`` (environments, episode statistics, random key);
+                ``rnd`` (each extension by its name) and ``loop`` (environments, episode statistics, random key);
                 in distillation ``student`` and ``teacher``. None loads everything.
             strict: whether everything must fit; otherwise a part that does not fit keeps its value, with a warning.
             map_location: ignored; arrays go to the runner's device.
@@ -382,7 +382,7 @@ class OnPolicyRunner:
             if is_last:
                 raise OSError(f"The last checkpoint {what}") from error
             warnings.warn(
-                f"The checkpoint of iteration {it} {what}. Training goes on; the next checkpoint is due after "
+                f"The checkpoint of iteration {it} {what}. Training continues; the next checkpoint is due after "
                 f"iteration {it + self.cfg.save_interval}.",
                 stacklevel=4,
             )
@@ -429,7 +429,7 @@ class OnPolicyRunner:
             return ""
         path = self.checkpoint_path(it)
         if not Path(path).exists():
-            # The environments are not saved: they may be what has gone wrong.
+            # The environments are not saved: they may be the cause.
             state = dataclasses.replace(self.state, iteration=jnp.asarray(it + 1, jnp.int32))
             try:
                 self._write(path, state, None, None)
@@ -482,21 +482,21 @@ class OnPolicyRunner:
     def _load_loop(self, checkpoint: Checkpoint) -> None:
         if checkpoint.loop is None:
             return
-        if not isinstance(self.env, Env):  # what lives outside JAX cannot be put back; only chance goes on
+        if not isinstance(self.env, Env):  # the state of host environments cannot be restored; only the random key is
             key = restore(self.loop_state.key, checkpoint.loop["key"], what="random key")
             self.loop_state = dataclasses.replace(self.loop_state, key=key)
             return
         try:
             self.loop_state = restore(self.loop_state, checkpoint.loop, what="environments' state")
         except ValueError as error:
-            warnings.warn(f"The environments start afresh, the rest is loaded. {error}", stacklevel=3)
+            warnings.warn(f"The environments restart, the rest is loaded. {error}", stacklevel=3)
 
     def _next_key(self) -> tuple[jax.Array, Any]:
         key, rest = jax.random.split(self.loop_state.key)
         return key, dataclasses.replace(self.loop_state, key=rest)
 
     def _facts(self, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What a controller needs to know: what the environment provides, and what the caller adds or overrides."""
+        """Return the metadata for a controller: the environment's, and those that the caller adds or overrides."""
         return {**self.deployment(), **(metadata or {})}
 
     def _policy_model(self) -> tuple[Any, dict[str, Any]]:

@@ -72,8 +72,8 @@ class InferencePolicy:
         size = jax.tree.leaves(self._carry)[0].shape[0]
         if size != num_envs:
             raise ValueError(
-                f"This recurrent policy remembers {size} robots; got observations of {num_envs}. Call reset() first to "
-                "act for others."
+                f"This recurrent policy has hidden states of {size} environments; got observations of {num_envs}. Call "
+                "reset() before changing the number."
             )
         if self._env is not None and self._env.num_envs == num_envs:
             return self._reset(self._carry, to_jax(self._env.episode_length_buf) == 0)

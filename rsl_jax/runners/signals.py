@@ -32,7 +32,7 @@ def hold_signals() -> Iterator[None]:
     is_over = False
 
     def hold(number: int, frame: FrameType | None) -> None:
-        if is_over:  # it could not be put back, because another handler raised while that was done
+        if is_over:  # it could not be restored, because another handler raised during that
             handlers[number](number, frame)
         else:
             waiting.append(number)

@@ -65,7 +65,7 @@ class SweepFolder:
         if file.exists():
             if not resume:
                 raise FileExistsError(
-                    f"'{self.path}' holds a sweep. Go on with it by resume=True, or give another folder."
+                    f"'{self.path}' already contains a sweep. Continue it with resume=True, or give another folder."
                 )
             there = json.loads(file.read_text(encoding="utf-8"))
             self._parts = there.pop(PARTS, [])
@@ -73,12 +73,12 @@ class SweepFolder:
             differing = [key for key in {**there, **here} if there.get(key) != here.get(key)]
             if differing:
                 raise ValueError(
-                    f"'{self.path}' holds another sweep: {', '.join(sorted(differing))} differ from those given. Give "
-                    "the same environment, config, settings, seeds and iterations, or another folder."
+                    f"'{self.path}' contains another sweep: {', '.join(sorted(differing))} differ from those given. "
+                    "Give the same environment, config, settings, seeds and iterations, or another folder."
                 )
             return
         if resume:
-            raise FileNotFoundError(f"'{self.path}' holds no sweep to resume ({DESCRIPTION} is missing).")
+            raise FileNotFoundError(f"'{self.path}' contains no sweep to resume ({DESCRIPTION} is missing).")
         self.path.mkdir(parents=True, exist_ok=True)
         _write_whole(file, json.dumps(self._description, indent=1).encode())
 

@@ -260,7 +260,7 @@ class Program:
         shapes = jax.eval_shape(iterate, population, numbers)[1]
         rows = {tag: jnp.zeros((*x.shape, self._stretch), x.dtype) for tag, x in shapes.items()}
 
-        # The number of iterations is an argument, so that the last, shorter block needs no program of its own.
+        # The number of iterations is an argument, so that the last, shorter block needs no separate program.
         def body(i: Array, carry: tuple[Population, Metrics]) -> tuple[Population, Metrics]:
             population, rows = carry
             population, metrics = iterate(population, numbers)

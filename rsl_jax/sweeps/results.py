@@ -272,11 +272,11 @@ class SweepResult:
         """
         with np.load(path, allow_pickle=False) as file:
             if "description" not in file:
-                raise ValueError(f"'{path}' holds no sweep.")
+                raise ValueError(f"'{path}' contains no sweep.")
             content = json.loads(str(file["description"]))
             metrics = {name.removeprefix("metrics/"): file[name] for name in file.files if name.startswith("metrics/")}
             failed = file["failed"]
-        with reading_run(path):  # which may name parts as little as a checkpoint may
+        with reading_run(path):  # whose names are restricted like a checkpoint's
             cfg = BaseRunnerConfig.from_dict(content["cfg"])
         return cls(
             cfg=cfg,
@@ -295,5 +295,5 @@ class SweepResult:
 
     def _rows(self, tag: str) -> np.ndarray:
         if tag not in self.metrics:
-            raise ValueError(f"There is no tag '{tag}'. There are: {', '.join(sorted(self.metrics))}.")
+            raise ValueError(f"There is no tag '{tag}'. Tags: {', '.join(sorted(self.metrics))}.")
         return self.metrics[tag]

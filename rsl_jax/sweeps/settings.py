@@ -69,7 +69,7 @@ def list_settings(
     if settings is None:
         for name, values in varied.items():
             if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-                raise TypeError(f"'{name}' of a sweep is a list of values; got {values!r}. Write [{values!r}].")
+                raise TypeError(f"'{name}' of a sweep must be a list of values; got {values!r}. Write [{values!r}].")
         lists = {name: list(values) for name, values in varied.items()}
         for name, values in lists.items():
             if not values:
@@ -81,8 +81,8 @@ def list_settings(
     for setting in settings:
         if set(setting) != set(settings[0]):
             raise ValueError(
-                f"All settings of a sweep name the same keys; got {sorted(settings[0])} and {sorted(setting)}. Give "
-                "each key in each of them."
+                f"All settings of a sweep must have the same keys; got {sorted(settings[0])} and {sorted(setting)}. "
+                "Give each key in each of them."
             )
         by_path.append(_checked(cfg, {find_path(cfg, name): _plain(value) for name, value in setting.items()}))
     return [setting for index, setting in enumerate(by_path) if setting not in by_path[:index]]
@@ -127,17 +127,17 @@ def list_seeds(seeds: int | Iterable[int]) -> list[int]:
     """
     listed = [*range(seeds)] if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
     if not isinstance(listed, Iterable):
-        raise TypeError(f"seeds is how many seeds, or a list of them; got {seeds!r}.")
+        raise TypeError(f"seeds must be the number of seeds, or a list of them; got {seeds!r}.")
     listed = [_plain(seed) for seed in listed]
     if not listed:
         raise ValueError(f"A sweep needs at least one seed; got seeds={seeds!r}.")
     for seed in listed:
         if not isinstance(seed, int) or isinstance(seed, bool):
-            raise TypeError(f"A seed is a whole number; got {seed!r}.")
+            raise TypeError(f"A seed must be a whole number; got {seed!r}.")
         if seed < 0 or seed >= 2**32:
-            raise ValueError(f"A seed is at least 0 and below 2**32; got {seed}.")
+            raise ValueError(f"A seed must be at least 0 and below 2**32; got {seed}.")
     if len(set(listed)) < len(listed):
-        raise ValueError(f"A seed stands twice in {listed}; the two runs would be the same.")
+        raise ValueError(f"A seed is twice in {listed}; the two runs would be the same.")
     return listed
 
 

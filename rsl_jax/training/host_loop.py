@@ -57,7 +57,7 @@ class HostLoop:
         )
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
-        """The states a run starts from; the environment is as its maker left it."""
+        """Return the initial states of a run; the environment is not reset."""
         init_key, _, loop_key = jax.random.split(key, 3)
         return self.take_over(self._algorithm.init(init_key), init_loop(self._algorithm, self.env.num_envs, loop_key))
 
@@ -142,7 +142,7 @@ class HostLoop:
         if 0 < len(answers["time_outs"]) < self._num_steps:
             raise ValueError(
                 f"The environment gave extras['time_outs'] in {len(answers['time_outs'])} of {self._num_steps} steps; "
-                "it gives them in all, or in none."
+                "it must give them in all steps, or in none."
             )
         stacked: dict[str, Any] = {name: stack(each) if each else None for name, each in answers.items()}
         for name in ("dones", "time_outs"):

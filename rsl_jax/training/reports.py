@@ -63,8 +63,8 @@ def warn_of_failures(metrics: Mapping[str, Any]) -> list[Failure]:
         ]
         more = f"; and {len(failures) - 8} more runs" if len(failures) > 8 else ""
         warnings.warn(
-            f"NaN or infinity, from which nothing was learned: {'; '.join(texts)}{more}. All that learns stayed as it "
-            "was before each of these updates.",
+            f"NaN or infinity, whose updates were discarded: {'; '.join(texts)}{more}. The training state "
+            "stayed as it was before each of these updates.",
             stacklevel=2,
         )
     return failures

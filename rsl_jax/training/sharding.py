@@ -88,7 +88,7 @@ class Devices:
         if not 1 <= devices <= len(available):
             raise ValueError(
                 f"devices is {devices}, but there are {len(available)} here: {', '.join(map(str, available))}. "
-                "(XLA_FLAGS=--xla_force_host_platform_device_count=N, set before JAX starts, makes N out of a CPU.)"
+                "(XLA_FLAGS=--xla_force_host_platform_device_count=N, set before JAX starts, makes N devices of a CPU.)"
             )
         return cls(tuple(available[:devices]))
 
@@ -131,7 +131,7 @@ class Devices:
         Args:
             function: may reduce over :attr:`axis_name`.
             in_specs: how the arguments are spread, as for ``jax.shard_map``.
-            out_specs: how the results are; what is not spread must come out the same on all devices.
+            out_specs: how the results are sharded; results without sharding must be the same on all devices.
         """
         if self.axis_name is None:
             return function

@@ -147,8 +147,8 @@ def build_algorithm(cfg: BaseRunnerConfig, spec: Spec, *, axis_name: str | None 
     missing = [name for name in ("init", "initial_carry", "act", "prepare", "update") if not hasattr(built, name)]
     if missing:
         raise TypeError(
-            f"algorithm.class_name {cfg.algorithm.class_name!r} gave a {type(built).__name__} without "
-            f"{', '.join(missing)}; it must give a rsl_jax.types.Algorithm."
+            f"algorithm.class_name {cfg.algorithm.class_name!r} returned a {type(built).__name__} without "
+            f"{', '.join(missing)}; it must return a rsl_jax.types.Algorithm."
         )
     return built
 
@@ -201,7 +201,7 @@ def refuse_missing_models(given: Sequence[str], start: Mapping[str, Any]) -> Non
     for name in given:
         if name not in start:
             raise ValueError(
-                f"train() needs the {name}'s variables, because the {name} does not learn here: train(key, "
+                f"train() needs the {name}'s variables, because the {name} is not trained here: train(key, "
                 f"start={{'{name}': variables}}), for example those of a PPO run, rsl_jax.training.variables_of(state, "
                 "'actor')."
             )

@@ -1,4 +1,4 @@
-"""Flip single bits of a checkpoint, anywhere in it, and see whether each is found and its file named.
+"""Flip single bits anywhere in a checkpoint, and check that each is detected and its file named.
 
 ``python -m tests.chaos.bits --count 2000``; the short form is in ``tests/core/test_damaged_checkpoints.py``.
 """

@@ -1,4 +1,4 @@
-"""Let disks fill up, and log folders become read-only and vanish while a run trains, and see what becomes of it.
+"""Fill up disks, and make log folders read-only or remove them, while a run trains; check the results.
 
 ``python -m tests.chaos.disks`` goes through all of them. A small disk that is full is mounted, for which the script
 must be root; without that, it is left out.

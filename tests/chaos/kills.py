@@ -1,4 +1,4 @@
-"""Kill runs with -9, at any moment and in the middle of saving, and see what is lost.
+"""Kill runs with -9, at any moment and in the middle of saving, and check what is lost.
 
 ``python -m tests.chaos.kills --kills 50`` kills 50 runs of each kind, resumes each, and holds every checkpoint of those
 that reach their end against the same iteration of a run that was left alone: all must be the same, bit for bit.

@@ -1,4 +1,4 @@
-"""Lives of runs that are going to be killed: each goes on from the newest checkpoint of its folder.
+"""Runs that are going to be killed: each continues from the newest checkpoint of its folder.
 
 ``python -m tests.chaos.life`` reads ``KIND ITERATIONS LOG_DIR`` from standard input, a line a life, and forks a process
 for each. This says on standard output that it is ``born``, when it is ``ready``, and before and after each checkpoint

@@ -1,4 +1,4 @@
-"""Whether memory grows or anything is compiled again, over many iterations, many calls of ``learn(1)``, many saves.
+"""Check that neither memory nor compilations grow over many iterations, many calls of ``learn(1)``, many saves.
 
 ``python -m tests.chaos.memory`` trains 2,000 iterations in one go, with logs and checkpoints, and 300 calls of
 ``learn(1)``, on a pure and on a host environment, and fails where the process grows by more than 5 MB a thousand of

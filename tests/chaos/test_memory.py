@@ -1,4 +1,4 @@
-"""The short form of ``python -m tests.chaos.memory``: what grows with every iteration or call shows in a few, too."""
+"""Short form of ``python -m tests.chaos.memory``: growth with every iteration or call shows after a few, too."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Short forms of the scripts beside this file."""
+"""Short forms of the scripts in this folder."""
 
 import errno
 import shutil

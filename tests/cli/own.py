@@ -1,4 +1,4 @@
-"""What tests of the command line share: classes of a user's own, and errors without their frame."""
+"""Shared parts of the tests of the command line: custom classes, and errors without their frame."""
 
 
 def said(capsys):
@@ -14,7 +14,7 @@ class Model:
 
 
 def point_mass(num_envs, max_episode_length=20):
-    """The point mass with a time limit of one's choice."""
+    """The point mass with a given time limit."""
     from rsl_jax.env import vectorize
     from tests.environments import PointMass
 

@@ -1,4 +1,4 @@
-"""``rsl-jax config``: old configs become new files, and what cannot be read is said."""
+"""``rsl-jax config``: old configs become new files, and unreadable ones are reported."""
 
 import re
 import warnings
@@ -53,7 +53,7 @@ def test_without_a_file_it_is_printed_as_yaml(tmp_path, capsys):
 def test_of_todays_config_nothing_is_changed(tmp_path, capsys):
     assert main(["config", written(tmp_path, TODAY["genesis go2"])]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("# nothing had to be read otherwise\n")
+    assert text.startswith("# nothing had to be converted\n")
     assert yaml.safe_load(text) == TODAY["genesis go2"]
 
 
@@ -86,11 +86,11 @@ def test_files_of_old_configs_train_as_they_are(tmp_path):
     [
         ({"policy": {"class_name": "HIMActorCritic"}}, "In the config file '.*': policy.class_name 'HIMActorCritic'"),
         ({"algorithm": {"class_name": "PPO", "gama": 0.9}}, "Unknown key 'gama' in algorithm.*Did you mean 'gamma'"),
-        ({"algorithm": {"class_name": "PPO", "gamma": "big"}}, "algorithm.gamma is of type float"),
-        ({"runner": [1]}, "runner is a section of keys and values"),
-        ("- 1\n", "must hold keys and values"),
+        ({"algorithm": {"class_name": "PPO", "gamma": "big"}}, "algorithm.gamma must be of type float"),
+        ({"runner": [1]}, "runner must be a section of keys and values"),
+        ("- 1\n", "must consist of keys and values"),
         ("{", "is not YAML"),
-        ("a: !!python/object/apply:os.getcwd []", "is not YAML: Line 1 asks for an object"),
+        ("a: !!python/object/apply:os.getcwd []", "is not YAML: Line 1 has a tag that is not allowed"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path, capsys, content, message):

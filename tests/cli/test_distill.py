@@ -1,4 +1,4 @@
-"""From a teacher's run to a student's policy, by commands."""
+"""``rsl-jax distill``: from a teacher's run to a student's policy."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_a_run_is_gone_on_with_without_its_teacher(student_dir, capsys):
     assert main(["distill", ENV, "--resume", str(student_dir), "--iterations", "3", "--no-export"]) == 0
     assert int(read_checkpoint(student_dir / "model_2").state["iteration"]) == 3
     assert main(["distill", ENV, "--resume", str(student_dir), "--teacher", "x"]) == 2
-    assert "is resumed has its teacher" in said(capsys)
+    assert "A resumed run already has its teacher" in said(capsys)
     header = (student_dir / "run.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert f"rsl-jax distill {ENV} --config" in header
 
@@ -60,7 +60,7 @@ def test_the_student_plays_and_is_exported(student_dir, tmp_path, capsys):
     from rsl_jax.export import load_jax
 
     assert main(["play", str(student_dir), "--trust", "tests", "--num-envs", "4"]) == 0
-    assert "4 ran until the time limit" in capsys.readouterr().out
+    assert "4 reached the time limit" in capsys.readouterr().out
     assert main(["export", str(student_dir), "--out", str(tmp_path), "--no-onnx"]) == 0
     policy = load_jax(tmp_path / "policy.jax")
     assert policy({"policy": np.zeros((2, 1), np.float32)})[0].shape == (2, 1)
@@ -89,13 +89,13 @@ def test_mistakes_are_said(teacher_dir, student_dir, tmp_path, capsys):
     assert main(["distill", ENV]) == 2
     assert "There is no teacher. Give the log folder of a run of rsl-jax train" in said(capsys)
     assert main(["distill", ENV, "--teacher", str(student_dir)]) == 2
-    assert "is itself a run of distillation" in said(capsys)
+    assert "is itself a distillation run" in said(capsys)
     assert main(["train", ENV, "--resume", str(student_dir)]) == 2
-    assert "config of Distillation, which is another command: rsl-jax distill" in said(capsys)
+    assert "config of Distillation, for another command: rsl-jax distill" in said(capsys)
     ppo = tmp_path / "ppo.yaml"
     ppo.write_text("algorithm: {class_name: PPO}\n", encoding="utf-8")
     assert main(["distill", ENV, "--teacher", str(teacher_dir), "--config", str(ppo)]) == 2
-    assert "config of PPO, which is another command: rsl-jax train" in said(capsys)
+    assert "config of PPO, for another command: rsl-jax train" in said(capsys)
     groups = ["--obs-groups", "teacher=policy", "student=policy", "--log-dir", str(tmp_path / "no")]
     assert main(["distill", ENV, "--teacher", str(teacher_dir), *groups]) == 1
     assert "'policy' [1] against 'privileged' [2]" in said(capsys)

@@ -1,4 +1,4 @@
-"""From arguments to a run: flags, config files, presets, and what is refused."""
+"""From arguments to a run: flags, config files, presets, and invalid arguments."""
 
 from pathlib import Path
 
@@ -124,9 +124,9 @@ def test_a_flag_of_a_section_that_is_not_there_brings_it():
         (["--algorithm.schedule", "adaptve"], "adaptive"),
         (["--num-envs", "many"], "--num-envs"),
         (["--obs-groups", "policy"], "KEY=VALUE"),
-        (["--resume", "a", "b"], "one checkpoint or none, not 2"),
-        (["--randomize", "bodies"], "'bodies' is neither module:function nor true or false"),
-        (["--randomize", "a:b", "c:d"], "one randomizer or none, not 2"),
+        (["--resume", "a", "b"], "at most one checkpoint can be given, got 2"),
+        (["--randomize", "bodies"], "'bodies' is neither module:function nor true nor false"),
+        (["--randomize", "a:b", "c:d"], "at most one randomizer can be given, got 2"),
     ],
 )
 def test_mistakes_end_with_a_message(args, says, capsys, monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Playing episodes and filming them, on an environment that is known by heart."""
+"""Playing episodes and recording videos, on an environment with known results."""
 
 import numpy as np
 import pytest
@@ -103,8 +103,12 @@ def test_a_film_that_is_cut_short_leaves_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("env", "name", "says"),
     [
-        (Clockwork(3, drawn=False), "film.mp4", r"cannot be filmed: It has no method render\(\)"),
-        (Clockwork(3), "film.avi", r"Films are .mp4 or .gif"),
+        (
+            Clockwork(3, drawn=False),
+            "film.mp4",
+            r"No video of this environment can be recorded: It has no method render\(\)",
+        ),
+        (Clockwork(3), "film.avi", r"A video file must end in"),
     ],
 )
 def test_what_cannot_be_filmed_is_said_before_playing(env, name, says, tmp_path):

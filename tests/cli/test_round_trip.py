@@ -1,4 +1,4 @@
-"""One run from the first command to the last: train, stop, resume, play, export, plot."""
+"""One run through all commands: train, stop, resume, play, export, plot."""
 
 import shutil
 import signal
@@ -97,7 +97,7 @@ def test_a_damaged_checkpoint_is_not_resumed_but_the_last_good_one_is_if_asked_f
         assert main(["train", "tests.cli.own:point_mass", "--resume", str(path)]) == 2
         message = said(capsys)
         assert "model_2' is damaged: its file 'state/manifest.ocdbt'" in message
-        assert "Add --resume-from-last-good to go on from" in message
+        assert "Add --resume-from-last-good to resume from" in message
         assert "model_1'" in message
     flags = {"resume": None, "from_last_good": True, "or_start": False}
     assert resumed_checkpoint("x", folder, **flags) == folder / "model_1"
@@ -124,21 +124,21 @@ def test_a_run_is_neither_overwritten_nor_resumed_beyond_its_end(run_dir, capsys
     assert main(["train", "tests.cli.own:point_mass", "--log-dir", str(run_dir)]) == 2
     assert "Add --resume" in said(capsys)
     assert main(["train", "tests.cli.own:point_mass", "--resume", str(run_dir)]) == 2
-    assert "has done 3 iterations" in said(capsys)
+    assert "has already finished 3 iterations" in said(capsys)
 
 
 def test_a_policy_plays_where_it_was_trained(run_dir, capsys):
     assert main(["play", str(run_dir), "--trust", "tests", "--num-envs", "4", "--episodes", "8"]) == 0
     out = capsys.readouterr().out
     assert "8 episodes" in out
-    assert "8 ran until the time limit" in out
+    assert "8 reached the time limit" in out
     assert "6.0" in out  # the limit that the run was made with
 
 
 def test_an_environment_that_cannot_be_drawn_says_so(run_dir, tmp_path, capsys):
     play = ["play", str(run_dir), "--trust", "tests", "--num-envs", "4", "--video", str(tmp_path / "film.gif")]
     assert main(play) == 1
-    assert "PointMass has no method render" in said(capsys)
+    assert "PointMass cannot be rendered" in said(capsys)
 
 
 def test_a_checkpoint_is_exported_without_its_environment(run_dir, tmp_path):

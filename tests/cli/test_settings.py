@@ -1,4 +1,4 @@
-"""Presets, config files, and the file that a run leaves."""
+"""Presets, config files, and the file that a run writes."""
 
 from importlib import resources
 
@@ -67,10 +67,10 @@ def test_what_a_file_leaves_open_comes_from_below():
     ("content", "says"),
     [
         ("runner: {}\nnum_env: 3\n", "Did you mean 'num_envs'"),
-        ("runner: {}\nnum_envs: true\n", "num_envs is a whole number; got True"),
+        ("runner: {}\nnum_envs: true\n", "num_envs must be a whole number; got True"),
         ("runner: {algorithm: {class_name: PPO, gama: 1}}\n", "Did you mean 'gamma'"),
         ("runner: [\n", "is not YAML"),
-        ("just text\n", "must hold keys and values"),
+        ("just text\n", "must consist of keys and values"),
     ],
 )
 def test_files_that_make_no_sense_are_refused_by_name(content, says, tmp_path):

@@ -50,7 +50,7 @@ def test_a_log_folder_means_its_newest_complete_checkpoint(tmp_path):
     assert find_checkpoint(tmp_path) == tmp_path / "model_10"
     assert find_checkpoint(tmp_path / "model_best") == tmp_path / "model_best"
     with pytest.raises(
-        CommandError, match=r"model_3' does not exist. There are: model_10, model_2, model_9, model_best"
+        CommandError, match=r"model_3' does not exist. Available: model_10, model_2, model_9, model_best"
     ):
         find_checkpoint(tmp_path / "model_3")
 

@@ -1,4 +1,4 @@
-"""Playground's tuned parameters as settings; nothing here makes an environment."""
+"""Playground's tuned parameters as settings; no environment is created here."""
 
 import inspect
 import io
@@ -70,7 +70,7 @@ def test_control_suite_has_parameters_for_brax_alone():
     assert settings.runner.actor.hidden_dims == (32, 32, 32, 32)
     assert settings.runner.algorithm.max_grad_norm == tuned.NO_LIMIT
     assert "reward_scaling 10" in settings.source
-    with pytest.raises(CommandError, match="no parameters of 'playground/WalkerRun' for RSL-RL"):
+    with pytest.raises(CommandError, match="no parameters for 'playground/WalkerRun' with RSL-RL"):
         settings_for("playground/WalkerRun", "rsl_rl")
 
 
@@ -117,9 +117,9 @@ def test_own_presets_come_first_unless_another_is_named():
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["brax/ant", "--preset", "brax"], "which there are for playground/NAME; got 'brax/ant'"),
-        (["brax/ant", "--preset", "unheard"], "There is no preset 'unheard'. There are playground, rsl_rl, brax"),
-        ([GO1, "--preset", "rsl_rl", "--config", "x.yaml"], "leave --config or --preset out"),
+        (["brax/ant", "--preset", "brax"], "which exist only for playground/NAME; got 'brax/ant'"),
+        (["brax/ant", "--preset", "unheard"], "There is no preset 'unheard'. Presets: playground, rsl_rl, brax"),
+        ([GO1, "--preset", "rsl_rl", "--config", "x.yaml"], "Remove --config or --preset"),
     ],
 )
 def test_presets_that_make_no_sense_are_refused(args, says, tmp_path, monkeypatch):
@@ -174,4 +174,4 @@ def test_names_that_need_a_download_are_marked():
     text = console.export_text()
     assert "playground/B (download)" in text
     assert "playground/A (download)" not in text
-    assert "MuJoCo Menagerie, downloaded by git" in text
+    assert "MuJoCo Menagerie, which git downloads" in text

@@ -1,4 +1,4 @@
-"""What Isaac Lab's scripts do with RSL-RL, step by step, on a simulator that needs no GPU.
+"""What Isaac Lab's scripts do with RSL-RL, step by step, with a simulator that needs no GPU.
 
 Run by test_isaac_lab.py as ``python -m rsl_jax.as_rsl_rl tests/clients/isaac_lab.py FOLDER``; prints what it saw.
 The facts are those of the public scripts ``scripts/reinforcement_learning/rsl_rl/{train,play}.py``,

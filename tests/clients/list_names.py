@@ -1,4 +1,4 @@
-"""Writes down the public names of an installed RSL-RL: ``python tests/clients/list_names.py``.
+"""Write the public names of an installed RSL-RL: ``python tests/clients/list_names.py``.
 
 It adds to rsl_rl_names.json. Names are read in the source, so that attributes of instances are among them: modules,
 what they export or define, and of each class its methods, properties and attributes.

@@ -1,4 +1,4 @@
-"""``rsl_rl`` leads to rsl_jax, and its runners have RSL-RL's habits."""
+"""``rsl_rl`` redirects to rsl_jax, and its runners have RSL-RL's conventions."""
 
 from __future__ import annotations
 

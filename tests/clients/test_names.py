@@ -1,4 +1,4 @@
-"""All public names of RSL-RL 5.4.2 and 5.5.1: each is there, or refused with a reason that docs/migrating.md has."""
+"""All public names of RSL-RL 5.4.2 and 5.5.1 exist, or are refused with a reason that docs/migrating.md lists."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_stand_in_can_be_derived_from_but_not_built(module, name):
     stand_in = getattr(home_of(module), name)
     assert issubclass(stand_in, TorchPart)
     derived = type("Own", (stand_in,), {})
-    with pytest.raises(NotImplementedError, match="rsl_jax stands in here") as error:
+    with pytest.raises(NotImplementedError, match="which rsl_jax replaces here") as error:
         derived(1, a=2)
     for page in re.findall(r"docs/(\w+\.md)", str(error.value)):
         assert (DOCS / page).is_file()
@@ -219,5 +219,5 @@ def test_every_refusal_is_documented():
     for name in ["resolve_rnd_config", "resolve_symmetry_config", *of_utils]:
         assert f"`{name}`" in page
         home = home_of("rsl_rl.extensions" if "config" in name else "rsl_rl.utils")
-        with pytest.raises(NotImplementedError, match="has no place in rsl_jax"):
+        with pytest.raises(NotImplementedError, match="does not exist in rsl_jax"):
             getattr(home, name)()

@@ -1,4 +1,4 @@
-"""A simulator in PyTorch that needs none, behind the contract of Isaac Lab's and mjlab's wrappers.
+"""A PyTorch environment without a simulator, with the contract of Isaac Lab's and mjlab's wrappers.
 
 Only to be imported where ``rsl_rl`` leads to what is tested: the wrapper derives from ``rsl_rl.env.VecEnv``.
 """

@@ -1,4 +1,4 @@
-"""Configs that somebody broke: each works, or is refused with an error that says where.
+"""Randomly broken configs: each works, or is refused with an error that names the place.
 
 ``python -m tests.core.config_fuzz --examples 1000`` breaks that many, lets the accepted ones learn for two iterations,
 and prints the figures of docs/configuration.md. ``test_config_fuzz.py`` is the short form, which only traces them.
@@ -157,7 +157,7 @@ VALID: dict[str, dict[str, Any]] = {
         actor={**MLP, "distribution_cfg": {**GAUSSIAN, "class_name": "HeteroscedasticGaussianDistribution"}},
         logger=[{"class_name": "tensorboard"}],
     ),
-    "parts of one's own": run(
+    "custom components": run(
         algorithm={
             **PPO,
             "optimizer": {"class_name": "tests.own_parts:lion", "b1": 0.5},

@@ -1,4 +1,4 @@
-"""Configs as public projects have them, reduced to what they say: old layouts, and today's with what clients add.
+"""Configs of public projects, reduced to their content: old layouts, and the current one with the keys of clients.
 
 Values are those of the projects; names say which project, and for which version of RSL-RL.
 """

@@ -1,4 +1,4 @@
-"""Imports only go down, heavy packages stay where they are needed, and names are what the architecture says."""
+"""Imports only go down, heavy packages are imported only where needed, and names follow the architecture."""
 
 import ast
 import importlib

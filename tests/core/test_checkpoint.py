@@ -1,4 +1,4 @@
-"""Checkpoints: what they hold, and how one takes the place of another."""
+"""Checkpoints: their contents, and how one replaces another."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""The config reads what RSL-RL reads, and refuses what it would silently ignore."""
+"""The config reads what RSL-RL reads, and rejects what RSL-RL would silently ignore."""
 
 import copy
 
@@ -132,7 +132,7 @@ def test_a_part_of_the_users_own_keeps_its_arguments():
         ),
         ({"algorithm": {"class_name": "PP0"}}, "Unknown algorithm 'PP0'.*'PPO'"),
         ({"algorithm": {"class_name": "PPO", "schedule": "adaptiv"}}, "algorithm.schedule.*'adaptive'"),
-        ({"algorithm": {"learning_rate": 1e-3}}, "algorithm is a section with a 'class_name'"),
+        ({"algorithm": {"learning_rate": 1e-3}}, "algorithm must be a section with a 'class_name'"),
         ({"algorithm": {"class_name": "PPO", "num_mini_batches": 0}}, "num_mini_batches must be at least 1; got 0"),
         ({"actor": {"class_name": "tests.own_parts:GatedModel", "num_gate": 3}}, "num_gate.*'num_gates'"),
         ({"policy": {"class_name": "ActorCriticMoE"}}, "PyTorch module.*'actor' and 'critic'"),
@@ -153,10 +153,13 @@ def test_refuses_with_a_reason(section, message):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"num_steps_per_env": "many"}, "num_steps_per_env is of type int; got 'many'"),
-        ({"algorithm": {"class_name": "PPO", "gamma": "high"}}, "algorithm.gamma is of type float; got 'high'"),
-        ({"actor": {"class_name": "MLPModel", "hidden_dims": 64}}, "actor.hidden_dims is a list; got 64"),
-        ({"algorithm": {"class_name": "PPO", "use_clipped_value_loss": 1}}, "use_clipped_value_loss is of type bool"),
+        ({"num_steps_per_env": "many"}, "num_steps_per_env must be of type int; got 'many'"),
+        ({"algorithm": {"class_name": "PPO", "gamma": "high"}}, "algorithm.gamma must be of type float; got 'high'"),
+        ({"actor": {"class_name": "MLPModel", "hidden_dims": 64}}, "actor.hidden_dims must be a list; got 64"),
+        (
+            {"algorithm": {"class_name": "PPO", "use_clipped_value_loss": 1}},
+            "use_clipped_value_loss must be of type bool",
+        ),
     ],
 )
 def test_refuses_wrong_types(section, message):

@@ -1,4 +1,4 @@
-"""A broken config works, or is refused with an error that says where (the long form is in ``config_fuzz.py``)."""
+"""A broken config works, or is refused with an error that names the place (the long form is ``config_fuzz.py``)."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_an_error_that_names_another_key_does_not_say_where():
 )
 def test_what_keeps_from_learning_is_warned_of(change, message):
     cfg = BaseRunnerConfig.from_dict({**VALID["curiosity"], "algorithm": {"class_name": "PPO", **change}})
-    with pytest.warns(UserWarning, match=f"keeps a part from learning: {message}"):
+    with pytest.warns(UserWarning, match=f"prevents learning: {message}"):
         check(cfg, ENV)
 
 

@@ -1,4 +1,4 @@
-"""The worked changes of CONTRIBUTING.md fit the library: their context is there, and their files do what they say."""
+"""The worked changes of CONTRIBUTING.md apply to the library, and their files do what the text says."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""A checkpoint that is not what was written is never loaded, and says what is wrong with it in one kind of error."""
+"""A damaged checkpoint is never loaded, and one type of error says what is wrong with it."""
 
 import json
 import random

@@ -1,6 +1,6 @@
-"""The documentation says what the code does.
+"""Documentation: its generated tables are current, its examples valid, and its links lead to pages.
 
-The tables of docs/configuration.md are made from the dataclasses: ``python -m tests.core.test_docs`` writes them anew.
+The tables of docs/configuration.md are generated from the dataclasses by ``python -m tests.core.test_docs``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DATACLASSES = {
 def meanings(cls: type) -> dict[str, str]:
     """What the docstring says of each attribute."""
     written = {name: meaning.replace("``", "`") for name, meaning in meanings_of(cls).items()}
-    return {**written, "class_name": "its name, or the import path of one's own"}
+    return {**written, "class_name": "name, or import path of a custom component"}
 
 
 def type_text(hint: typing.Any) -> str:

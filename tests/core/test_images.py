@@ -1,4 +1,4 @@
-"""Convolution of images: its own gradients against XLA's."""
+"""Convolution of images: its custom gradients against XLA's."""
 
 import jax
 import jax.numpy as jnp

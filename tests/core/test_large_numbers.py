@@ -1,4 +1,4 @@
-"""Formulas where numbers are large enough to overflow, or equal: what RSL-RL's PyTorch does, and what ours do."""
+"""Formulas on numbers that are large enough to overflow, or equal: compared with RSL-RL in PyTorch."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Configs of older versions of RSL-RL, and of its clients, become the runs that they meant."""
+"""Configs of older versions of RSL-RL, and of its clients, give the runs that they describe."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_what_was_read_is_read_again_without_a_word(name):
 
 @pytest.mark.parametrize("name", OLD)
 def test_one_line_says_what_was_read(name):
-    with pytest.warns(UserWarning, match="This config is not written as") as said:
+    with pytest.warns(UserWarning, match="This config is not in RSL-RL") as said:
         BaseRunnerConfig.from_dict(OLD[name])
     (line,) = (str(warning.message) for warning in said)
     assert "\n" not in line
@@ -191,7 +191,7 @@ def test_empirical_normalization_of_distillation_is_of_versions_that_had_it():
     assert (cfg.student.obs_normalization, cfg.teacher.obs_normalization) == (True, True)
     cfg = read({**given, "obs_groups": {"policy": ["policy"]}})
     assert (cfg.student.obs_normalization, cfg.teacher.obs_normalization) == (False, False)
-    assert "empirical_normalization is not read" in notes_of({**given, "obs_groups": {}})
+    assert "empirical_normalization is ignored" in notes_of({**given, "obs_groups": {}})
 
 
 def test_student_and_teacher():
@@ -243,7 +243,7 @@ def test_models_that_are_there_win_over_a_policy():
     given = {"actor": model([8], distribution_cfg=gaussian(0.3)), "critic": model([9]), "policy": actor_critic([7])}
     cfg = read(given)
     assert (cfg.actor.hidden_dims, cfg.critic.hidden_dims) == ((8,), (9,))
-    assert "policy is not read" in notes_of(given)
+    assert "policy is ignored" in notes_of(given)
     del given["critic"]
     cfg = read(given)
     assert (cfg.actor.hidden_dims, cfg.critic.hidden_dims) == ((8,), (7,))
@@ -253,7 +253,7 @@ def test_keys_of_the_run_win_over_those_of_runner():
     given = {"policy": actor_critic(), "runner": {"num_steps_per_env": 5, "run_name": "a"}, "num_steps_per_env": 7}
     assert read(given).num_steps_per_env == 7
     assert read(given).run_name == "a"
-    assert "num_steps_per_env of runner not read" in notes_of(given)
+    assert "num_steps_per_env of runner ignored" in notes_of(given)
 
 
 def test_rnd_of_the_first_version():
@@ -265,8 +265,8 @@ def test_rnd_of_the_first_version():
 
 def test_what_rsl_rl_ignored_is_named():
     given = run(policy=actor_critic(fixed_std=True, rnn_type="lstm"), runner_class_name="MyRunner")
-    assert "policy.fixed_std, policy.rnn_type not read" in notes_of(given)
-    assert "runner_class_name 'MyRunner' is not read" in notes_of(given)
+    assert "policy.fixed_std, policy.rnn_type ignored" in notes_of(given)
+    assert "runner_class_name 'MyRunner' is ignored" in notes_of(given)
     assert type(read(given).actor) is MLPModelConfig
 
 
@@ -345,7 +345,7 @@ def test_no_standard_deviation_is_the_smallest_one(distribution, init_std):
             "my_project.nets:ActorCritic.*custom_parts",
         ),
         ({"policy": actor_critic(class_name="ActorCritc")}, "Did you mean 'ActorCritic'"),
-        ({"policy": [1]}, "policy is a section of keys and values.*got \\[1\\]"),
+        ({"policy": [1]}, "policy must be a section of keys and values.*got \\[1\\]"),
         (legged_gym(actor_critic(), nameless(), algorithm_class_name="HIMPPO"), "Unknown algorithm 'HIMPPO'"),
         (legged_gym(actor_critic(), nameless(value_smoothness_coef=0.1)), "Unknown key 'value_smoothness_coef'"),
         ({"policy": student_teacher(), "algorithm": ppo()}, "'StudentTeacher' goes with the algorithm Distillation"),
@@ -465,7 +465,7 @@ def test_tuples_are_read_from_files(tmp_path):
 def test_no_object_is_made_from_a_file(tmp_path, value):
     trap = tmp_path / "trap"
     path = written(tmp_path, "seed: 1\nextra_key: " + value.format(path=trap))
-    with pytest.raises(ValueError, match=r"Line 2 asks for an object.*Only plain values and tuples"):
+    with pytest.raises(ValueError, match=r"Line 2 has a tag that is not allowed.*Only plain values and tuples"):
         RunnerConfig.from_yaml(path)
     assert not trap.exists()
 
@@ -489,7 +489,7 @@ def test_the_command_line_reads_the_keys_that_are_left_to_it():
 
 
 def test_a_file_without_keys_is_refused(tmp_path):
-    with pytest.raises(TypeError, match="holds no mapping"):
+    with pytest.raises(TypeError, match="does not contain a mapping"):
         RunnerConfig.from_yaml(written(tmp_path, "- 1\n- 2\n"))
 
 

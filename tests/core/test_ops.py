@@ -1,4 +1,4 @@
-"""Formulas against numbers worked out by hand, and against identities."""
+"""Formulas against numbers computed by hand, and against identities."""
 
 import contextlib
 from functools import partial
@@ -188,19 +188,19 @@ IMAGES, KERNEL = jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 1))
             ({"a": N_}, {"a": N_}),
             "learning_rate is a scalar",
         ),
-        (ops.reset_carry, (((N_,),), T_N), r"a mask of rows is \[N\]"),
-        (ops.reset_carry, (((T_N,),), N_), "as many as the mask has"),
+        (ops.reset_carry, (((N_,),), T_N), r"must have the shape \[N\]"),
+        (ops.reset_carry, (((T_N,),), N_), "as many rows as the mask"),
         (select_rows, (N_, {"a": N_}, {"a": T_N.T}), "rows to select from"),
         (lambda new, old: keep_if_finite(new, old, {}), (T_N, N_), "the new and the old to keep"),
         (lambda new, old: keep_if_finite(new, old, {}), (N_, jnp.zeros(2, jnp.int32)), "the new and the old to keep"),
-        (partial(ops.to_rank, rank=1), (T_N,), "brought to rank 1"),
+        (partial(ops.to_rank, rank=1), (T_N,), "reduced to rank 1"),
         (ops.convolution, (IMAGES[0], KERNEL), "images are"),
         (ops.convolution, (IMAGES, KERNEL[:2]), "a kernel is"),
         (ops.convolution, (IMAGES, KERNEL[:, :, :1]), "channels C of the images"),
-        (partial(ops.convolution, dilation=2), (IMAGES, KERNEL), "beyond the images' height"),
-        (ops.convolution, (IMAGES[:, :, :2], KERNEL), "beyond the images' width"),
+        (partial(ops.convolution, dilation=2), (IMAGES, KERNEL), "larger than the images' height"),
+        (ops.convolution, (IMAGES[:, :, :2], KERNEL), "larger than the images' width"),
         (lambda x: ops.pad_images(x, (1, 1), "zeros"), (IMAGES[0],), "images are"),
-        (lambda x: ops.pad_images(x, (1,), "zeros"), (IMAGES,), "of the height and of the width"),
+        (lambda x: ops.pad_images(x, (1,), "zeros"), (IMAGES,), "one for the height and one for the width"),
         (ops.max_pool, (IMAGES[0],), "images are"),
     ],
 )

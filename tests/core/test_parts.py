@@ -1,4 +1,4 @@
-"""A part is one file and one line; a part of the user's is a file beside the library and its import path."""
+"""A component is one file and one line; a custom component is a file outside of the library and its import path."""
 
 import dataclasses
 import inspect
@@ -60,7 +60,7 @@ def test_a_part_of_the_users_is_read_from_a_dict_from_yaml_and_from_flags(kind, 
     with pytest.raises(ValueError, match=f"(?s)Unknown key 'weigt'.*{next(iter(keys))}"):
         RunnerConfig.from_dict(config_with(path, {**section, "weigt": 1}))
     wrong = {"class_name": f"{OWN}:{name}", next(iter(keys)): "many"}
-    with pytest.raises(TypeError, match=f"{path}.{next(iter(keys))} is of type"):
+    with pytest.raises(TypeError, match=f"{path}.{next(iter(keys))} must be of type"):
         RunnerConfig.from_dict(config_with(path, wrong))
 
 
@@ -178,7 +178,7 @@ def test_keys_of_simulators_stay_allowed():
             {"algorithm": {"class_name": "PPO", "rnd_cfg": {"num_outputs": 0}}},
             r"algorithm.rnd_cfg.num_outputs must be at",
         ),
-        ({"actor": None}, r"actor is a section with a 'class_name'"),
+        ({"actor": None}, r"actor must be a section with a 'class_name'"),
     ],
 )
 def test_numbers_out_of_range_are_refused_with_their_path(section, message):

@@ -1,4 +1,4 @@
-"""What is public is written down: ``python -m tests.core.test_public_names`` writes the list anew.
+"""The public names are listed in a file, which ``python -m tests.core.test_public_names`` writes again.
 
 Each of these modules says in ``__all__`` what users may rely on. A change to the list is a change for users, so it
 belongs in CHANGELOG.md.

@@ -1,4 +1,4 @@
-"""Robots of which everything is known."""
+"""Robots with known behaviour."""
 
 from __future__ import annotations
 

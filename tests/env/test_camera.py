@@ -60,5 +60,5 @@ def test_a_reset_begins_the_frames_anew():
 def test_refuses_what_it_cannot_film():
     with pytest.raises(ValueError, match="frames is 0"):
         WithCamera(PointMass(), draw, frames=0)
-    with pytest.raises(ValueError, match="observes a group 'policy' already"):
+    with pytest.raises(ValueError, match="already has an observation group 'policy'"):
         WithCamera(PointMass(), draw, group="policy").reset(jax.random.key(0))

@@ -1,4 +1,4 @@
-"""Host environments that break the contract: what was expected and what was given is said at the first step."""
+"""Host environments that violate the contract: the first step says what was expected and what was given."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What environments tell a controller."""
+"""Metadata of environments for controllers."""
 
 import numpy as np
 import pytest

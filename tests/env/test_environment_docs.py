@@ -1,4 +1,4 @@
-"""What the pages on environments and robots show, runs."""
+"""The examples of the pages on environments and robots run."""
 
 import ast
 import dataclasses

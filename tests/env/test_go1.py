@@ -1,4 +1,4 @@
-"""Unitree's Go1 of MuJoCo Playground: compiled once, and all that is to be known of it is asked of that program.
+"""Unitree's Go1 of MuJoCo Playground, compiled once for all tests of it.
 
 Its meshes must be there: ``.ci/robots`` lays them, and ``RSL_JAX_REQUIRE_ROBOTS`` turns a missing one into a failure.
 """
@@ -158,7 +158,7 @@ def test_it_can_be_pushed_and_its_sensors_show_it(go1, standing):
         jax.eval_shape(jax.vmap(mirror_state_for(full)), shapes[0].env)
     with pytest.raises(ValueError, match=r"cannot be pushed: .* free joint"):
         make_env("playground/CartpoleBalance", num_envs=2, sensors={"push_interval": [1, 2]})
-    with pytest.raises(ValueError, match="playground/CartpoleBalance brings no domain randomizer"):
+    with pytest.raises(ValueError, match="playground/CartpoleBalance has no domain randomizer"):
         make_env("playground/CartpoleBalance", num_envs=2, randomize=True)
 
 

@@ -1,4 +1,4 @@
-"""Observations shown in other groups."""
+"""Observations rearranged into other groups."""
 
 import jax
 import jax.numpy as jnp
@@ -67,9 +67,9 @@ def test_pictures_pass_whole_and_final_observations_may_lack():
 @pytest.mark.parametrize(
     ("groups", "says"),
     [
-        ({"a": "polcy"}, r"'a' shall show 'polcy'.*\['camera', 'policy'\]\. Did you mean 'policy'"),
-        ({"a": ("policy", [0, 1])}, r"picks the entries \[0, 1\] of 'policy', which has 1\. Name some of 0 to 0"),
-        ({"a": ("policy", [])}, r"picks the entries \[\]"),
+        ({"a": "polcy"}, r"'a' shows 'polcy'.*\['camera', 'policy'\]\. Did you mean 'policy'"),
+        ({"a": ("policy", [0, 1])}, r"selects the entries \[0, 1\] of 'policy', which has 1\. Name some of 0 to 0"),
+        ({"a": ("policy", [])}, r"selects the entries \[\]"),
         ({"a": ("camera", [0])}, r"'camera' has the shape \(1, 3, 3\)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""gymnasium's vector environments."""
+"""Gymnasium's vector environments."""
 
 import numpy as np
 import pytest
@@ -139,7 +139,7 @@ def test_a_time_limit_and_lengths_are_kept_from_here():
 
 
 def test_a_reset_in_the_next_step_is_refused():
-    with pytest.raises(ValueError, match=r"autoreset_mode='NextStep'.*no real one"):
+    with pytest.raises(ValueError, match=r"autoreset_mode='NextStep'.*not a real step"):
         counts(AutoresetMode.NEXT_STEP)
 
 

@@ -1,4 +1,4 @@
-"""gymnax's environments."""
+"""Gymnax's environments."""
 
 import jax
 import jax.numpy as jnp
@@ -123,5 +123,5 @@ def test_pictures():
     np.testing.assert_array_equal(env.render(state), picture)
     env = make_env("gymnax/FrozenLake-misc", num_envs=1)
     state, _ = jax.jit(env.reset)(jax.random.key(0))
-    with pytest.raises(NotImplementedError, match="gymnax cannot draw FrozenLake"):
+    with pytest.raises(NotImplementedError, match="gymnax cannot render FrozenLake"):
         env.render(state)

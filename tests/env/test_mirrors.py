@@ -1,4 +1,4 @@
-"""Mirrors from the names and axes of joints; nothing is compiled here."""
+"""Mirrors from the names and axes of joints; compiles nothing."""
 
 import numpy as np
 import pytest

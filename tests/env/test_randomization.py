@@ -1,4 +1,4 @@
-"""Physics that differ from robot to robot, on a robot that shows its mass."""
+"""Physics that differ between environments, on a robot that observes its mass."""
 
 import itertools
 
@@ -256,11 +256,11 @@ def test_settings_that_are_refused():
         vectorize(Mass(), N, randomize=True, randomize_every=0)
     with pytest.raises(ValueError, match="'cached'"):
         vectorize(Mass(), N, randomize=True, randomize_every=2, auto_reset="cached")
-    with pytest.raises(ValueError, match="are for single robots, but"):
+    with pytest.raises(ValueError, match="are for single environments, but"):
         make_env("tests.env.test_randomization:batch", num_envs=N, randomize=True)
     without = Mass()
     without.domain_randomizer = None
-    with pytest.raises(ValueError, match="Mass brings no domain randomizer of its own"):
+    with pytest.raises(ValueError, match="Mass has no domain randomizer"):
         vectorize(without, N, randomize=True)
 
 

@@ -1,4 +1,4 @@
-"""Noise, delay, history and pushes, on a robot that shows what it was given and when."""
+"""Noise, delay, history and pushes, on a robot whose observations show what it received and when."""
 
 import jax
 import jax.numpy as jnp
@@ -181,9 +181,9 @@ def of_clock(**sensors):
         ({"noise": {"time": [0.1, 0.1, 0.1]}}, "'time' has 3 levels"),
         ({"noise": {"time": -1}}, "must not be negative"),
         ({"noise": {"time": 1}, "noise_distribution": "normal"}, "noise distribution.*'normal'"),
-        ({"noise": 0.1}, "noise is 0.1, but must say it by group"),
+        ({"noise": 0.1}, "noise is 0.1, but must be given by group"),
         ({"history": {"time": 0}}, "history of 'time' is 0"),
-        ({"action_delay": [2, 1]}, "action_delay is .*the least and the most"),
+        ({"action_delay": [2, 1]}, "action_delay is .*, or a range"),
         ({"action_delay": 0.5}, "action_delay is 0.5"),
         ({"observation_delay": {"time": -1}}, "observation_delay of 'time' is -1"),
         ({"push_interval": [0, float("inf")]}, "push_interval is"),
@@ -200,7 +200,7 @@ def test_robots_that_cannot():
     class Chooser(Clock):
         discrete = True
 
-    with pytest.raises(ValueError, match="one choice"):
+    with pytest.raises(ValueError, match="are discrete"):
         WithActionDelay(Chooser(), 1)
     with pytest.raises(ValueError, match="cannot be pushed"):
         make_env("tests.environments:PointMass", num_envs=2, sensors={"push_interval": [1, 2]})

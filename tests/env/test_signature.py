@@ -1,4 +1,4 @@
-"""What does not fit together is an error when the environment is built, and says why."""
+"""Mismatched environments are rejected when they are built, with a reason."""
 
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ def test_what_fits_is_accepted():
             r"only reset gives observations.policy and only step",
         ),
         (stepping(observations=jnp.zeros(())), ValueError, r"'policy' of Robot.step is a scalar; give a vector"),
-        (resetting({}), ValueError, r"Robot.reset gives no observations"),
+        (resetting({}), ValueError, r"Robot.reset returns no observations"),
         (resetting(3.0), TypeError, r"'policy' is a value of type float"),
         (altered(lambda self, s, a: (s, a, 1)), TypeError, r"must return \(state, .*Transition.*returned a tuple of 3"),
         (altered(lambda self, s, a: (s, a)), TypeError, r"must return \(state, rsl_jax.env.Transition"),

@@ -1,4 +1,4 @@
-"""The checker of mirrors, on environments whose symmetry is known."""
+"""The checker of mirrors, on environments with known symmetry."""
 
 import jax
 import jax.numpy as jnp

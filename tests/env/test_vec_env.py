@@ -1,4 +1,4 @@
-"""A pure environment worn as RSL-RL's VecEnv, and arrays that cross the border."""
+"""A pure environment wrapped as RSL-RL's VecEnv, and conversion of arrays."""
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +107,7 @@ def test_an_own_environment_need_not_count():
     assert worn.episode_length_buf.tolist() == [0] * N
     with pytest.raises(AttributeError, match=r"Own cannot be set: its state has no field episode_length"):
         worn.episode_length_buf = jnp.zeros(N)
-    with pytest.raises(NotImplementedError, match="Own cannot draw itself"):
+    with pytest.raises(NotImplementedError, match="Own cannot be rendered"):
         worn.render()
 
 

@@ -1,4 +1,4 @@
-"""Batches made of one robot: endings, resets, and what is handed over."""
+"""Batches of a single environment: episode ends, resets, and returned values."""
 
 import jax
 import jax.numpy as jnp
@@ -229,7 +229,7 @@ def test_a_picture_shows_the_first_environment(choosing, walking):
     state, _ = step(reset(jax.random.key(0))[0], jnp.zeros(2, jnp.int32))
     assert env.render(state).tolist() == [[[1] * 3] * 2] * 2
     env, reset, _ = walking["pool"]
-    with pytest.raises(NotImplementedError, match=r"Walk has no method render"):
+    with pytest.raises(NotImplementedError, match=r"Walk cannot be rendered"):
         env.render(reset(jax.random.key(0))[0])
 
 
@@ -240,7 +240,7 @@ def test_a_picture_shows_the_first_environment(choosing, walking):
         ({"max_episode_length": 0}, r"max_episode_length is 0"),
         ({"reset_pool_size": 0}, r"reset_pool_size is 0"),
         ({"auto_reset": "never"}, r"auto_reset is 'never', but must be one of 'pool', 'full', 'cached'"),
-        ({"auto_reset": "full", "reset_pool_size": 3}, r"only means something with auto_reset='pool'"),
+        ({"auto_reset": "full", "reset_pool_size": 3}, r"only has an effect with auto_reset='pool'"),
     ],
 )
 def test_options_that_make_no_sense(options, message):

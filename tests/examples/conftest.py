@@ -1,4 +1,4 @@
-"""Examples are programs of users, who run them with JAX's own settings."""
+"""Settings of the tests of examples, which users run with JAX's own settings."""
 
 import jax
 import pytest

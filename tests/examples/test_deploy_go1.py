@@ -1,4 +1,4 @@
-"""The controller of the Go1 sees what the policy saw in training, and says how it went."""
+"""The controller of the Go1 gives the policy the same observations as training, and reports its results."""
 
 import contextlib
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The examples run, smaller than they are."""
+"""The examples run, in smaller sizes."""
 
 import importlib
 import re

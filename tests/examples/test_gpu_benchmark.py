@@ -1,4 +1,4 @@
-"""The benchmark of a GPU runs in small on a CPU, and a section that fails takes no other with it."""
+"""The GPU benchmark runs in small sizes on a CPU, and a failing section does not affect the others."""
 
 import importlib
 import json

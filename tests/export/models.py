@@ -1,4 +1,4 @@
-"""Models to export, some of which a user might have written."""
+"""Models to export, some of them custom."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Policies of every distribution, as a robot gets them."""
+"""Exported policies with every distribution."""
 
 import jax.numpy as jnp
 import numpy as np

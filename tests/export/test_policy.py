@@ -1,4 +1,4 @@
-"""The plain-function view, and the metadata."""
+"""Policies as plain functions, and their metadata."""
 
 import jax
 import jax.numpy as jnp
@@ -127,7 +127,7 @@ def test_other_layers_are_named():
 def test_variables_that_are_not_finite_are_named():
     variables = variables_of(mlp_model())
     variables["params"]["mlp"]["layer_1"]["bias"] = jnp.full(7, jnp.nan)
-    with pytest.raises(ValueError, match=r"layer_1.*is not finite"):
+    with pytest.raises(ValueError, match=r"layer_1.*contains NaN or infinity"):
         plain_policy(mlp_model(), variables)
 
 
@@ -185,7 +185,7 @@ def test_metadata_as_robots_read_it():
         ({JSON_KEY: 3}, ValueError, "written by the export itself"),
         ({"gains": [1.0, float("nan")]}, ValueError, "'gains'.*must be finite"),
         ({"env": object()}, TypeError, "'env'.*of type object"),
-        ({1: 2}, TypeError, "Names of metadata are strings"),
+        ({1: 2}, TypeError, "Names of metadata must be strings"),
     ],
 )
 def test_bad_metadata(users, error, message):

@@ -1,4 +1,4 @@
-"""Recurrent policies on the robot: a hundred steps with resets, each side with its own memory."""
+"""Exported recurrent policies: a hundred steps with resets, each side with its own hidden states."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Tidying of ONNX graphs: what goes, and what must stay."""
+"""Simplification of ONNX graphs: what is removed, and what must stay."""
 
 import numpy as np
 import onnx

@@ -148,7 +148,7 @@ def test_artefact_that_differs_is_refused_and_writes_nothing(tmp_path, monkeypat
 
 def test_wrong_observations_are_named(exported):
     policy = load_jax(exported[2])
-    with pytest.raises(ValueError, match=r"looks at \['policy', 'command'\]; missing \['command'\], got \['policy'\]"):
+    with pytest.raises(ValueError, match=r"observes \['policy', 'command'\]; missing \['command'\], got \['policy'\]"):
         policy({"policy": np.zeros((1, 5))})
     with pytest.raises(ValueError, match=r"'obs' has the shape \['batch', 7\]; got \[7\]"):
         policy(np.zeros(7))
@@ -163,7 +163,7 @@ def test_forgotten_memory_says_where_to_get_it(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "policy.pt").write_bytes(b"something else")
-    with pytest.raises(ValueError, match="is no policy that export_jax wrote"):
+    with pytest.raises(ValueError, match="is not a policy that export_jax wrote"):
         load_jax(tmp_path / "policy.pt")
 
 
@@ -209,8 +209,8 @@ def test_damage_is_named_before_anything_is_run(exported, tmp_path):
         "not a zip file": cut,
         "Bad CRC-32 for file 'policy.bin'": lambda: flipped(1000),
         "cannot read its policy.bin, of JAX": lambda: rewritten(exported[2], tmp_path, policy=b"\0" * 64),
-        "metadata.json is no JSON": lambda: rewritten(exported[2], tmp_path, metadata=b"{"),
-        "holds no keys and values": lambda: rewritten(exported[2], tmp_path, metadata=b"[]"),
+        "metadata.json is not JSON": lambda: rewritten(exported[2], tmp_path, metadata=b"{"),
+        "does not consist of keys and values": lambda: rewritten(exported[2], tmp_path, metadata=b"[]"),
         "policy.bin is compressed": lambda: rewritten(exported[2], tmp_path, compression=zipfile.ZIP_DEFLATED),
         "input_names are the 1 inputs": lambda: of(input_names=["obs", "more"]),
         "output_names are its 1 outputs": lambda: of(output_names="actions"),

@@ -1,4 +1,4 @@
-"""Policies as TorchScript: what RSL-RL's users load on their robots."""
+"""Policies as TorchScript, as users of RSL-RL load them on robots."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_what_is_not_made_of_known_parts_is_refused_with_the_way_out(tmp_path):
 
     settings = {"obs_shapes": GROUPS, "obs_groups": tuple(GROUPS), "output_dim": ACTIONS, "hidden_dims": (8,)}
     own = Own(**settings)
-    with pytest.raises(ExportError, match=r"Own is a class of your own.*export_policy_to_onnx"):
+    with pytest.raises(ExportError, match=r"Own is a custom class.*export_policy_to_onnx"):
         export_torchscript(own, variables_of(own), tmp_path / "policy.pt")
     unknown = mlp_model(distribution=gaussian(ACTIONS)._replace(readout=None))
     with pytest.raises(ExportError, match=r"distribution.*readout.*export_policy_to_onnx"):

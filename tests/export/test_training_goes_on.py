@@ -1,4 +1,4 @@
-"""Exporting in the middle of a training leaves the training as it was."""
+"""Exporting in the middle of training does not change the training."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Curiosity: its rewards, weights and state, in every kind of run; its numbers are held to RSL-RL's in tests/parity."""
+"""Curiosity: its rewards, weights and state, in every kind of run; tests/parity compares its numbers with RSL-RL's."""
 
 import dataclasses
 
@@ -237,5 +237,7 @@ def test_an_environment_without_step_dt_is_refused():
 
 
 def test_unknown_activations_are_refused():
-    with pytest.raises(ValueError, match=r"algorithm\.rnd_cfg\.activation is one of .*got 'elo'\. Did you mean 'elu'"):
+    with pytest.raises(
+        ValueError, match=r"algorithm\.rnd_cfg\.activation must be one of .*got 'elo'\. Did you mean 'elu'"
+    ):
         extension({**OFF, "activation": "elo"})

@@ -1,4 +1,4 @@
-"""Symmetry: the contract of mirrors, what is refused, and what it does; tests/parity holds its numbers to RSL-RL's."""
+"""Symmetry: the contract of mirrors, its errors and effects; tests/parity compares its numbers with RSL-RL's."""
 
 import dataclasses
 
@@ -61,8 +61,8 @@ def test_a_mirror_spec_is_the_function_it_stands_for():
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda env, obs, actions: obs, r"returns a tuple \(obs, actions\)"),
-        (lambda env, obs, actions: point_mass(env, obs, actions)[::-1], r"failed on made-up samples|None"),
+        (lambda env, obs, actions: obs, r"must return a tuple \(obs, actions\)"),
+        (lambda env, obs, actions: point_mass(env, obs, actions)[::-1], r"failed on random samples|None"),
         (
             lambda env, obs, actions: jax.tree.map(lambda x: jnp.concatenate([-x, x]), (obs, actions)),
             r"does not return the originals of obs\['policy'\] first",
@@ -85,7 +85,7 @@ def test_a_mirror_spec_is_the_function_it_stands_for():
         (lambda env, obs, actions: ({}, point_mass(env, obs, actions)[1]), r"does not return obs\['policy'\]"),
         (
             lambda env, obs, actions: (point_mass(env, obs, actions)[0], mirror(env, obs, actions)[1]),
-            r"failed on made-up samples.*is made of jax\.numpy|returned shape",
+            r"failed on random samples.*is made of jax\.numpy|returned shape",
         ),
         (lambda env, obs, actions: point_mass(env, {"policy": obs["policy"]}, actions), r"one of which may be None"),
     ],
@@ -128,7 +128,7 @@ def test_choices_are_not_mirrored():
         cfg, actor=dataclasses.replace(cfg.actor, distribution_cfg=CategoricalDistributionConfig())
     )
     spec = Spec({"policy": (2,)}, num_actions=2, num_envs=8, discrete=True)
-    with pytest.raises(ValueError, match="an action of this environment is one choice"):
+    with pytest.raises(ValueError, match="actions of this environment are discrete"):
         PPO.build(cfg, spec)
 
 
@@ -137,7 +137,7 @@ def test_groups_that_models_look_at_must_be_mirrored():
         symmetric_config(use_mirror_loss=True), obs_groups={"actor": ("policy",), "critic": ("policy", "extra")}
     )
     spec = Spec({"policy": (2,), "extra": (1,)}, num_actions=1, num_envs=8)
-    with pytest.raises(ValueError, match=r"says nothing of 'extra'"):
+    with pytest.raises(ValueError, match=r"has no entry for 'extra'"):
         PPO.build(cfg, spec)
 
 

@@ -1,4 +1,4 @@
-"""Files that are no checkpoints, or not of what is built here: refused, with the reason; nothing in them is run."""
+"""Files that are not checkpoints, or do not fit, are refused with the reason; nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def test_nothing_there(good, run):
 def test_half_a_file(share, good, run, tmp_path):
     content = good.read_bytes()
     (tmp_path / "half.pt").write_bytes(content[: int(share * len(content))])
-    refused(tmp_path / "half.pt", run, r"half\.pt.*(only a part of one|damaged)")
+    refused(tmp_path / "half.pt", run, r"half\.pt.*(is incomplete|damaged)")
 
 
 @pytest.mark.parametrize("content", [b"not a checkpoint", b"\x80\x04]\x94.", b"PK\x03\x04" + bytes(200)])
 def test_no_file_of_pytorchs(content, run, tmp_path):
     (tmp_path / "other.pt").write_bytes(content)
-    refused(tmp_path / "other.pt", run, r"other\.pt (is no file of PyTorch's|was refused|holds a list)")
+    refused(tmp_path / "other.pt", run, r"other\.pt (is not a PyTorch file|was refused|contains a list)")
 
 
 class Payload:
@@ -110,7 +110,7 @@ def test_what_could_not_be_read_again_is_not_written(run, tmp_path):
 
 def test_an_exported_policy(run, tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "policy.pt")
-    refused(tmp_path / "policy.pt", run, r"exported policy \(TorchScript\), no checkpoint")
+    refused(tmp_path / "policy.pt", run, r"exported policy \(TorchScript\), not a checkpoint")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_what_is_missing_starts_anew_with_a_warning(good, run, tmp_path):
     content = torch.load(good, weights_only=True)
     del content["optimizer_state_dict"]
     torch.save(content, tmp_path / "less.pt")
-    with pytest.warns(UserWarning, match=r"no optimiser.*starts anew"):
+    with pytest.warns(UserWarning, match=r"no optimiser.*starts from scratch"):
         read_rsl_rl_checkpoint(tmp_path / "less.pt", run[1])
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints in the layouts of RSL-RL 1 to 4, made of plain PyTorch modules by their names."""
+"""Checkpoints in the layouts of RSL-RL 1 to 4, made of plain PyTorch modules with their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writers that raise, hang or are slow: training goes on, and ends."""
+"""Writers that raise, hang or are slow: training continues, and ends."""
 
 import resource
 import subprocess
@@ -192,8 +192,8 @@ def test_a_writer_that_fails_is_called_again_and_warned_of_once():
     with pytest.warns(RuntimeWarning) as record:
         writer.stop()
     assert messages(record) == [
-        "The log writer 'interrupted' failed in add_scalar: ConnectionError: failure 0. Training goes on. The writer "
-        "is called again the next time; if it fails in the same way, that is not said again."
+        "The log writer 'interrupted' failed in add_scalar: ConnectionError: failure 0. Training continues. The writer "
+        "is called again the next time; the same failure is not reported again."
     ]
     assert [call[3] for call in writer.writer.calls if call[0] == "scalar"] == list(range(50, 60))
 

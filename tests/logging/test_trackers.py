@@ -1,4 +1,4 @@
-"""Experiment trackers by their own packages, without their services; and how a config names writers."""
+"""Experiment trackers with their real packages, without their services; and the choice of writers in a config."""
 
 import json
 import os
@@ -288,7 +288,7 @@ def test_no_writer_at_all(logger, tmp_path):
         ("WandBLogWriter", ValueError, "Did you mean 'WandbLogWriter'"),
         (5, TypeError, "got 5"),
         (["tensorboard", "nepptune"], ValueError, "Did you mean 'neptune'"),
-        (["mlflow", "mlflow"], ValueError, "'mlflow' stands twice"),
+        (["mlflow", "mlflow"], ValueError, "'mlflow' is twice"),
         ({"name": "wandb"}, ValueError, "'class_name'"),
         ({"class_name": "tensorboard", "flush_sec": 1}, TypeError, "flush_sec.*log_dir: flush_secs"),
         ({"class_name": "tensorboard", "background": {"stop_timout": 3}}, ValueError, "Did you mean 'stop_timeout'"),

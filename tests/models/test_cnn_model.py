@@ -1,4 +1,4 @@
-"""The convolutional model: what it computes, how it is built, and what it refuses."""
+"""The convolutional model: its computation, construction and errors."""
 
 import chex
 import jax
@@ -160,20 +160,28 @@ def test_reads_encoders_by_group():
     [
         ({"kernel_size": 3}, ValueError, "actor.cnn_cfg needs the key 'output_channels'"),
         ({"output_channels": [8], "kernel_sizes": 3}, ValueError, "Unknown key 'kernel_sizes'.*'kernel_size'"),
-        ({"output_channels": 8, "kernel_size": 3}, TypeError, "cnn_cfg.output_channels is a list; got 8"),
-        ({"output_channels": [8], "kernel_size": "3"}, TypeError, "kernel_size is of type int; got '3'"),
-        ({"output_channels": [8], "kernel_size": [3.5]}, TypeError, r"kernel_size\[0\] is of type int; got 3.5"),
-        ({"output_channels": [8], "kernel_size": 3, "padding": "zero"}, ValueError, "padding is one of.*'zeros'"),
-        ({"output_channels": [8], "kernel_size": 3, "norm": ["bach"]}, ValueError, r"norm\[0\] is one of.*'batch'"),
+        ({"output_channels": 8, "kernel_size": 3}, TypeError, "cnn_cfg.output_channels must be a list; got 8"),
+        ({"output_channels": [8], "kernel_size": "3"}, TypeError, "kernel_size must be of type int; got '3'"),
+        ({"output_channels": [8], "kernel_size": [3.5]}, TypeError, r"kernel_size\[0\] must be of type int; got 3.5"),
+        ({"output_channels": [8], "kernel_size": 3, "padding": "zero"}, ValueError, "padding must be one of.*'zeros'"),
+        (
+            {"output_channels": [8], "kernel_size": 3, "norm": ["bach"]},
+            ValueError,
+            r"norm\[0\] must be one of.*'batch'",
+        ),
         ({"camera": {"kernel_size": 3}}, ValueError, "actor.cnn_cfg.camera needs the key 'output_channels'"),
-        ([8, 16], TypeError, "actor.cnn_cfg is a section"),
+        ([8, 16], TypeError, "actor.cnn_cfg must be a section"),
         ({"output_channels": [], "kernel_size": 3}, ValueError, "output_channels is empty"),
         (
             {"output_channels": [8, 8], "kernel_size": [3]},
             ValueError,
             "kernel_size has 1 entries, output_channels has 2",
         ),
-        ({"output_channels": [8], "kernel_size": 3, "activation": "elo"}, ValueError, "activation is one of.*'elu'"),
+        (
+            {"output_channels": [8], "kernel_size": 3, "activation": "elo"},
+            ValueError,
+            "activation must be one of.*'elu'",
+        ),
         ({"output_channels": [8], "kernel_size": 3, "stride": 0}, ValueError, "stride must be at least 1; got 0"),
     ],
 )
@@ -194,7 +202,7 @@ def test_refuses_what_is_no_encoder(cnn_cfg, error, message):
         (("camera",), {"cnn_cfg": CNNConfig((3,), 6)}, r"'camera'.*\(2, 5, 8\): layer 0 \(kernel_size 6.*5 x 8 input"),
         (("camera",), {"cnn_cfg": CNNConfig((3, 3), 3, stride=2)}, r"layer 1 .*leaves nothing of its 2 x 3 input"),
         (("camera",), {"cnn_cfg": CNNConfig((3,), 1, stride=4, padding="zeros")}, "negative padding"),
-        (("depth",), {"cnn_cfg": CNNConfig((3,), 13, padding="reflect")}, "by 6 pixels, .*'reflect' has only 5"),
+        (("depth",), {"cnn_cfg": CNNConfig((3,), 13, padding="reflect")}, "by 6 pixels, .*'reflect' needs .*only 5"),
     ],
 )
 def test_refuses_what_makes_no_model(groups, changes, message):

@@ -1,4 +1,4 @@
-"""Which groups a set looks at where the config does not say: one rule, for the library and the command line."""
+"""Default observation groups: one rule, for the library and the command line."""
 
 import warnings
 

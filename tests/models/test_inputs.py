@@ -1,4 +1,4 @@
-"""Observations that are no floats: integers and bytes."""
+"""Observations that are not floats: integers and bytes."""
 
 import jax
 import jax.numpy as jnp

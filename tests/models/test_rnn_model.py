@@ -1,4 +1,4 @@
-"""The recurrent model: many steps at once against one at a time, resets, gradients through time, bad input."""
+"""The recurrent model: many steps at once against one at a time, resets, gradients through time, invalid input."""
 
 import chex
 import jax
@@ -152,7 +152,7 @@ def test_names_are_understood_in_either_case():
 
 
 def test_unknown_kind_is_named():
-    with pytest.raises(ValueError, match=r"rnn_type is one of lstm, gru; got 'grru'\. Did you mean 'gru'"):
+    with pytest.raises(ValueError, match=r"rnn_type must be one of lstm, gru; got 'grru'\. Did you mean 'gru'"):
         build(rnn_type="grru")
 
 

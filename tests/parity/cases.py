@@ -1,4 +1,4 @@
-"""The configurations on which rsl_jax is held to rsl-rl-lib.
+"""Configurations on which rsl_jax is compared with rsl-rl-lib.
 
 Each case is a complete ``train_cfg`` as rsl_rl takes it, and what the synthetic rollout is made of. The shapes stay the
 same wherever the case is not about shapes, and are small, so that recordings stay small and compile quickly.

@@ -1,4 +1,4 @@
-"""What both the recorded and the live comparison share: loading, tolerances, and our side of the update."""
+"""Shared parts of the recorded and the live comparison: loading, tolerances, and our side of the update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both precisions, and the recordings."""
+"""Fixtures: both precisions, and the recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the recordings in ``data/``: ``python -m tests.parity.generate``, with rsl-rl-lib==5.5.1 installed.
+"""Write the recordings in ``data/``: ``python -m tests.parity.generate``, with rsl-rl-lib==5.5.1 installed.
 
 Names of recordings after it write only those. The same version of it and of PyTorch gives the same numbers again,
 since everything random is seeded.

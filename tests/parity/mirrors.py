@@ -1,4 +1,4 @@
-"""A mirror for both libraries: arrays of JAX or tensors, in dicts or TensorDicts."""
+"""A mirror for both libraries: JAX arrays or tensors, in dicts or TensorDicts."""
 
 from __future__ import annotations
 

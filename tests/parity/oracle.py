@@ -1,4 +1,4 @@
-"""Whether rsl-rl-lib is there to be asked."""
+"""Whether rsl-rl-lib is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drives rsl-rl-lib through its public classes and records what it computes.
+"""Drive rsl-rl-lib through its public classes and record its results.
 
 What is recorded comes from the reference itself: nothing here types one of its formulas again. Three things are hooked:
 ``torch.randperm``, so that the permutation is known; ``clip_grad_norm_``, which sees the gradients; and the optimiser's

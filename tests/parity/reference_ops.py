@@ -1,4 +1,4 @@
-"""Records rsl-rl-lib's building blocks one by one, to tell where a difference in a whole update comes from."""
+"""Record rsl-rl-lib's building blocks one by one, to locate a difference in a whole update."""
 
 from __future__ import annotations
 

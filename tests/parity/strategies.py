@@ -1,4 +1,4 @@
-"""Random configurations: what a configuration may say, where both libraries can be held to one another."""
+"""Random configurations on which both libraries can be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distributions against recordings of rsl-rl-lib, and what they do at the start of a training."""
+"""Distributions against recordings of rsl-rl-lib, and at the start of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole iterations against rsl-rl-lib itself, on rollouts and configurations that nobody chose.
+"""Whole iterations against rsl-rl-lib itself, on random rollouts and configurations.
 
 ``RSL_JAX_LIVE_EXAMPLES=200`` tries that many random configurations, new ones at each call; by default a few, always the
 same.

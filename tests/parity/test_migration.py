@@ -1,4 +1,4 @@
-"""What rsl-rl-lib builds is built here, too, from the same dict; and what is migrated it builds, of the same sizes."""
+"""rsl-rl-lib and rsl_jax build the same from the same dict, and rsl-rl-lib builds migrated configs with equal sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole iterations against recordings of rsl-rl-lib: needs neither it nor PyTorch."""
+"""Whole iterations against recordings of rsl-rl-lib, without it or PyTorch."""
 
 from __future__ import annotations
 

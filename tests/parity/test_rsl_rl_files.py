@@ -1,4 +1,4 @@
-"""Checkpoints of RSL-RL through files: it trains, we go on; we save, it goes on; both learn the same."""
+"""RSL-RL's checkpoint files: each library continues from the other's, and both learn the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distillation through all ways of training: whom it learns from, resuming, what becomes of the student."""
+"""Distillation through all ways of training: choice of the teacher, resuming, use of the student."""
 
 import dataclasses
 
@@ -235,7 +235,7 @@ def test_groups_of_other_names_and_the_same_size_are_asked_about(teacher):
             return {"policy": state[:1], "state": state}
 
     cfg = distillation_config(obs_groups={"student": ["policy"], "teacher": ["state"]})
-    with pytest.warns(UserWarning, match=r"looks at 'state' \[2\], and was trained as the actor on 'privileged' \[2\]"):
+    with pytest.warns(UserWarning, match=r"observes 'state' \[2\], and was trained as the actor on 'privileged' \[2\]"):
         load(cfg, vectorize(Renamed(), 8, max_episode_length=7), read_checkpoint(teacher))
 
 

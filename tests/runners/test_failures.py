@@ -1,4 +1,4 @@
-"""What fails outside (a disk, a log writer, an environment) costs nothing of what was learned."""
+"""External failures (a disk, a log writer, an environment) lose nothing of what was learned."""
 
 import errno
 

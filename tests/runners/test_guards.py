@@ -1,4 +1,4 @@
-"""What becomes of NaN and infinity in a runner: stop or skip, and what is said."""
+"""NaN and infinity in a runner: stop or skip, and the messages."""
 
 import warnings
 
@@ -52,9 +52,9 @@ def test_a_run_stops_and_says_why():
             True,
             "loss.surrogate (1 value), loss.entropy (1 value). Observations and",
         ),
-        (["loss.value"], False, "check_for_nan is off, so the environment may be it: a smaller learning_rate"),
-        (["teacher.actions", "loss.behavior"], True, "The teacher gave it for what was observed"),
-        (["added_rewards.Rnd/x", "loss.value"], True, "An extension (rnd_cfg) made it"),
+        (["loss.value"], False, "check_for_nan is off, so it may be the environment: a smaller learning_rate"),
+        (["teacher.actions", "loss.behavior"], True, "The teacher returned it for the observations"),
+        (["added_rewards.Rnd/x", "loss.value"], True, "An extension (rnd_cfg) computed it"),
         (["learning_rate"], True, "algorithm.learning_rate"),
         (["mine.own", "gradient.actor"], True, "gradient.actor (1 value). Observations and rewards were finite"),
         (["mine.own"], True, "mine.own (1 value). Observations and rewards were finite"),

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: the runner holds the state of the last finished iteration, which is saved and goes on."""
+"""Ctrl-C at any moment: the runner holds the state of the last finished iteration, saves it, and can continue."""
 
 import _thread
 import os

@@ -1,4 +1,4 @@
-"""Recurrent policies through all ways of training, checkpoints, and inference that forgets at the end of an episode."""
+"""Recurrent policies: all ways of training, checkpoints, and inference that resets at the end of an episode."""
 
 import jax
 import jax.numpy as jnp
@@ -131,7 +131,7 @@ def test_inference_can_be_told_to_forget(trained):
 def test_another_number_of_robots_must_be_told(trained):
     policy = trained.get_inference_policy()
     policy({"policy": np.zeros((3, 2), np.float32)})
-    with pytest.raises(ValueError, match=r"remembers 3 robots; got observations of 2.*reset\(\)"):
+    with pytest.raises(ValueError, match=r"hidden states of 3 environments; got observations of 2.*reset\(\)"):
         policy({"policy": np.zeros((2, 2), np.float32)})
     policy.reset()
     policy({"policy": np.zeros((2, 2), np.float32)})

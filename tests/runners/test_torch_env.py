@@ -1,4 +1,4 @@
-"""Environments in PyTorch: arrays change hands without surprises, and nothing is compiled twice."""
+"""Environments in PyTorch: conversion of arrays, and no second compilation."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Sweeps: each member is the run that it would be alone, nothing is lost, and what makes no sense is refused."""
+"""Sweeps: each member is the run that it would be alone, nothing is lost, and invalid settings are refused."""
 
 import dataclasses
 import io
@@ -143,7 +143,7 @@ def test_a_member_that_fails_is_named_and_the_others_go_on(capsys):
     description = result.describe_failures()[0]
     assert description.startswith(f"as configured, seed {index}: rewards, ")
     assert description.endswith(f" in iteration {trained.failed}")
-    assert f"seed {index}; it stays as it was before" in capsys.readouterr().out
+    assert f"seed {index}; it keeps its state from before" in capsys.readouterr().out
     assert result.summary()[0]["failed"] == failed.sum()
 
 
@@ -185,15 +185,15 @@ def test_names_of_keys():
     ("options", "message"),
     [
         ({"seeds": 0}, "at least one seed; got seeds=0"),
-        ({"seeds": [1, 1]}, "stands twice"),
+        ({"seeds": [1, 1]}, "is twice"),
         ({"seeds": [-1]}, "at least 0"),
-        ({"seeds": 2.5}, "how many seeds"),
+        ({"seeds": 2.5}, "number of seeds"),
         ({"iterations": 0}, "at least 1; got 0"),
         ({"gamma": []}, "'gamma' of a sweep has no values"),
-        ({"gamma": 0.9}, r"'gamma' of a sweep is a list of values; got 0.9. Write \[0.9\]"),
+        ({"gamma": 0.9}, r"'gamma' of a sweep must be a list of values; got 0.9. Write \[0.9\]"),
         ({"gamma": [0.9, 1.5]}, "algorithm.gamma"),
         ({"learning_rat": [1e-3]}, "Did you mean 'learning_rate'"),
-        ({"settings": [{"gamma": 0.9}, {"lam": 0.9}]}, "All settings of a sweep name the same keys"),
+        ({"settings": [{"gamma": 0.9}, {"lam": 0.9}]}, "All settings of a sweep must have the same keys"),
         ({"settings": [{"gamma": 0.9}], "lam": [0.9]}, "not both"),
         ({"settings": []}, "at least one setting"),
         ({"devices": 99}, "devices is 99"),
@@ -211,7 +211,7 @@ def test_the_folder_of_another_sweep_is_left_alone(env, swept, tmp_path):
     from rsl_jax.sweeps.folder import SweepFolder
 
     SweepFolder(tmp_path / "a", {"iterations": 1, "cfg": {}}, resume=False)
-    with pytest.raises(FileExistsError, match="Go on with it by resume=True"):
+    with pytest.raises(FileExistsError, match="Continue it with resume=True"):
         SweepFolder(tmp_path / "a", {"iterations": 1, "cfg": {}}, resume=False)
     with pytest.raises(ValueError, match="another sweep: iterations differ"):
         SweepFolder(tmp_path / "a", {"iterations": 2, "cfg": {}}, resume=True)

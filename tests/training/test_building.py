@@ -158,5 +158,5 @@ def test_a_student_plays_whatever_its_rollouts_were():
     )
     spec = Spec({"policy": (3,)}, num_actions=2, num_envs=1)
     student = Distillation.build(cfg, spec)
-    with pytest.raises(ValueError, match="nothing would ever be learned"):
+    with pytest.raises(ValueError, match="the student would never be updated"):
         student.check_training(num_envs=1, num_steps=6)

@@ -1,4 +1,4 @@
-"""Choices instead of vectors: distribution, learning, what is refused."""
+"""Discrete actions: distribution, learning, errors."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def with_distribution(name):
 
 def test_a_distribution_of_vectors_is_refused_where_actions_are_choices():
     env = make_env("gymnax/CartPole-v1", num_envs=16)
-    with pytest.raises(ValueError, match=r"one choice out of 2.* actor\.distribution_cfg .*'CategoricalDistribution'"):
+    with pytest.raises(ValueError, match=r"one of 2 discrete.* actor\.distribution_cfg .*'CategoricalDistribution'"):
         OnPolicyRunner(env, with_distribution("GaussianDistribution"), console=False)
 
 

@@ -1,4 +1,4 @@
-"""Statistics of episodes against a deque, as RSL-RL keeps them."""
+"""Episode statistics against a deque, as in RSL-RL."""
 
 from collections import deque
 

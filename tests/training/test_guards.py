@@ -1,4 +1,4 @@
-"""NaN and infinity from everywhere: named rightly, and nothing learned from them."""
+"""NaN and infinity from all sources: correct names, and nothing is learned from them."""
 
 import dataclasses
 

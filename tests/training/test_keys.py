@@ -1,4 +1,4 @@
-"""Every random key is used once: JAX's own checker follows them through whole iterations."""
+"""Every random key is used once, according to JAX's own checker over whole iterations."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The configurations on which distillation is held to rsl-rl-lib; shapes are those of the other parity cases."""
+"""Configurations on which distillation is compared with rsl-rl-lib; shapes are those of the other parity cases."""
 
 from __future__ import annotations
 

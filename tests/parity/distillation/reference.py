@@ -1,4 +1,4 @@
-"""Drives rsl-rl-lib's distillation through its public classes and records what it computes.
+"""Drive rsl-rl-lib's distillation through its public classes and record its results.
 
 What is hooked: the algorithm's ``loss_fn``, which sees every step; ``clip_grad_norm_`` and the optimiser's ``step``,
 which see the gradients.

@@ -1,4 +1,4 @@
-"""Whole iterations of distillation against rsl-rl-lib itself, on configurations that nobody chose.
+"""Whole iterations of distillation against rsl-rl-lib itself, on random configurations.
 
 ``RSL_JAX_LIVE_EXAMPLES=200`` tries that many, new ones at each call; by default a few, always the same.
 """
