@@ -13,15 +13,15 @@ from rsl_jax.interrupts import ended_by_signals
 
 COMMANDS = {
     "train": "train a policy: rsl-jax train playground/CartpoleBalance",
-    "sweep": "train many seeds of many settings at once, and keep the best",
-    "pbt": "train a population, whose worst members go on as copies of its best ones",
-    "distill": "teach a student what a trained policy does: rsl-jax distill ENV --teacher LOGDIR",
-    "play": "run a trained policy, print its returns, film it",
-    "export": "write a trained policy as ONNX and as a JAX artefact",
-    "convert": "turn RSL-RL's checkpoints (.pt) into ours, and back",
-    "plot": "draw learning curves of one or more runs",
-    "config": "write a config of an older RSL-RL as today's",
-    "envs": "list the environments that can be trained here",
+    "sweep": "train many seeds of many settings at once and keep the best",
+    "pbt": "train a population in which the worst members continue as copies of the best",
+    "distill": "train a student to imitate a policy: rsl-jax distill ENV --teacher LOGDIR",
+    "play": "run a trained policy, print its returns, record a video",
+    "export": "export a trained policy as ONNX and as a JAX artefact",
+    "convert": "convert checkpoints of RSL-RL (.pt) to rsl_jax and back",
+    "plot": "plot learning curves of one or more runs",
+    "config": "convert a config of an older RSL-RL to the current form",
+    "envs": "list the available environments",
 }
 """Commands with a description."""
 

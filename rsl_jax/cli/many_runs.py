@@ -1,4 +1,4 @@
-"""What the commands that train many runs have in common: their options, settings, and the best run."""
+"""Common parts of the commands that train many runs: options, settings, and the best run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
-from rsl_jax.cli.arguments import KeyValues, parse_config, parse_options, take_lists
+from rsl_jax.cli.arguments import KeyValues, option, parse_config, parse_options, take_lists
 from rsl_jax.cli.cache import CacheFlag, choose_cache
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.runs import new_log_dir
@@ -25,33 +25,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ManyRuns:
-    """What commands that train many runs have in common.
+    """Options of the commands that train many runs.
 
     Attributes:
-        env: what to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. It comes first.
-        config: config file, RSL-RL's YAML; takes the place of the preset.
-        preset: playground, rsl_rl or brax for Playground's tuned parameters, or the name of a preset.
-        num_envs: environments of one run.
-        iterations: iterations of one run.
-        log_dir: folder of the results; logs/ENV/DATE_TIME_COMMAND if not given.
-        resume: go on with what is in --log-dir.
-        devices: how many devices share the runs; all there are, or all cores of a CPU, if not given.
-        env_kwargs: options of the environment, values as in YAML.
-        init_at_random_ep_len: start every environment somewhere within its first episode.
-        trust: a module (with all that is in it) or a folder that files of runs may name parts of.
-        compilation_cache: folder that keeps compiled programs for the next start, or none; the user's cache folder if
-            not given.
+        env: environment to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. Must be the
+            first argument.
+        config: config file, RSL-RL's YAML.
+        preset: settings to start from: playground, rsl_rl or brax (MuJoCo Playground's tuned parameters), or the name
+            of a preset.
+        num_envs: number of parallel environments of each run.
+        iterations: number of iterations of each run.
+        log_dir: folder of the results.
+        resume: continue the runs in --log-dir.
+        devices: number of devices to spread the runs over.
+        env_kwargs: options of the environment, with values as in YAML.
+        init_at_random_ep_len: start environments at a random step of their first episode.
+        trust: module (with everything in it) or folder from which files of runs may import components.
+        compilation_cache: folder of compiled programs, which later runs reuse; ``none`` disables it.
     """
 
     env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
-    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    num_envs: int | None = None
-    iterations: int | None = None
-    log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    config: Annotated[Path | None, option("FILE.yaml", default="the preset")] = None
+    preset: Annotated[str | None, option("NAME", default="chosen by the environment")] = None
+    num_envs: Annotated[int | None, option("N", default="from file or preset")] = None
+    iterations: Annotated[int | None, option("N", default="from file or preset")] = None
+    log_dir: Annotated[Path | None, option("DIR", default="logs/ENV/DATE_TIME_COMMAND")] = None
     resume: bool = False
-    devices: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    env_kwargs: KeyValues | None = None
+    devices: Annotated[int | None, option("N", default="all, or all cores of a CPU")] = None
+    env_kwargs: Annotated[KeyValues | None, option(default="from file or preset")] = None
     init_at_random_ep_len: bool = False
     trust: TrustFlag = ()
     compilation_cache: CacheFlag = None
@@ -63,14 +64,16 @@ Request = TypeVar("Request", bound="ManyRuns")
 def read_request(
     kind: type[Request], args: Sequence[str], *, prog: str
 ) -> tuple[Request, RunSettings, dict[str, list[Any]]]:
-    """Read a command that trains many runs: its options, the settings of a run, and keys with several values.
+    """Parse a command that trains many runs into its options, the settings of a run, and keys with several values.
 
     Raises:
-        CommandError: for what does not fit together.
+        CommandError: for an invalid request.
     """
     if not args or args[0].startswith("-"):
         parse_options(kind, args, prog=prog)
-        raise CommandError(f"The environment comes first: {prog} ENV [options]. `rsl-jax envs` lists what there is.")
+        raise CommandError(
+            f"The environment must be the first argument: {prog} ENV [options]. `rsl-jax envs` lists environments."
+        )
     command, flags = parse_options(kind, args, prog=prog)
     take_at_their_word(command.trust, env=command.env, flags=flags)
     settings = settings_for(command.env, command.preset)
@@ -86,14 +89,14 @@ def read_request(
         env_kwargs=command.env_kwargs or (settings.env_kwargs if settings.env in (None, command.env) else {}),
     )
     if settings.iterations is None:
-        raise CommandError("How long is each run? Give --iterations N.")
+        raise CommandError("The number of iterations of each run is not set. Give --iterations N.")
     if command.resume and command.log_dir is None:
-        raise CommandError("What is to go on? Give its folder: --log-dir DIR --resume.")
+        raise CommandError("--resume needs the folder of the runs. Give it: --log-dir DIR --resume.")
     return command, settings, varied
 
 
 def prepare(command: ManyRuns, settings: RunSettings, what: str) -> tuple[Any, RunSettings, Path]:
-    """Start JAX, make the environment, complete the config; gives both, and the folder."""
+    """Start JAX, make the environment and complete the config; returns both, and the folder."""
     _use_all_cores(command.devices)
     from rsl_jax.cli.train import KIND
     from rsl_jax.cli.training import NUM_ENVS, with_obs_groups
@@ -108,14 +111,14 @@ def prepare(command: ManyRuns, settings: RunSettings, what: str) -> tuple[Any, R
 
 
 def report_stop(stopped: SweepStopped, folder: Path) -> int:
-    """Save what a signal stopped, and say how to go on; gives the exit status."""
-    print_facts("Stopped; all runs are saved", {"go on by": f"the same command with --log-dir {folder} --resume"})
+    """Save the runs that a signal stopped, and print how to resume them; returns the exit status."""
+    print_facts("Stopped; all runs are saved", {"resume": f"the same command with --log-dir {folder} --resume"})
     stopped.result.save(folder / "result.npz")
     return 130
 
 
 def keep_best(result: SweepResult, settings: RunSettings, env: Any, folder: Path, facts: dict[str, object]) -> None:
-    """Save the best run as one of its own, and say where everything is."""
+    """Save the best run as a separate run, and print the paths of all results."""
     try:
         best = result.best()
     except ValueError as error:
@@ -133,14 +136,14 @@ def keep_best(result: SweepResult, settings: RunSettings, env: Any, folder: Path
             **facts,
             "best run": f"{best.member.label}, seed {best.member.seed}",
             "checkpoint": checkpoint,
-            "watch it by": f"rsl-jax play {kept}{trust_flags(best.cfg.to_dict(), settings.env)}",
-            "export it by": f"rsl-jax export {kept}{trust_flags(best.cfg.to_dict())}",
+            "play": f"rsl-jax play {kept}{trust_flags(best.cfg.to_dict(), settings.env)}",
+            "export": f"rsl-jax export {kept}{trust_flags(best.cfg.to_dict())}",
         },
     )
 
 
 def _use_all_cores(devices: int | None) -> None:
-    """Make a device out of each core of a CPU, before JAX starts; without effect where there is an accelerator."""
+    """Make each CPU core a JAX device, before JAX starts; has no effect with an accelerator."""
     import jax
 
     jax.config.update("jax_num_cpu_devices", devices or os.cpu_count() or 1)

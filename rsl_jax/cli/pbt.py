@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from rsl_jax.cli.arguments import option
 from rsl_jax.cli.many_runs import ManyRuns, keep_best, prepare, read_request, report_stop
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.settings import RunSettings
@@ -23,27 +24,27 @@ PROG = "rsl-jax pbt"
 
 @dataclass(frozen=True)
 class Pbt(ManyRuns):
-    """Train a population whose worst members go on as copies of its best ones, with other numbers.
+    """Train a population in which the worst members continue as copies of the best, with other numbers.
 
-    Every key of the config that is followed by two values is explored between them, --algorithm.gamma 0.9 0.999.
-    Ctrl-C saves all members and stops; --resume goes on.
+    Every config key with two values is explored between them, as in --algorithm.gamma 0.9 0.999. Ctrl-C saves all
+    members and stops; --resume continues.
 
     Attributes:
         members: size of the population.
         interval: iterations between two exchanges.
-        fraction: fraction of the members that is replaced each time.
-        factors: what a number may be moved by.
-        resample: probability that a number is drawn anew instead.
-        score: tag of the log that members are ranked by; the mean reward if not given.
-        seed: of all random choices.
+        fraction: fraction of the members that is replaced in each exchange.
+        factors: factors by which a number may change.
+        resample: probability that a number is drawn again instead.
+        score: log tag by which members are ranked.
+        seed: seed of all random choices.
     """
 
-    members: int = 16
-    interval: int = 10
+    members: Annotated[int, tyro.conf.arg(metavar="N")] = 16
+    interval: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     fraction: float = 0.25
     factors: tuple[float, ...] = (0.8, 1.25)
     resample: float = 0.25
-    score: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
+    score: Annotated[str | None, option("TAG", default="Eval/mean_reward if evaluated, else Train/mean_reward")] = None
     seed: int = 0
 
 
@@ -52,9 +53,9 @@ def run(args: Sequence[str]) -> int:
     command, settings, ranges = read_request(Pbt, args, prog=PROG)
     for path, bounds in ranges.items():
         if len(bounds) != 2:
-            raise CommandError(f"--{path} is explored between two values; got {len(bounds)}.")
+            raise CommandError(f"--{path} must have two values, the lowest and the highest; got {len(bounds)}.")
     if not ranges:
-        raise CommandError("Which keys are to be explored, and between which values? --algorithm.gamma 0.9 0.999")
+        raise CommandError("No key to explore. Give at least one with two values, such as --algorithm.gamma 0.9 0.999.")
     return _train(command, settings, ranges)
 
 

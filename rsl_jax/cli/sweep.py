@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from rsl_jax.cli.arguments import option
 from rsl_jax.cli.many_runs import ManyRuns, keep_best, prepare, read_request, report_stop
 from rsl_jax.cli.output import print_facts
 from rsl_jax.cli.settings import RunSettings
@@ -23,18 +24,18 @@ PROG = "rsl-jax sweep"
 
 @dataclass(frozen=True)
 class Sweep(ManyRuns):
-    """Train many seeds of many settings at once, and keep the best.
+    """Train many seeds of many settings at once and keep the best.
 
     Every config key with several values is varied, as in --algorithm.entropy-coef 0 0.005 0.01; all combinations are
     trained. Ctrl-C saves all runs and stops; --resume continues.
 
     Attributes:
-        seeds: how many seeds of each setting.
-        members_at_once: most runs that are trained at once; as many as fit into memory if not given.
+        seeds: number of seeds of each setting.
+        members_at_once: maximum number of runs that are trained at once.
     """
 
-    seeds: int = 16
-    members_at_once: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 16
+    members_at_once: Annotated[int | None, option("N", default="as many as fit into memory")] = None
 
 
 def run(args: Sequence[str]) -> int:

@@ -140,7 +140,7 @@ def population_based_training(
 def _check_sizes(*, members: int, interval: int, iterations: int, seed: int) -> None:
     for name, value, least in (("members", members, FEWEST_MEMBERS), ("interval", interval, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} is a whole number; got {value!r}.")
+            raise TypeError(f"{name} must be a whole number; got {value!r}.")
         if value < least:
             raise ValueError(f"{name} is at least {least}; got {value}.")
     if seed > LARGEST_INT:

@@ -71,14 +71,14 @@ class SweepConsole:
     """One live table for the whole sweep on a terminal or in a notebook, plain lines anywhere else."""
 
     def __init__(
-        self, title: str, console: Console | None = None, *, failed: str = "it stays as it was before, the others go on"
+        self, title: str, console: Console | None = None, *, failed: str = "it keeps its state from before, the others continue"
     ) -> None:
         """Set up the display; nothing is shown yet.
 
         Args:
             title: name of the sweep.
             console: where to show it; standard output if None.
-            failed: what is said of a member in which NaN or infinity appeared.
+            failed: description of what happens to a member with NaN or infinity.
         """
         self._title, self._failed = title, failed
         self._display = Display(console)

@@ -46,13 +46,13 @@ class SweepStopped(KeyboardInterrupt):
 
 
 def check_iterations(iterations: Any) -> None:
-    """Reject a number of iterations that is none.
+    """Reject an invalid number of iterations.
 
     Raises:
         ValueError: says what is allowed.
     """
     if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations is a whole number of at least 1; got {iterations!r}.")
+        raise ValueError(f"iterations must be a whole number of at least 1; got {iterations!r}.")
 
 
 @dataclass

@@ -43,7 +43,7 @@ class Reporter:
             raise TypeError(f"progress is called with each report; got {type(callback).__name__}, which cannot be.")
         every = max(1, iterations // REPORTS) if every is None else every
         if isinstance(every, bool) or not isinstance(every, int):
-            raise TypeError(f"report_every is a whole number of iterations; got {every!r}.")
+            raise TypeError(f"report_every must be a whole number of iterations; got {every!r}.")
         if every < 1:
             raise ValueError(f"report_every is at least 1; got {every}.")
         self._callback, self._iterations, self._every, self._axis_name = callback, iterations, every, axis_name
