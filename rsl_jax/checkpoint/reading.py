@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 
 from rsl_jax.checkpoint.checksums import SUMS, DamageError, check_files, read_checksums
 from rsl_jax.checkpoint.folders import METADATA, locate, numbered_checkpoints
-from rsl_jax.checkpoint.saving import handler, plain_path
+from rsl_jax.checkpoint.saving import checkpointer_alone, plain_path
 from rsl_jax.metadata import Metadata
 
 Content = TypeVar("Content")
@@ -134,7 +134,7 @@ def _content_of(folder: Path) -> Checkpoint:
 
 
 def _restored(folder: Path, names: list[str]) -> Any:
-    with plain_path(folder) as readable, ocp.Checkpointer(handler()) as checkpointer:
+    with plain_path(folder) as readable, checkpointer_alone() as checkpointer:
         saved = checkpointer.metadata(readable).item_metadata
         # Everything comes back as numpy, whatever devices it was saved from.
         items = {

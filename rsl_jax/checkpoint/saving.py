@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from rsl_jax.checkpoint.checksums import write_checksums
@@ -46,24 +48,36 @@ def save_checkpoint(path: str | Path, state: TrainState, loop: Any | None, metad
         json.dumps(metadata)
     except TypeError as error:
         raise TypeError(f"The 'infos' of a checkpoint must be representable as JSON: {error}.") from error
-    items = {"state": ocp.args.PyTreeSave(nested(plain_leaves(state))), "metadata": ocp.args.JsonSave(metadata)}
+    items = {"state": _arrays(state), "metadata": ocp.args.JsonSave(metadata)}
     if loop is not None:
-        items["loop"] = ocp.args.PyTreeSave(nested(plain_leaves(loop)))
+        items["loop"] = _arrays(loop)
     check_replaceable(path)
     with _failures_named(path), staging(path) as stage:
         new = stage / "checkpoint"
-        with plain_path(stage) as folder, ocp.Checkpointer(handler()) as checkpointer:
+        with plain_path(stage) as folder, checkpointer_alone() as checkpointer:
             checkpointer.save(folder / new.name, ocp.args.Composite(**items))
         write_checksums(new)
         put_in_place(new, path)
     return path
 
 
-def handler() -> ocp.CompositeCheckpointHandler:
-    """Make what tells Orbax which items there are."""
-    return ocp.CompositeCheckpointHandler(
-        state=ocp.PyTreeCheckpointHandler(), loop=ocp.PyTreeCheckpointHandler(), metadata=ocp.JsonCheckpointHandler()
+def _arrays(tree: Any) -> ocp.args.PyTreeSave:
+    """Give Orbax plain arrays: where JAX's are, on which devices of which processes, is no part of a checkpoint."""
+    return ocp.args.PyTreeSave(nested({path: np.asarray(leaf) for path, leaf in plain_leaves(tree).items()}))
+
+
+def checkpointer_alone() -> ocp.Checkpointer:
+    """Make Orbax's checkpointer for this process: of several, only the one that writes calls it, with whole arrays."""
+    me = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=str(me)
     )
+    arrays = {name: ocp.PyTreeCheckpointHandler(multiprocessing_options=options) for name in ("state", "loop")}
+    metadata = ocp.JsonCheckpointHandler(multiprocessing_options=options)
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=options), metadata=metadata, **arrays
+    )
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
 @contextlib.contextmanager

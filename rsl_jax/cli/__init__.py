@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from rsl_jax import trusted
+from rsl_jax import distributed, trusted
 from rsl_jax.cli.output import CommandError, explain, print_error, print_overview, use_short_warnings, with_notes
 from rsl_jax.interrupts import ended_by_signals
 
@@ -49,7 +49,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
         print_error(f"There is no command '{command}'. Commands: {', '.join(COMMANDS)}.{nearest(command, COMMANDS)}")
         return 2
-    return _run(command, rest)
+    status = _run(command, rest)
+    distributed.end_if_joined(status)
+    return status
 
 
 def _run(command: str, args: Sequence[str]) -> int:

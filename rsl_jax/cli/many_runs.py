@@ -14,6 +14,7 @@ import tyro
 from rsl_jax.cli.arguments import KeyValues, option, parse_config, parse_options, take_lists
 from rsl_jax.cli.cache import CacheFlag, choose_cache
 from rsl_jax.cli.output import CommandError, print_facts
+from rsl_jax.cli.processes import use_enough_threads
 from rsl_jax.cli.runs import new_log_dir
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
@@ -146,4 +147,6 @@ def _use_all_cores(devices: int | None) -> None:
     """Make each CPU core a JAX device, before JAX starts; has no effect with an accelerator."""
     import jax
 
-    jax.config.update("jax_num_cpu_devices", devices or os.cpu_count() or 1)
+    number = devices or os.cpu_count() or 1
+    use_enough_threads(number)
+    jax.config.update("jax_num_cpu_devices", number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import tyro
 
+from rsl_jax import distributed
 from rsl_jax.cli.arguments import (
     CheckpointFlag,
     KeyValues,
@@ -25,11 +27,13 @@ from rsl_jax.cli.arguments import (
 from rsl_jax.cli.cache import CacheFlag, choose_cache
 from rsl_jax.cli.export import write_robot_metadata
 from rsl_jax.cli.output import CommandError, number, print_facts
+from rsl_jax.cli.processes import folder_of_first, is_first, join, use_enough_threads
 from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
 from rsl_jax.cli.runs import find_checkpoint, new_log_dir, settings_of
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
 from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
+from rsl_jax.distributed import TIME_LIMIT
 from rsl_jax.trusted import names_in
 
 if TYPE_CHECKING:
@@ -57,7 +61,13 @@ class Run:
         resume_or_start: resume as with --resume, or start a run if there is no checkpoint; exit with status 0 if the
             run is complete. For scripts that start and restart a run by the same command.
         device: device to train on, such as cpu or cuda:0.
-        devices: number of devices to spread the environments over; overrides --device.
+        devices: number of devices (of each process) to spread the environments over; overrides --device.
+        distributed: join the other processes of this run, started with the same command by torchrun or SLURM. Process 0
+            logs and saves.
+        coordinator: address at which process 0 listens, instead of a launcher's variables.
+        num_processes: number of processes, with --coordinator.
+        process_id: number of this process, from 0, with --coordinator.
+        join_timeout: seconds within which all processes must have joined.
         env_kwargs: options of the environment, with values as in YAML.
         randomize: randomize the physics of each environment, by the environment's own randomizer or by
             module:function.
@@ -81,6 +91,11 @@ class Run:
     resume_or_start: bool = False
     device: Annotated[str | None, option("NAME", default="JAX's choice")] = None
     devices: Annotated[int | None, option("N", default="one")] = None
+    distributed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    coordinator: Annotated[str | None, option("HOST:PORT", default="from the launcher's variables")] = None
+    num_processes: Annotated[int | None, option("N", default="from the launcher's variables")] = None
+    process_id: Annotated[int | None, option("I", default="from the launcher's variables")] = None
+    join_timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = TIME_LIMIT
     env_kwargs: Annotated[KeyValues | None, option(default="from the sources above")] = None
     randomize: Annotated[RandomizeFlag, option(default="off")] = None
     randomize_every: Annotated[int | None, option("K", default="drawn once")] = None
@@ -213,12 +228,16 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     from rsl_jax.checkpoint import lock_log_dir
     from rsl_jax.interrupts import stop_on_signals
 
+    use_enough_threads(command.devices)
     choose_cache(command.compilation_cache)
+    join(command)
     if checkpoint is not None or not command.resume_or_start:
         refuse_to_overwrite(command.log_dir, checkpoint)
     env = build_env(command)
     runner_cfg = with_obs_groups(kind, command.runner, env)
-    log_dir = command.log_dir or new_log_dir(command.env, runner_cfg.run_name or kind.label)
+    log_dir = command.log_dir
+    if log_dir is None:
+        log_dir = folder_of_first(new_log_dir(command.env, runner_cfg.run_name or kind.label) if is_first() else None)
     title = " · ".join(filter(None, (command.env, runner_cfg.run_name or kind.label, f"seed {runner_cfg.seed or 0}")))
     make_runner = getattr(runners, kind.runner)
     eval_env = build_eval_env(command, runner_cfg, env)
@@ -236,19 +255,22 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
             f"'{checkpoint}' has already finished {int(runner.state.iteration)} iterations, and --iterations is "
             f"{command.iterations}. Give a larger number to continue."
         )
-    with lock_log_dir(log_dir):
-        write_settings(_settings_of_command(command, runner_cfg), log_dir)
-        write_robot_metadata(runner.deployment(), log_dir)
-        _introduce(kind, command, runner, log_dir, checkpoint)
-        at_random = checkpoint is None and _starts_at_random(command.init_at_random_ep_len, runner)
+    at_random = checkpoint is None and _starts_at_random(command.init_at_random_ep_len, runner)
+    with lock_log_dir(log_dir) if is_first() else contextlib.nullcontext():
+        if is_first():
+            write_settings(_settings_of_command(command, runner_cfg), log_dir)
+            write_robot_metadata(runner.deployment(), log_dir)
+            _introduce(kind, command, runner, log_dir, checkpoint)
         with stop_on_signals(runner.request_stop) as stopped:
             runner.learn(remaining, init_at_random_ep_len=at_random)
-    if stopped.signal is not None and int(runner.state.iteration) < command.iterations:
+    is_stopped = int(runner.state.iteration) < command.iterations
+    if is_first() and is_stopped:
         with contextlib.suppress(OSError):  # a hang-up closes the terminal
             _report_stop(kind, command, runner, log_dir)
-        return 128 + stopped.signal
-    _report(command, runner, log_dir)
-    return 0
+    elif is_first():
+        _report(command, runner, log_dir)
+    distributed.finish()
+    return 128 + (stopped.signal or signal.SIGTERM) if is_stopped else 0
 
 
 def build_env(command: Any) -> Any:
@@ -257,7 +279,9 @@ def build_env(command: Any) -> Any:
 
     options = dict(command.env_kwargs or {})
     if command.env.startswith("gymnasium/"):
-        options.setdefault("seed", command.runner.seed or 0)
+        import jax
+
+        options.setdefault("seed", (command.runner.seed or 0) + jax.process_index() * command.num_envs)
     return make_env(command.env, num_envs=command.num_envs, **options)
 
 
@@ -295,14 +319,16 @@ def _settings_of_command(command: Any, runner_cfg: BaseRunnerConfig) -> RunSetti
 
 
 def _introduce(kind: Kind, command: Any, runner: OnPolicyRunner, log_dir: Path, checkpoint: Path | None) -> None:
-    steps = runner.cfg.num_steps_per_env
+    steps, num_envs = runner.cfg.num_steps_per_env, runner.spec.num_envs
     facts = {
-        "environments": f"{command.num_envs:,} x {steps} steps = {command.num_envs * steps:,} an iteration",
+        "environments": f"{num_envs:,} x {steps} steps = {num_envs * steps:,} an iteration",
         "iterations": f"{command.iterations:,}",
         "seed": runner.seed,
         "device": ", ".join(map(str, runner.devices)),
         "log folder": log_dir,
     }
+    if runner.is_distributed:
+        facts["processes"] = runner.gpu_world_size
     if command.source:
         facts["settings"] = command.source
     if getattr(command, "teacher", None):

@@ -40,8 +40,8 @@ NOT_OF_ALGORITHMS: Mapping[str, str] = {
     "optimizer": "it is a part of the training state. alg.learning_rate reads and sets the rate, alg.save() has the "
     "rest under 'optimizer_state_dict'.",
     "symmetry": "it is a pure extension; its settings are cfg.algorithm.symmetry_cfg.",
-    "broadcast_parameters": "several devices are one process here: OnPolicyRunner(..., devices=N).",
-    "reduce_parameters": "several devices are one process here: OnPolicyRunner(..., devices=N).",
+    "broadcast_parameters": "all devices of all processes start from the same seed, so they hold the same parameters.",
+    "reduce_parameters": "gradients are averaged over all devices within the compiled update.",
     "construct_algorithm": "OnPolicyRunner(env, cfg) builds the algorithm. One of your own is a callable by its import "
     "path (docs/custom_parts.md).",
     "loss_fn": "it is a part of the compiled update; cfg.algorithm.loss_type says which.",
@@ -74,12 +74,11 @@ class AlgorithmView:
     (``actor`` and ``critic``, ``student`` and ``teacher``).
 
     Attributes:
-        is_multi_gpu: False, because one process drives all devices.
+        is_multi_gpu: whether several processes train.
     """
 
-    is_multi_gpu = False
-
     def __init__(self, runner: OnPolicyRunner):
+        self.is_multi_gpu = runner.is_distributed
         self._runner = runner
         self._views: dict[str, ModelView] = {}
 
@@ -157,7 +156,7 @@ class AlgorithmView:
 
     @property
     def gpu_world_size(self) -> int:
-        """Number of training processes: one."""
+        """Number of training processes."""
         return self._runner.gpu_world_size
 
     @property
@@ -392,8 +391,8 @@ class ModelView:
         runner = self._runner
         if self._variables_of[0] is not runner.state:
             shared = _shared(runner) if self.name == "critic" else ()
-            variables = jax.tree.map(jnp.copy, variables_of(runner.state, self.name, shared))
-            self._variables_of = (runner.state, to_device(variables, runner.devices[0]))
+            variables = to_device(variables_of(runner.state, self.name, shared), runner._devices.local[0])
+            self._variables_of = (runner.state, jax.tree.map(jnp.copy, variables))
         return self._variables_of[1]
 
     def _distribution(self) -> Any:

@@ -160,7 +160,7 @@ class HostPlay:
     def __call__(self, state: TrainState, it: int) -> dict[str, float]:
         """Play the episodes, and film the first environment."""
         if self._policy is None:
-            self._policy = InferencePolicy(self._algorithm, state, self._env, self._devices.devices[0])
+            self._policy = InferencePolicy(self._algorithm, state, self._env, self._devices.local[0])
         else:
             self._policy = self._policy.with_state(state)
         _restart(self._env)

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from rsl_jax.algorithms.loading import load_parts
-from rsl_jax.checkpoint import Checkpoint, lock_log_dir, read_checkpoint, save_checkpoint
+from rsl_jax.checkpoint import Checkpoint, latest_checkpoint, lock_log_dir, read_checkpoint, save_checkpoint
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.config.keys import Seed, check_ranges
+from rsl_jax.distributed import lost_process
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.env.deployment import deployment_of
 from rsl_jax.interop import Loaded, is_rsl_rl_file, read_rsl_rl_checkpoint, write_rsl_rl_checkpoint
@@ -25,14 +26,14 @@ from rsl_jax.logging import Logger
 from rsl_jax.metadata import Metadata
 from rsl_jax.runners.alg import AlgorithmView
 from rsl_jax.runners.checks import refuse_other_kind, refuse_without_models
-from rsl_jax.runners.devices import processes, resolve_device
+from rsl_jax.runners.devices import check_agreement, processes, resolve_device
 from rsl_jax.runners.evaluation import Evaluator, make_evaluator
 from rsl_jax.runners.guards import Guard, NonFiniteError
 from rsl_jax.runners.policy import InferencePolicy
 from rsl_jax.runners.signals import hold_signals
 from rsl_jax.training.evaluation import REWARD
 from rsl_jax.training.loops import make_loop, spec_of_any
-from rsl_jax.training.sharding import Devices
+from rsl_jax.training.sharding import Devices, in_any_process, of_first_process, whole
 from rsl_jax.training.train import algorithm_factory, check_training
 from rsl_jax.trees import restore
 from rsl_jax.types import Spec, TrainState
@@ -44,11 +45,14 @@ class OnPolicyRunner:
     On a pure :class:`rsl_jax.env.Env` an iteration is one compiled call; on a ``VecEnv`` it is compiled acting and
     learning around the environment's own step.
 
+    Of several processes (:func:`rsl_jax.distributed.initialize`) each builds the same runner and calls the same
+    methods; process 0 alone logs and writes.
+
     Attributes:
         env: the environments.
         cfg: the config.
         devices: all devices that the environments are spread over.
-        device: the first of them.
+        device: the first of them in this process.
         algorithm: the algorithm, as pure functions.
         state: training state: parameters, optimiser state, normalisers, ...
         loop_state: rollout state: environments, observations, hidden states, episode statistics, random key.
@@ -89,7 +93,8 @@ class OnPolicyRunner:
             log_dir: folder for logs and checkpoints; None writes nothing.
             device: ``"cpu"``, ``"cuda:0"``, a JAX device, or None for JAX's choice. If the device does not exist,
                 JAX's choice is used, with a warning.
-            devices: number of devices to spread the environments over, or a list of them; overrides ``device``.
+            devices: number of devices of each process to spread the environments over, or a list of them; overrides
+                ``device``.
             seed: random seed; overrides the config's.
             console: whether to show progress in the terminal.
             title: name of the run on the console; its ``run_name`` or the name of ``log_dir`` if not given.
@@ -97,16 +102,17 @@ class OnPolicyRunner:
                 ``VecEnv``. If None, those of a pure ``env`` without what is random only in training.
 
         Raises:
-            ValueError: if config, environment and devices do not fit together; if ``WORLD_SIZE`` asks for several
-                processes. On a ``VecEnv`` without ``log_dir`` (a policy that is replayed) only :meth:`learn` checks
-                whether rollouts are large enough to learn from.
+            ValueError: if config, environment and devices do not fit together, or are not the same in all processes; if
+                ``WORLD_SIZE`` asks for several processes that JAX does not know of. On a ``VecEnv`` without ``log_dir``
+                (a policy that is replayed) only :meth:`learn` checks whether rollouts are large enough to learn from.
         """
         self.gpu_world_size, self.gpu_global_rank, self.gpu_local_rank = processes()
         self.is_distributed = self.gpu_world_size > 1
         self.env = env
         self.cfg = self.config_class.from_dict(train_cfg)
         chosen = Devices.choose([resolve_device(device)] if devices is None else devices)
-        self.devices, self.device = chosen.devices, chosen.devices[0]
+        self._devices, self.devices, self.device = chosen, chosen.devices, chosen.local[0]
+        self._writes = self.gpu_global_rank == 0
         self.current_learning_iteration = 0
         self.metrics: dict[str, float] = {}
         refuse_other_kind(self.cfg, self.config_class, type(self).__name__)
@@ -115,14 +121,15 @@ class OnPolicyRunner:
         self.algorithm = build(None)
         self._loop = make_loop(env, self.cfg, build, chosen)
         self._learner = build(chosen.axis_name)
+        self._log_dir = None if log_dir is None else Path(log_dir)
         self.logger = self.logger_class(
-            log_dir,
+            log_dir if self._writes else None,
             self.cfg.to_dict(),
             getattr(env, "cfg", None),
-            num_envs=env.num_envs,
+            num_envs=self._spec.num_envs,
             num_steps_per_env=self.cfg.num_steps_per_env,
             title=title,
-            console=console,
+            console=console and self._writes,
         )
         self._make_evaluator = functools.partial(
             make_evaluator, env, self.cfg, eval_env, algorithm=self._learner, spec=self._spec, devices=chosen
@@ -134,6 +141,13 @@ class OnPolicyRunner:
             self._prepare_training()
         self.seed = next((s for s in (seed, self.cfg.seed) if s is not None), 0)
         check_ranges(Seed, self.seed, "seed")
+        check_agreement(
+            seed=str(self.seed),
+            config=str(self.cfg.to_dict()),
+            num_envs=str(env.num_envs),
+            devices=str(len(chosen.local)),
+            log_dir="none" if log_dir is None else "some",
+        )
         self.state, self.loop_state = self._loop.init(jax.random.key(self.seed))
         self._best_reward = -np.inf
         self._best_state: TrainState | None = None
@@ -157,12 +171,14 @@ class OnPolicyRunner:
                 rollouts are too small to learn from.
             NonFiniteError: if NaN or infinity appears, unless the config's ``on_non_finite`` is skip; the last good
                 state is then on disk.
-            RuntimeError: if another process trains in ``log_dir``.
+            RuntimeError: if another run trains in ``log_dir``.
+            LostProcessError: if another of several processes has ended or cannot be reached.
             OSError: if nothing can be written to ``log_dir`` at the start, or the last checkpoint cannot be written
                 (earlier ones are warned of, and tried again).
 
         After any exception, Ctrl-C among them, the runner holds the state after the last finished iteration, which is
-        saved to ``log_dir``; a note in the exception says where.
+        saved to ``log_dir``; a note in the exception says where. Several processes cannot save without each other: what
+        counts then is the last regular checkpoint.
         """
         if not self._is_prepared:
             self._prepare_training()
@@ -178,12 +194,20 @@ class OnPolicyRunner:
                 self._train(range(start, total))
             except BaseException as error:
                 self._rescue(error)
-                raise
+                lost = lost_process(error)
+                if lost is None:
+                    raise
+                for note in error.__notes__:
+                    lost.add_note(note)
+                raise lost from error
             finally:
                 self._stop_requested = False
 
     def request_stop(self) -> None:
-        """Ask :meth:`learn` to end after the current iteration, with a checkpoint. Signal handlers may call it."""
+        """Ask :meth:`learn` to end after the current iteration, with a checkpoint. Signal handlers may call it.
+
+        Several processes all end after the same iteration, whichever is asked.
+        """
         self._stop_requested = True
 
     def save(self, path: str | Path, infos: dict[str, Any] | None = None) -> None:
@@ -331,7 +355,7 @@ class OnPolicyRunner:
 
     def checkpoint_path(self, it: int) -> str:
         """Return the path at which :meth:`learn` saves iteration ``it``."""
-        return str(Path(self.logger.log_dir or "") / f"model_{it}{self.checkpoint_ending}")
+        return str(Path(self._log_dir or "") / f"model_{it}{self.checkpoint_ending}")
 
     def add_git_repo_to_log(self, repo_file_path: str | Path) -> None:
         """Also record the git state of the repository that contains this file, next to the logs."""
@@ -359,7 +383,7 @@ class OnPolicyRunner:
                 learning_time=outcome.learning_time,
             )
             self._remember_best(self.metrics)
-            is_last = it == iterations[-1] or self._stop_requested
+            is_last = it == iterations[-1] or in_any_process(self._stop_requested)
             if it % self.cfg.save_interval == 0 or is_last:
                 self._save_or_warn(it, is_last=is_last)
             if is_last:
@@ -367,7 +391,7 @@ class OnPolicyRunner:
 
     def _save_or_warn(self, it: int, *, is_last: bool) -> None:
         """Save to ``log_dir``; if that fails (a full disk), training continues as long as iterations remain."""
-        if self.logger.log_dir is None:
+        if self._log_dir is None:
             return
         try:
             self.logger.flush()
@@ -391,6 +415,9 @@ class OnPolicyRunner:
         """Restore and save the state of the last finished iteration after an exception, and say so in it."""
         done = int(self.state.iteration)
         notes = []
+        if self.is_distributed:
+            error.add_note(self._where_to_go_on())
+            return
         if any(leaf.is_deleted() for leaf in jax.tree.leaves(self.loop_state)):
             _, self.loop_state = self._loop.init(jax.random.fold_in(jax.random.key(self.seed), done))
             notes.append("The environments start afresh: the compiled iteration that failed had used up their state.")
@@ -401,8 +428,16 @@ class OnPolicyRunner:
         for note in notes:
             error.add_note(note)
 
+    def _where_to_go_on(self) -> str:
+        if self._log_dir is None:
+            return "Nothing was saved, because there is no log_dir."
+        newest = latest_checkpoint(self._log_dir)
+        if newest is None:
+            return f"There is no checkpoint in {self._log_dir} yet."
+        return f"The last checkpoint is {newest}; any number of processes can go on from it."
+
     def _saved_or_why_not(self, it: int) -> str:
-        if self.logger.log_dir is None:
+        if self._log_dir is None:
             return "; runner.save(PATH) keeps it"
         path = self.checkpoint_path(it)
         try:
@@ -416,7 +451,7 @@ class OnPolicyRunner:
         return f", saved as {path}"
 
     def _prepare_training(self) -> None:
-        num_envs = self.env.num_envs // len(self.devices)
+        num_envs = self._spec.num_envs // len(self.devices)
         check_training(self._learner, num_envs=num_envs, num_steps=self.cfg.num_steps_per_env)
         self._evaluator = self._make_evaluator(log_dir=self.logger.log_dir)
 
@@ -424,13 +459,12 @@ class OnPolicyRunner:
         self._guard.examine(it, metrics, lambda: self._save_last_good(it - 1))
 
     def _save_last_good(self, it: int) -> str:
-        log_dir = self.logger.log_dir
-        if log_dir is None or it < 0:
+        if self._log_dir is None or it < 0:
             return ""
         path = self.checkpoint_path(it)
+        # The environments are not saved: they may be the cause.
+        state = dataclasses.replace(whole(self.state), iteration=jnp.asarray(it + 1, jnp.int32))
         if not Path(path).exists():
-            # The environments are not saved: they may be the cause.
-            state = dataclasses.replace(self.state, iteration=jnp.asarray(it + 1, jnp.int32))
             try:
                 self._write(path, state, None, None)
             except Exception as error:
@@ -438,27 +472,32 @@ class OnPolicyRunner:
         return f", saved as {path}"
 
     def _write(self, path: str | Path, state: TrainState, loop_state: Any, infos: dict[str, Any] | None) -> None:
+        state, loop_state = whole((state, loop_state))
+        if not self._writes:
+            return
         if is_rsl_rl_file(path):
             write_rsl_rl_checkpoint(path, state, self.cfg, iteration=self.current_learning_iteration, infos=infos)
         else:
             save_checkpoint(path, state, loop_state, self._metadata(infos))
 
     def _save_to_log_dir(self, it: int) -> None:
-        log_dir = self.logger.log_dir
-        if log_dir is None:
+        if self._log_dir is None:
             return
         if self._best_state is not None:
-            done = int(self._best_state.iteration)
-            save_checkpoint(log_dir / "model_best", self._best_state, None, self._metadata(None, iteration=done - 1))
+            best, it_of_best = whole(self._best_state), int(self._best_state.iteration) - 1
+            if self._writes:
+                metadata = self._metadata(None, iteration=it_of_best)
+                save_checkpoint(self._log_dir / "model_best", best, None, metadata)
             self._best_state = None
         self.save(self.checkpoint_path(it))
 
     def _remember_best(self, metrics: Mapping[str, float]) -> None:
         tag = self.algorithm.score_tag if self.cfg.eval_interval is None else REWARD
         reward = metrics.get(tag, np.nan)
-        keeps = (
-            self.logger.log_dir is not None and not self.checkpoint_ending
-        )  # a folder beside files would be in the way
+        if tag == REWARD and tag in metrics:  # each process evaluates host environments of its own
+            reward = of_first_process(reward)
+        # A folder beside files would be in the way.
+        keeps = self._log_dir is not None and not self.checkpoint_ending
         if keeps and reward > self._best_reward:
             self._best_reward = reward
             self._best_state = self.state
@@ -500,4 +539,4 @@ class OnPolicyRunner:
         return {**self.deployment(), **(metadata or {})}
 
     def _policy_model(self) -> tuple[Any, dict[str, Any]]:
-        return self.algorithm.policy_model(self.state)
+        return self.algorithm.policy_model(self._devices.on_first(self.state))

@@ -32,7 +32,7 @@ class InferencePolicy:
         self._algorithm = algorithm
         self._device = resolve_device(device)
         # A copy, because the next iteration of training gives the buffers of the state away.
-        self._state = to_device(jax.tree.map(jnp.copy, state), self._device)
+        self._state = jax.tree.map(jnp.copy, to_device(state, self._device))
         self._env = env if hasattr(env, "episode_length_buf") else None
         self._carry: Any = None
         self._act = jax.jit(algorithm.policy)
@@ -53,7 +53,7 @@ class InferencePolicy:
     def with_state(self, state: TrainState) -> InferencePolicy:
         """Return the policy of another training state, without hidden states; nothing is compiled again."""
         other = copy.copy(self)
-        other._state, other._carry = to_device(jax.tree.map(jnp.copy, state), self._device), None
+        other._state, other._carry = jax.tree.map(jnp.copy, to_device(state, self._device)), None
         return other
 
     def reset(self, dones: Any = None) -> None:

@@ -71,7 +71,11 @@ class SweepConsole:
     """One live table for the whole sweep on a terminal or in a notebook, plain lines anywhere else."""
 
     def __init__(
-        self, title: str, console: Console | None = None, *, failed: str = "it keeps its state from before, the others continue"
+        self,
+        title: str,
+        console: Console | None = None,
+        *,
+        failed: str = "it keeps its state from before, the others continue",
     ) -> None:
         """Set up the display; nothing is shown yet.
 

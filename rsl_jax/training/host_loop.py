@@ -26,8 +26,9 @@ from rsl_jax.types import Carry, Key, Observations, Rollout, TimeStep, TrainStat
 class HostLoop:
     """Loop for an environment outside JAX: compiled acting, the environment's own step, compiled learning.
 
-    Of several devices the first one acts, and all learn, each from a part of the environments. No buffers are donated,
-    so that whatever the environment raises leaves the states of before the iteration.
+    Of several devices the first one acts, and all learn, each from a part of the environments. Of several processes
+    each steps an environment of its own, of which its devices have the parts. No buffers are donated, so that whatever
+    the environment raises leaves the states of before the iteration.
     """
 
     uses_up = False
@@ -41,6 +42,7 @@ class HostLoop:
         self._split = jax.jit(lambda key: jax.random.split(key, 4))
         self._step_keys = jax.jit(lambda key: tuple(jax.random.split(key, self._num_steps)))
         self._limit = _limit(env)
+        self._limits = self._limit if devices.axis_name is None else devices.join(self._limit, EACH_ENV)
         # Arrays that come through DLPack are bound to their device. Where they meet states that are not, everything
         # would be compiled again once these are the results of a call, so they are bound from the start.
         self._binds = any(is_torch(x) for x in self._checked.get_observations().values())
@@ -59,23 +61,26 @@ class HostLoop:
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
         """Return the initial states of a run; the environment is not reset."""
         init_key, _, loop_key = jax.random.split(key, 3)
-        return self.take_over(self._algorithm.init(init_key), init_loop(self._algorithm, self.env.num_envs, loop_key))
+        num_envs = self.env.num_envs * self._devices.processes
+        return self.take_over(self._algorithm.init(init_key), init_loop(self._algorithm, num_envs, loop_key))
 
     def iterate(self, state: TrainState, loop: LoopState) -> Outcome:
         """Collect a rollout by acting and stepping, then learn from it."""
         start = time.perf_counter()
         key, env_key, act_key, update_key = self._split(loop.key)
         actor, first_carry, env_key, act_key = self._devices.on_first((state, loop.carry, env_key, act_key))
+        env_key, act_key = map(self._devices.key_of_process, (env_key, act_key))
         if hasattr(self.env, "begin_iteration"):
             self.env.begin_iteration(env_key)
         carry, seen, answers, logs = self._collect(actor, first_carry, act_key)
         finished = time.perf_counter()
-        loop = LoopState(env_state=(), observations=(), carry=carry, episodes=loop.episodes, key=key)
         collected = (*seen, first_carry), answers
         if self._devices.axis_name is not None:
-            collected = self._devices.shard(collected, (EACH_ENV, EACH_STEP))
+            carry, collected = self._devices.join((carry, collected), (EACH_ENV, (EACH_ENV, EACH_STEP)))
+        loop = LoopState(env_state=(), observations=(), carry=carry, episodes=loop.episodes, key=key)
+        if self._devices.axis_name is not None:
             state, loop = self.take_over(state, loop)
-        state, loop, metrics = self._learn(state, loop, collected, update_key, self._limit)
+        state, loop, metrics = self._learn(state, loop, collected, update_key, self._limits)
         fetched = {name: float(value) for name, value in jax.device_get(metrics).items()}
         fetched |= environment_tags(mean_of_logs(logs))
         return Outcome(state, loop, fetched, finished - start, time.perf_counter() - finished)
@@ -93,7 +98,8 @@ class HostLoop:
                 f"{getattr(self.env, 'max_episode_length', None)} and an episode_length_buf that "
                 f"{'cannot be set' if hasattr(self.env, 'episode_length_buf') else 'is missing'}."
             )
-        drawn = jax.random.randint(self._devices.on_first(key), (self.env.num_envs,), 0, self._limit)
+        key = self._devices.key_of_process(self._devices.on_first(key))
+        drawn = jax.random.randint(key, (self.env.num_envs,), 0, self._limit)
         self.env.episode_length_buf = with_dtype_of(self.env.episode_length_buf, drawn)
         return loop
 
@@ -162,7 +168,7 @@ class HostLoop:
 
     def _arrived(self, observations: Any) -> Observations:
         """Return observations as arrays on the device that acts."""
-        arrays, device = to_jax_observations(observations), self._devices.devices[0]
+        arrays, device = to_jax_observations(observations), self._devices.local[0]
         return arrays if device in next(iter(arrays.values())).devices() else jax.device_put(arrays, device)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env, VecEnv
 from rsl_jax.env.contract import CheckedEnv
@@ -21,14 +23,14 @@ def make_loop(env: Env[Any] | VecEnv, cfg: BaseRunnerConfig, build: AlgorithmFac
 
 
 def spec_of_any(env: Env[Any] | VecEnv) -> Spec:
-    """Return the :class:`Spec` of an environment, pure or not."""
+    """Return the :class:`Spec` of an environment, pure or not; a host environment is one of several, one a process."""
     if isinstance(env, Env):
         return spec_of(env)
     checked = CheckedEnv(env)
     return Spec(
         observations=checked.shapes,
         num_actions=checked.num_actions,
-        num_envs=checked.num_envs,
+        num_envs=checked.num_envs * jax.process_count(),
         step_dt=getattr(env, "step_dt", getattr(getattr(env, "unwrapped", None), "step_dt", None)),
         discrete=getattr(env, "discrete", False),
         env=env,

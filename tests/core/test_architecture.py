@@ -21,7 +21,19 @@ LAYERS = [
     {"env", "logging", "export", "checkpoint", "interop"},
     {"models", "extensions"},
     {"modules", "distributions", "ops"},
-    {"types", "config", "registry", "metadata", "trees", "plain", "trusted", "interrupts", "compilation_cache"},
+    {
+        "types",
+        "config",
+        "registry",
+        "metadata",
+        "trees",
+        "plain",
+        "trusted",
+        "interrupts",
+        "compilation_cache",
+        "distributed",
+        "roll_call",
+    },
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 APART = [{"env", "logging", "export", "checkpoint", "interop"}]

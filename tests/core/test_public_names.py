@@ -20,6 +20,7 @@ MODULES = (
     "rsl_jax.as_rsl_rl",
     "rsl_jax.checkpoint",
     "rsl_jax.config",
+    "rsl_jax.distributed",
     "rsl_jax.distributions",
     "rsl_jax.env",
     "rsl_jax.env.brax",

@@ -220,10 +220,10 @@ def test_a_resumed_sweep_keeps_the_parts_it_began_with(tmp_path):
     ("options", "message"),
     [
         ({"members": 3}, "members is at least 4; got 3"),
-        ({"members": 4.0}, "members is a whole number; got 4.0"),
+        ({"members": 4.0}, "members must be a whole number; got 4.0"),
         ({"interval": 8}, "interval is 8, but training ends after 8 iterations"),
         ({"interval": 0}, "interval is at least 1"),
-        ({"iterations": 0}, "iterations is a whole number of at least 1"),
+        ({"iterations": 0}, "iterations must be a whole number of at least 1"),
         ({"gamma": (0.9, 0.9)}, "'gamma' goes from a lower bound to a higher one; got 0.9 and 0.9"),
         ({"gamma": (0.99, 0.9)}, "'gamma' goes from a lower bound"),
         ({"gamma": (0.9, 1.5)}, "algorithm.gamma"),

@@ -71,7 +71,7 @@ def test_an_interrupt_ends_the_run(env, cfg):
     [
         ({"progress": 3}, TypeError, "progress is called with each report; got int"),
         ({"progress": print, "report_every": 0}, ValueError, "report_every is at least 1; got 0"),
-        ({"progress": print, "report_every": 0.5}, TypeError, "report_every is a whole number"),
+        ({"progress": print, "report_every": 0.5}, TypeError, "report_every must be a whole number"),
     ],
 )
 def test_what_makes_no_sense_is_refused(env, cfg, options, error, message):

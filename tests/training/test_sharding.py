@@ -1,7 +1,6 @@
 """One run on several devices: the same numbers as on one, and the same parameters on all."""
 
 import dataclasses
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -133,23 +132,6 @@ def test_resumes_bit_for_bit(env, cfg, trained):
     runner.learn(1)
     assert_trees_equal(runner.state, trained.state)
     assert_trees_equal(runner.loop_state, trained.loop_state)
-
-
-@pytest.mark.parametrize("number", [1, 4])
-def test_checkpoints_load_on_another_number_of_devices(env, cfg, trained, number):
-    runner = OnPolicyRunner(env, cfg, devices=CPUS[:number], console=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        runner.load(trained.logger.log_dir / "model_3")
-    assert_trees_equal(runner.state, trained.state)
-    assert_trees_equal(runner.loop_state, trained.loop_state)
-
-
-def test_goes_on_with_one_device(env, cfg, trained):
-    runner = OnPolicyRunner(env, cfg, console=False)
-    runner.load(trained.logger.log_dir / "model_3")
-    runner.learn(1)
-    assert int(runner.state.iteration) == 5
 
 
 def test_nothing_compiles_after_the_first_iteration(env, cfg, compilations):
