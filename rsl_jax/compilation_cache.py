@@ -6,7 +6,13 @@ import hashlib
 import os
 import platform
 import sys
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import jax
 
 LEAST_SECONDS = 0.2
 """Programs that compile faster than this are not cached: reading them would not be quicker."""
@@ -42,7 +48,39 @@ def use_compilation_cache(folder: str | Path | None = None) -> Path | None:
     jax.config.update("jax_compilation_cache_dir", str(path))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
+    _look_again()
     return path
+
+
+def disable_for_several(devices: Sequence[jax.Device]) -> None:
+    """Disable the cache in this process if a program runs on several CPU devices that exchange data.
+
+    Such a program is fine when it is compiled, but if it is read from the cache, jaxlib (0.10) mixes up its
+    exchanges: it crashes, or computes wrong results. Accelerators are not affected.
+
+    Args:
+        devices: the devices of the program.
+    """
+    import jax
+
+    enabled = getattr(jax.config, "jax_enable_compilation_cache", False)
+    if len(devices) < 2 or devices[0].platform != "cpu" or not enabled:
+        return
+    jax.config.update("jax_enable_compilation_cache", False)
+    _look_again()
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
+        warnings.warn(
+            "JAX's persistent compilation cache is disabled from now on: programs for several CPU devices that are "
+            "read from it crash or compute wrong results.",
+            stacklevel=4,
+        )
+
+
+def _look_again() -> None:
+    """Let JAX read its settings of the cache again, which it does only once."""
+    from jax.experimental.compilation_cache import compilation_cache
+
+    compilation_cache.reset_cache()
 
 
 def default_folder() -> Path:

@@ -15,6 +15,7 @@ if os.environ.get("RSL_JAX_TEST_OPTIMIZED") != "1":
     os.environ["XLA_FLAGS"] = f"{quick} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import jax
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 # Four devices out of one CPU, for the tests of what is spread over several; everything else uses the first.
 jax.config.update("jax_num_cpu_devices", 4)
@@ -36,6 +37,14 @@ def compilation_cache(tmp_path_factory):
         jax.config.update("jax_compilation_cache_dir", str(shared / "compilations"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def enabled_compilation_cache(compilation_cache):
+    """Enable the cache again where an earlier module has trained on several devices, which disables it."""
+    if not jax.config.jax_enable_compilation_cache:
+        jax.config.update("jax_enable_compilation_cache", True)
+        reset_cache()
 
 
 @pytest.fixture

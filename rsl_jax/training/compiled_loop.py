@@ -90,7 +90,10 @@ class CompiledLoop:
             return jax.tree.map(jnp.copy, init_states(algorithm, part, key, axis_name=axis_name))
 
         self._init = jit_once(devices.run(init, EVERYWHERE, states), devices.devices[0])
-        self._iteration = jax.jit(devices.run(iteration, states, (*states, EVERYWHERE)), donate_argnums=1)
+        results = (*states, EVERYWHERE)
+        self._iteration = jax.jit(
+            devices.run(iteration, states, results), donate_argnums=1, out_shardings=devices.shardings(results)
+        )
 
     def init(self, key: Key) -> tuple[TrainState, LoopState]:
         """Return the initial training state and loop state."""

@@ -21,6 +21,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from rsl_jax.compilation_cache import disable_for_several
 from rsl_jax.env.base import Env, equal_part
 from rsl_jax.training.episodes import EpisodeStatistics
 from rsl_jax.training.iteration import LoopState
@@ -152,7 +153,18 @@ class Devices:
         """
         if self.axis_name is None:
             return function
+        disable_for_several(self.devices)
         return jax.shard_map(function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+    def shardings(self, specs: Any) -> Any:
+        """Return the shardings of results for ``jax.jit``; None on a single device.
+
+        XLA reports arrays without elements, which simulators' states have, as not sharded, whatever they are. A state
+        that a call returns would then not be what the next call was compiled for.
+        """
+        if self.axis_name is None:
+            return None
+        return jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
 
     def shard(self, tree: Any, specs: Any) -> Any:
         """Place arrays on the devices, each device's part on it.
@@ -180,7 +192,7 @@ class Devices:
     def _placed(self, tree: Any, specs: Any, place: Callable[[NamedSharding, Any], Any]) -> Any:
         if self.axis_name is None:
             return to_device(tree, self.devices[0])
-        shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
+        shardings = self.shardings(specs)
         if self.processes == 1:
             return jax.device_put(tree, shardings)
 

@@ -134,12 +134,39 @@ def test_resumes_bit_for_bit(env, cfg, trained):
     assert_trees_equal(runner.loop_state, trained.loop_state)
 
 
-def test_nothing_compiles_after_the_first_iteration(env, cfg, compilations):
+class LikeASimulator(PointMass):
+    """A state with an array without elements, as those of MuJoCo's simulators have."""
+
+    def reset(self, key):
+        state, observations = super().reset(key)
+        return (state, jnp.zeros((0, 3))), observations
+
+    def step(self, state, action):
+        inner, transition = super().step(state[0], action)
+        return (inner, state[1]), transition
+
+
+def test_nothing_compiles_after_the_first_iteration(cfg, compilations):
+    env = vectorize(LikeASimulator(), NUM_ENVS, max_episode_length=20)
     runner = OnPolicyRunner(env, cfg, devices=CPUS[:2], console=False)
     runner.learn(1, init_at_random_ep_len=True)
     with compilations() as names:
         runner.learn(2)
     assert names == []
+
+
+def test_programs_of_several_cpu_devices_are_not_cached():
+    """Read from the cache they crash, or compute wrong results."""
+    before = jax.config.jax_enable_compilation_cache
+    try:
+        jax.config.update("jax_enable_compilation_cache", True)
+        Devices(CPUS[:1]).run(jnp.sum, EACH_ENV, EVERYWHERE)
+        assert jax.config.jax_enable_compilation_cache
+        with pytest.warns(UserWarning, match="compilation cache is disabled"):
+            two().run(jnp.sum, EACH_ENV, EVERYWHERE)
+        assert not jax.config.jax_enable_compilation_cache
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
 
 
 def test_a_host_environment_is_learned_from_on_all_devices(env, cfg, compilations):
