@@ -121,7 +121,7 @@ class OnPolicyRunner:
         self.algorithm = build(None)
         self._loop = make_loop(env, self.cfg, build, chosen)
         self._learner = build(chosen.axis_name)
-        self._log_dir = None if log_dir is None else Path(log_dir)
+        self._given_log_dir = None if log_dir is None else Path(log_dir)
         self.logger = self.logger_class(
             log_dir if self._writes else None,
             self.cfg.to_dict(),
@@ -367,6 +367,11 @@ class OnPolicyRunner:
 
     # --- within ------------------------------------------------------------------------------------------------------
 
+    @property
+    def _log_dir(self) -> Path | None:
+        """Folder of the run: the logger's; processes that do not log know it, too, to agree on what is saved."""
+        return self.logger.log_dir if self._writes else self._given_log_dir
+
     def _train(self, iterations: range) -> None:
         for it in iterations:
             with hold_signals() if self._loop.uses_up else contextlib.nullcontext():
@@ -420,7 +425,7 @@ class OnPolicyRunner:
             return
         if any(leaf.is_deleted() for leaf in jax.tree.leaves(self.loop_state)):
             _, self.loop_state = self._loop.init(jax.random.fold_in(jax.random.key(self.seed), done))
-            notes.append("The environments start afresh: the compiled iteration that failed had used up their state.")
+            notes.append("The environments restart: the compiled iteration that failed had used up their state.")
         # What NonFiniteError speaks of has been saved already, and is one iteration older.
         if done > 0 and not isinstance(error, NonFiniteError):
             self.current_learning_iteration = done - 1

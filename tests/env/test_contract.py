@@ -282,11 +282,12 @@ def _with(**attributes):
 )
 def test_lengths_keep_their_dtype_when_they_are_drawn(lengths):
     from rsl_jax.training.host_loop import HostLoop
+    from rsl_jax.training.sharding import Devices
 
     loop = object.__new__(HostLoop)
     env = SimpleNamespace(episode_length_buf=lengths, max_episode_length=float("inf"), num_envs=N)
     loop.env, loop._limit = env, np.full(N, 30_000, np.int32)
-    loop._devices = SimpleNamespace(on_first=lambda key: key)
+    loop._devices = Devices.choose(None)
     import jax
 
     loop.randomize_episode_lengths(None, jax.random.key(0))

@@ -159,7 +159,7 @@ def test_curiosity_alone_can_be_loaded(runner):
     assert_trees_equal(other.state.params, params)
 
 
-@pytest.mark.filterwarnings("ignore:The environments start afresh")
+@pytest.mark.filterwarnings("ignore:The environments restart")
 def test_another_number_of_environments_forgets_only_their_sums(runner):
     other = OnPolicyRunner(make_env(8), runner.cfg, seed=99, console=False)
     other.load(runner.logger.log_dir / "model_3")

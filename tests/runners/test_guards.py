@@ -39,7 +39,7 @@ def test_a_run_stops_and_says_why():
     error = error_of(guard(), **BAD)
     assert error.names == ["rewards", "loss.value", "loss.entropy"]
     assert error.iteration == 7
-    said = "iteration 7: rewards (3 values). The environment returned it", "followed loss.value, loss.entropy. All"
+    said = "iteration 7: rewards (3 values). The environment returned it", "this followed loss.value, loss.entropy. The"
     for text in (*said, "saved as HERE"):
         assert text in str(error)
 

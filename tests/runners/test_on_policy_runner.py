@@ -120,7 +120,7 @@ def test_another_network_is_refused_or_left_alone(env, trained):
 
 def test_another_number_of_environments_starts_them_afresh(trained):
     runner = OnPolicyRunner(make_env(4), small_config(), console=False)
-    with pytest.warns(UserWarning, match=r"start afresh"):
+    with pytest.warns(UserWarning, match="The environments restart"):
         runner.load(trained.logger.log_dir / "model_5")
     assert_trees_equal(runner.state, trained.state)
     assert runner.loop_state.observations["policy"].shape == (4, 2)
