@@ -26,6 +26,20 @@ class PointMass:
         return state, Transition(state, reward, terminated=jnp.abs(state[0]) > 2.0, log={"position": state[0]})
 
 
+class LikeASimulator(PointMass):
+    """A state with an array without elements, as those of MuJoCo's simulators have."""
+
+    def reset(self, key):
+        """Start as a point mass does."""
+        state, observations = super().reset(key)
+        return (state, jnp.zeros((0, 3))), observations
+
+    def step(self, state, action):
+        """Push."""
+        inner, transition = super().step(state[0], action)
+        return (inner, state[1]), transition
+
+
 class ConstantReward:
     """Gives 1 at every step, forever but for the time limit: its value is 1 / (1 - gamma)."""
 

@@ -28,7 +28,8 @@ class Play:
         checkpoint: checkpoint, or log folder of a run for its newest checkpoint.
         env: environment to play in.
         env_kwargs: options of the environment, with values as in YAML; they override those of the training, from which
-            noise, pushes and domain randomization are removed.
+            the sensors' noise and pushes and domain randomization are removed (settings of Playground such as
+            noise_config stay).
         randomize: randomize the physics of each environment, by the environment's own randomizer or by
             module:function.
         num_envs: number of parallel environments.

@@ -248,7 +248,9 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
         runner.load(find_checkpoint(start))
     remaining = command.iterations - int(runner.state.iteration)
     if remaining <= 0 and command.resume_or_start:
-        _report(command, runner, log_dir)
+        if is_first():
+            _report(command, runner, log_dir)
+        distributed.finish()
         return 0
     if remaining <= 0:
         raise CommandError(

@@ -167,8 +167,8 @@ class OnPolicyRunner:
                 together.
 
         Raises:
-            ValueError: if a model that is not trained here (the teacher of distillation) has not been loaded, or
-                rollouts are too small to learn from.
+            ValueError: if a model that is not trained here (the teacher of distillation) has not been loaded, rollouts
+                are too small to learn from, or several processes differ in what they loaded or are asked for.
             NonFiniteError: if NaN or infinity appears, unless the config's ``on_non_finite`` is skip; the last good
                 state is then on disk.
             RuntimeError: if another run trains in ``log_dir``.
@@ -184,6 +184,11 @@ class OnPolicyRunner:
             self._prepare_training()
             self._is_prepared = True
         refuse_without_models(self.algorithm, self._loaded)
+        check_agreement(
+            iterations_done=str(int(self.state.iteration)),
+            num_learning_iterations=str(num_learning_iterations),
+            init_at_random_ep_len=str(init_at_random_ep_len),
+        )
         if init_at_random_ep_len:
             key, self.loop_state = self._next_key()
             self.loop_state = self._loop.randomize_episode_lengths(self.loop_state, key)
@@ -488,13 +493,19 @@ class OnPolicyRunner:
     def _save_to_log_dir(self, it: int) -> None:
         if self._log_dir is None:
             return
-        if self._best_state is not None:
-            best, it_of_best = whole(self._best_state), int(self._best_state.iteration) - 1
-            if self._writes:
-                metadata = self._metadata(None, iteration=it_of_best)
+        # All processes gather before the first one writes, so that a write that fails leaves them in step.
+        best, self._best_state = whole(self._best_state), None
+        state, loop_state = whole((self.state, self.loop_state))
+        path = self.checkpoint_path(it)
+        try:
+            if best is not None and self._writes:
+                metadata = self._metadata(None, iteration=int(best.iteration) - 1)
                 save_checkpoint(self._log_dir / "model_best", best, None, metadata)
-            self._best_state = None
-        self.save(self.checkpoint_path(it))
+            self._write(path, state, loop_state, None)
+        except Exception:
+            self._best_state = best  # to be written with the next checkpoint
+            raise
+        self.logger.save_model(path, self.current_learning_iteration)
 
     def _remember_best(self, metrics: Mapping[str, float]) -> None:
         tag = self.algorithm.score_tag if self.cfg.eval_interval is None else REWARD

@@ -117,17 +117,17 @@ def population_based_training(
     _check_program(rules, tags, numbers_without_effect(program, jaxpr))
     seeds = list_seeds(range(seed, seed + members))
     population = [Member(i, setting, seeds[i]) for i, setting in enumerate(rules.draw_settings(members))]
+    fitting = program.chunk_size(population)
+    if fitting < members:
+        raise ValueError(
+            f"A population is trained at once, but only {fitting} of {members} members fit into memory. Use fewer "
+            "members, fewer environments, or more devices."
+        )
     run = Run(env, cfg, [*population], iterations, on_progress, members_at_once=members, exchange=rules)
     if folder is not None:
         run.folder = SweepFolder(folder, run.description(), resume=resume)
     elif resume:
-        raise ValueError("resume=True goes on with the training in a folder; give folder=PATH.")
-    fitting = program.chunk_size(population)
-    if fitting < members:
-        raise ValueError(
-            f"A population is trained at once, but only {fitting} of {members} members fit into memory. Take fewer "
-            "members, fewer environments, or more devices."
-        )
+        raise ValueError("resume=True continues the training in a folder; give folder=PATH.")
     shown = SweepConsole(f"Population of {members}", failed="it waits to be replaced") if console else None
     try:
         result = run.train([(program, population)], shown)

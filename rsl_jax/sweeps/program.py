@@ -13,6 +13,7 @@ from flax import struct
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from rsl_jax.compilation_cache import disable_for_several
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env
 from rsl_jax.modules import default_dtype
@@ -96,14 +97,15 @@ class Program:
         if init_at_random_ep_len:
             limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
         self._evaluation = make_evaluation(env, cfg, spec=self._spec)
-        self._mesh = Mesh(np.array(self.devices), (AXIS,))
-        self._init = jit_once(self._spread(jax.vmap(self._begin), (P(AXIS), P(AXIS)), P(AXIS)), self.devices[0])
+        self._mesh, members = Mesh(np.array(self.devices), (AXIS,)), P(AXIS)
+        # Stated, because XLA reports arrays without elements, which simulators' states have, as not sharded.
+        placed = None if len(self.devices) == 1 else NamedSharding(self._mesh, members)
+        begin = self._spread(jax.vmap(self._begin), (members, members), members)
+        self._init = jit_once(begin, self.devices[0], out_shardings=placed)
         self._compiled: dict[int, Any] = {}
-        self._train = jax.jit(
-            self._spread(self._many, (P(AXIS), P(AXIS), P()), (P(AXIS), P(AXIS))), donate_argnums=(0,)
-        )
+        many = self._spread(self._many, (members, members, P(), P()), (members, members))
+        self._train = jax.jit(many, donate_argnums=(0,), out_shardings=placed)
         # Parents and copies may be on different devices, so that this is one program on global arrays.
-        placed = None if len(self.devices) == 1 else NamedSharding(self._mesh, P(AXIS))
         self._exchange = jax.jit(self._exchanged, donate_argnums=(0,), out_shardings=placed)
 
     @property
@@ -130,15 +132,21 @@ class Program:
         return np.asarray(rows, default_dtype()).reshape(len(members), len(self.traced))
 
     def train(
-        self, population: Population, numbers: Array, iterations: int
+        self, population: Population, numbers: Array, iterations: int, *, finished: int = 0
     ) -> tuple[Population, dict[str, np.ndarray]]:
         """Train all members for some iterations; the given population's buffers are donated.
+
+        Args:
+            population: all members.
+            numbers: their traced numbers.
+            iterations: number of iterations, at most ``stretch``.
+            finished: number of iterations before these, which says when an evaluation is due.
 
         Returns:
             the population after it, and metrics by tag, each ``[members, iterations]``.
         """
         train = self._compiled.get(len(population.failed), self._train)
-        population, metrics = train(population, numbers, jnp.asarray(iterations, jnp.int32))
+        population, metrics = train(population, numbers, *_int32(iterations, finished))
         return population, {tag: rows[:, :iterations] for tag, rows in jax.device_get(metrics).items()}
 
     def place(self, tree: Any) -> Any:
@@ -199,6 +207,7 @@ class Program:
             numbers: their traced numbers from now on.
             parents: index of the member that each one goes on from, its own where it is not replaced, ``[members]``.
         """
+        disable_for_several(self.devices)
         return self._exchange(population, numbers, self.place(np.asarray(parents, np.int32)))
 
     # --- within ------------------------------------------------------------------------------------------------------
@@ -250,30 +259,34 @@ class Program:
             return {}
         return self._evaluation.metrics_after(finished, self._algorithm(numbers), population.state)
 
-    def _iterate_all(self, population: Population, numbers: Array) -> tuple[Population, Metrics]:
+    def _iterate_all(self, population: Population, numbers: Array, finished: Array) -> tuple[Population, Metrics]:
         population, metrics = jax.vmap(self._iterate)(population, numbers)
-        finished = jnp.max(population.state.iteration)  # the same for all but those that failed
         return population, metrics | jax.vmap(self._evaluated, (0, 0, None))(population, numbers, finished)
 
-    def _many(self, population: Population, numbers: Array, iterations: Array) -> tuple[Population, Metrics]:
-        iterate = self._iterate_all
-        shapes = jax.eval_shape(iterate, population, numbers)[1]
+    def _many(
+        self, population: Population, numbers: Array, iterations: Array, finished: Array
+    ) -> tuple[Population, Metrics]:
+        shapes = jax.eval_shape(self._iterate_all, population, numbers, finished)[1]
         rows = {tag: jnp.zeros((*x.shape, self._stretch), x.dtype) for tag, x in shapes.items()}
 
         # The number of iterations is an argument, so that the last, shorter block needs no separate program.
         def body(i: Array, carry: tuple[Population, Metrics]) -> tuple[Population, Metrics]:
             population, rows = carry
-            population, metrics = iterate(population, numbers)
+            population, metrics = self._iterate_all(population, numbers, finished + i + 1)
             return population, {tag: rows[tag].at[:, i].set(x) for tag, x in metrics.items()}
 
         return jax.lax.fori_loop(0, iterations, body, (population, rows))
 
     def _compile(self, population: Population, numbers: Array) -> int:
         """Compile the program for that many members; gives the bytes that it takes on each device."""
-        compiled = self._train.lower(population, numbers, jnp.asarray(1, jnp.int32)).compile()
+        compiled = self._train.lower(population, numbers, *_int32(1, 0)).compile()
         self._compiled = {len(population.failed): compiled}
         analysis: Any = compiled.memory_analysis()
         return int(analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes)
+
+
+def _int32(*values: int) -> list[Array]:
+    return [jnp.asarray(value, jnp.int32) for value in values]
 
 
 def memory_of(device: jax.Device) -> int | None:

@@ -147,8 +147,8 @@ class Run:
                 self._train_part(part, program, members[start : start + size], size if start else 0)
                 part += 1
                 if self.stop_requested:
-                    return
-        self.is_finished = True
+                    break
+        self.is_finished = self.done == len(self.members) * self.iterations
 
     def _part_size(self, index: int, program: Program, members: Sequence[Member]) -> int:
         def choose() -> int:
@@ -172,7 +172,7 @@ class Run:
         for length in self._stretches(finished):
             if self.exchange is not None and self.exchange.is_due(finished):
                 population, numbers = self._exchange(program, population, finished)
-            population, metrics = program.train(population, numbers, length)
+            population, metrics = program.train(population, numbers, length, finished=finished)
             self._note(metrics, rows, finished, np.asarray(population.failed)[: len(rows)])
             finished += length
             self.done += length * len(rows)

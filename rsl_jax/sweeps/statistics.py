@@ -61,13 +61,15 @@ def latest(rows: np.ndarray) -> np.ndarray:
 
 
 def mean_of_last(rows: np.ndarray, last: int) -> np.ndarray:
-    """Compute the mean of each run's last values, ``[runs]``, NaN left out; NaN where there is none.
+    """Compute the mean of each run's last values, ``[runs]``, NaN left out.
+
+    Where all of these are NaN (evaluations are further apart), it is the latest value; NaN where there is none at all.
 
     Args:
         rows: ``[runs, K]``.
         last: number of values to average.
     """
-    rows = rows[:, -last:]
-    there = ~np.isnan(rows)
-    means = np.where(there, rows, 0).sum(1) / np.maximum(there.sum(1), 1)
-    return np.where(there.any(1), means, np.nan)
+    tail = rows[:, -last:]
+    there = ~np.isnan(tail)
+    means = np.where(there, tail, 0).sum(1) / np.maximum(there.sum(1), 1)
+    return np.where(there.any(1), means, latest(rows))

@@ -24,8 +24,9 @@ def traceable_paths(env: Env[Any], cfg: BaseRunnerConfig, paths: Sequence[str]) 
 
 
 def _can_be_traced(env: Env[Any], cfg: BaseRunnerConfig, path: str) -> bool:
+    program = Program(env, cfg, [path], stretch=1, devices=jax.devices()[:1])
     try:
-        Program(env, cfg, [path], stretch=1, devices=jax.devices()[:1]).trace()
+        program.trace()
     except (jax.errors.JAXTypeError, TypeError, ValueError):
         return False
     return True

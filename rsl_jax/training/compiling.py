@@ -12,7 +12,7 @@ QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": F
 """Options of XLA's CPU backend under which it optimises nothing."""
 
 
-def jit_once(function: Callable[..., Any], device: jax.Device) -> Callable[..., Any]:
+def jit_once(function: Callable[..., Any], device: jax.Device, *, out_shardings: Any = None) -> Callable[..., Any]:
     """Compile a function that is called once, such as the one that creates the initial states.
 
     On CPUs nothing is optimised: compiling the first reset of a simulated robot (Go1, 256 environments) then takes 4 s
@@ -21,8 +21,10 @@ def jit_once(function: Callable[..., Any], device: jax.Device) -> Callable[..., 
     Args:
         function: the function.
         device: where it will run.
+        out_shardings: shardings of the results, as for ``jax.jit``.
     """
-    return jax.jit(function, compiler_options=QUICKLY if device.platform == "cpu" and _has_options() else None)
+    options = QUICKLY if device.platform == "cpu" and _has_options() else None
+    return jax.jit(function, compiler_options=options, out_shardings=out_shardings)
 
 
 @functools.cache

@@ -257,7 +257,7 @@ def _part_here(x: Any) -> Any:
     if x.is_fully_replicated:
         return x.addressable_data(0)
     shards = sorted(x.addressable_shards, key=lambda shard: shard.index[0].start)
-    return np.concatenate([np.asarray(shard.data) for shard in shards])
+    return jnp.asarray(np.concatenate([np.asarray(shard.data) for shard in shards]))
 
 
 def to_device(tree: Any, device: jax.Device) -> Any:

@@ -15,7 +15,7 @@ from rsl_jax.sweeps.folder import SweepFolder
 from rsl_jax.sweeps.program import Program
 from rsl_jax.sweeps.ranges import list_ranges
 from rsl_jax.sweeps.settings import Member
-from tests.environments import PointMass
+from tests.environments import LikeASimulator
 from tests.helpers import assert_trees_equal, small_config
 
 RATE, GAMMA = "algorithm.learning_rate", "algorithm.gamma"
@@ -33,7 +33,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def env():
-    return vectorize(PointMass(), 8, max_episode_length=6)
+    return vectorize(LikeASimulator(), 8, max_episode_length=6)
 
 
 @pytest.fixture(scope="module")

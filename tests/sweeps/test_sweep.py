@@ -18,6 +18,7 @@ from rsl_jax.runners import OnPolicyRunner
 from rsl_jax.sweeps import SweepResult, SweepStopped, interquartile_mean
 from rsl_jax.sweeps.progress import Progress, SweepConsole, sweep_table
 from rsl_jax.sweeps.settings import Member, list_seeds, list_settings, numeric_paths, shapes_of
+from rsl_jax.sweeps.statistics import mean_of_last
 from tests.environments import PointMass
 from tests.helpers import small_config
 
@@ -264,3 +265,10 @@ def test_plain_lines_where_there_is_no_terminal():
     assert lines[1].startswith("NaN or infinity in iteration 1 of gamma=0.99, seed 0")
     assert "66.7%" in lines[-1]
     assert "1 failed" in lines[-1]
+
+
+def test_scores_are_the_last_values_that_there_are():
+    nan = np.nan
+    rows = np.array([[1.0, 2.0, 3.0, 5.0], [1.0, 2.0, nan, nan], [4.0, nan, nan, nan], [nan] * 4])
+    np.testing.assert_array_equal(mean_of_last(rows, 2), [4.0, 2.0, 4.0, nan])
+    np.testing.assert_array_equal(mean_of_last(rows, 3), [10 / 3, 2.0, 4.0, nan])

@@ -14,7 +14,7 @@ from rsl_jax.training import init_states, make_train, spec_of
 from rsl_jax.training.episodes import EpisodeStatistics, init_episodes, record_episodes
 from rsl_jax.training.iteration import collect
 from rsl_jax.training.sharding import EACH_ENV, EACH_STEP, EVERYWHERE, LOOP_SPECS, ROLLOUT_SPECS, STATE_SPECS, Devices
-from tests.environments import PointMass
+from tests.environments import LikeASimulator, PointMass
 from tests.helpers import assert_same_on_all_devices, assert_trees_equal
 
 CPUS = tuple(jax.devices("cpu"))
@@ -132,18 +132,6 @@ def test_resumes_bit_for_bit(env, cfg, trained):
     runner.learn(1)
     assert_trees_equal(runner.state, trained.state)
     assert_trees_equal(runner.loop_state, trained.loop_state)
-
-
-class LikeASimulator(PointMass):
-    """A state with an array without elements, as those of MuJoCo's simulators have."""
-
-    def reset(self, key):
-        state, observations = super().reset(key)
-        return (state, jnp.zeros((0, 3))), observations
-
-    def step(self, state, action):
-        inner, transition = super().step(state[0], action)
-        return (inner, state[1]), transition
 
 
 def test_nothing_compiles_after_the_first_iteration(cfg, compilations):
