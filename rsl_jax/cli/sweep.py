@@ -69,11 +69,13 @@ def _sweep(command: Sweep, settings: RunSettings, varied: dict[str, list[Any]]) 
 
 
 def _report(result: SweepResult, settings: RunSettings, env: Any, folder: Path) -> None:
+    from rsl_jax.logging.curves import label_of_tag
     from rsl_jax.logging.status import number
 
     result.save(folder / "result.npz")
     result.plot(folder / "curves.png", title=str(settings.env))
-    table = Table(title="Interquartile means of the mean reward in the last 10 iterations", title_justify="left")
+    what = label_of_tag(result.score)
+    table = Table(title=f"Interquartile means of the {what} in the last 10 iterations", title_justify="left")
     for path in result.settings[0]:
         table.add_column(path.rsplit(".", 1)[-1])
     for heading in ("IQM", "95 % interval", "worst", "best", "failed"):

@@ -37,7 +37,7 @@ class Display:
             self._table = NotebookTable(width=min(self._console.width, NOTEBOOK_COLUMNS))
             self._table.show(renderable, plain=line)
         elif self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._live = Live(renderable, console=self._console, refresh_per_second=4)
+            self._live = Live(renderable, console=self._console, refresh_per_second=2)
             self._live.start(refresh=True)
         else:
             self._print(line)

@@ -13,7 +13,7 @@ import numpy as np
 from rsl_jax.logging.curves import label_of_tag
 from rsl_jax.logging.populations import Copy, NumberPanel, draw_lineage, draw_population
 from rsl_jax.sweeps.exchange import Exchange, Replacement, lineage_from_json, lineage_to_json
-from rsl_jax.sweeps.results import SweepResult, Trained
+from rsl_jax.sweeps.results import SweepResult
 from rsl_jax.sweeps.settings import label_of
 from rsl_jax.sweeps.statistics import mean_of_last
 
@@ -74,14 +74,6 @@ class PopulationResult(SweepResult):
         rows = np.stack([self.ancestral_curve(member.index, tag) for member in self.members])
         return np.where(self.failed < 0, mean_of_last(rows, last), np.nan)
 
-    def best(self, tag: str | None = None, *, last: int = 10) -> Trained:
-        """Return the member with the highest score.
-
-        Raises:
-            ValueError: if none has a score.
-        """
-        return super().best(tag or self.exchange.score, last=last)
-
     def describe_failures(self) -> list[str]:
         """Return a line for each time that NaN or infinity appeared in a member: in which, and when it was replaced."""
         lines = [
@@ -110,7 +102,7 @@ class PopulationResult(SweepResult):
         Raises:
             ValueError: for an unknown tag.
         """
-        rows = self._rows(tag or self.exchange.score)
+        rows = self._rows(tag)
         return np.concatenate([rows[index, start:end] for index, start, end in self.ancestry(member)])
 
     def lineage_table(self) -> list[dict[str, Any]]:
@@ -152,7 +144,7 @@ class PopulationResult(SweepResult):
         Returns:
             the figure, matplotlib's.
         """
-        tag, best = tag or self.exchange.score, self._best_index()
+        tag, best = tag or self.score, self._best_index()
         figure = draw_population(
             self._rows(tag),
             None if best is None else self.ancestral_curve(best, tag),
@@ -174,7 +166,7 @@ class PopulationResult(SweepResult):
         """
         best = self._best_index()
         figure = draw_lineage(
-            self._rows(self.exchange.score),
+            self._rows(self.score),
             [Copy(each.iteration, each.member, each.parent, each.failed) for each in self.lineage],
             [
                 NumberPanel(path.rsplit(".", 1)[-1], self.values(path), allowed.kind)
@@ -182,7 +174,7 @@ class PopulationResult(SweepResult):
             ],
             [] if best is None else self.ancestry(best),
             interval=self.exchange.interval,
-            score=label_of_tag(self.exchange.score),
+            score=label_of_tag(self.score),
             title=title,
         )
         return _written(figure, path)
@@ -203,7 +195,7 @@ class PopulationResult(SweepResult):
         return {"exchange": exchange, "lineage": lineage}
 
     def _best_index(self) -> int | None:
-        scores = self.scores(self.exchange.score)
+        scores = self.scores()
         return None if np.isnan(scores).all() else int(np.nanargmax(scores))
 
 

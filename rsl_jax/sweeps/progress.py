@@ -13,15 +13,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rsl_jax.logging.curves import label_of_tag
 from rsl_jax.logging.display import Display
 from rsl_jax.logging.status import MISSING, duration, number
 from rsl_jax.sweeps.settings import Member, label_of
-from rsl_jax.sweeps.statistics import latest
+from rsl_jax.sweeps.statistics import SCORE, latest
 
 MOST_ROWS = 20
 """Maximum number of settings in the table, the best ones."""
-
-SCORE = "Train/mean_reward"
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Progress:
         failed: iteration in which NaN or infinity appeared, ``[members]``; -1 for none.
         finished: iterations of all members together.
         elapsed: seconds since the start of the sweep.
+        score: tag that members are ranked by.
     """
 
     members: Sequence[Member]
@@ -47,6 +47,7 @@ class Progress:
     failed: np.ndarray
     finished: int
     elapsed: float
+    score: str = SCORE
 
     @property
     def fraction(self) -> float:
@@ -60,8 +61,8 @@ class Progress:
 
     @property
     def scores(self) -> np.ndarray:
-        """The latest mean reward of each member, ``[members]``; NaN where there is none."""
-        rows = self.metrics.get(SCORE)
+        """The latest score of each member, ``[members]``; NaN where there is none."""
+        rows = self.metrics.get(self.score)
         if rows is None:
             return np.full(len(self.members), np.nan)
         return latest(rows)
@@ -119,7 +120,7 @@ def sweep_line(progress: Progress) -> str:
     failed = int((progress.failed >= 0).sum())
     return (
         f"{progress.fraction:6.1%}  {len(progress.training)} of {len(progress.members)} runs at once, iteration "
-        f"{progress.iteration} of {progress.iterations}  best mean reward {best}  elapsed "
+        f"{progress.iteration} of {progress.iterations}  best {label_of_tag(progress.score)} {best}  elapsed "
         f"{duration(progress.elapsed)}  left {duration(progress.time_left)}" + (f"  {failed} failed" if failed else "")
     )
 
@@ -133,7 +134,7 @@ def sweep_table(title: str, progress: Progress) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     for heading, justify in (
         ("setting", "left"),
-        ("mean reward", "right"),
+        (label_of_tag(progress.score), "right"),
         ("worst", "right"),
         ("best", "right"),
         ("failed", "right"),

@@ -17,7 +17,7 @@ from rsl_jax.env.base import Env
 from rsl_jax.logging.curves import Band, draw, label_of_tag
 from rsl_jax.sweeps.program import Population
 from rsl_jax.sweeps.settings import Member, apply_setting, label_of
-from rsl_jax.sweeps.statistics import interquartile_mean, mean_of_last, thinned
+from rsl_jax.sweeps.statistics import SCORE, interquartile_mean, mean_of_last, thinned
 from rsl_jax.training.iteration import LoopState
 from rsl_jax.training.reports import find_failures
 from rsl_jax.trusted import reading_run
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import pandas
 
     from rsl_jax.runners import OnPolicyRunner
-
-SCORE = "Train/mean_reward"
 
 
 class Trained(NamedTuple):
@@ -77,6 +75,8 @@ class SweepResult:
         steps_per_iteration: environment steps of one member's iteration.
         seconds: of training, compilation included.
         populations: the trained members, a population of numpy arrays for each program and the indices of its members.
+        score: tag that members are ranked by, and that methods use where none is given: that of evaluations, if there
+            are any, else the mean reward (with curiosity, the extrinsic one).
     """
 
     cfg: BaseRunnerConfig
@@ -86,6 +86,7 @@ class SweepResult:
     steps_per_iteration: int
     seconds: float
     populations: Sequence[tuple[Population, Sequence[int]]] = ()
+    score: str = SCORE
 
     @property
     def settings(self) -> list[Mapping[str, Any]]:
@@ -101,7 +102,7 @@ class SweepResult:
         """Number of iterations of each member, trained or not."""
         return int(next(iter(self.metrics.values())).shape[1])
 
-    def curves(self, setting: Mapping[str, Any], tag: str = SCORE) -> np.ndarray:
+    def curves(self, setting: Mapping[str, Any], tag: str | None = None) -> np.ndarray:
         """Return the curves of a setting's seeds, ``[seeds, iterations]``.
 
         Raises:
@@ -110,11 +111,11 @@ class SweepResult:
         rows = [member.index for member in self.members if member.setting == setting]
         return self._rows(tag)[rows]
 
-    def scores(self, tag: str = SCORE, *, last: int = 10) -> np.ndarray:
+    def scores(self, tag: str | None = None, *, last: int = 10) -> np.ndarray:
         """Compute the mean of each member's last iterations, ``[members]``; NaN for one that failed or has no value.
 
         Args:
-            tag: tag of the score.
+            tag: tag of the score; :attr:`score` if None.
             last: number of iterations to average.
         """
         return np.where(self.failed < 0, mean_of_last(self._rows(tag), last), np.nan)
@@ -131,7 +132,7 @@ class SweepResult:
         values = np.array([member.setting[path] for member in self.members], dtype=object)
         return values[:, None].repeat(self.iterations, axis=1)
 
-    def summary(self, tag: str = SCORE, *, last: int = 10) -> list[dict[str, Any]]:
+    def summary(self, tag: str | None = None, *, last: int = 10) -> list[dict[str, Any]]:
         """Summarise the settings, the best first.
 
         Returns:
@@ -196,7 +197,7 @@ class SweepResult:
                 )
         raise ValueError(f"The state of member {member.index} was not kept, only its metrics.")
 
-    def best(self, tag: str = SCORE, *, last: int = 10) -> Trained:
+    def best(self, tag: str | None = None, *, last: int = 10) -> Trained:
         """Return the member with the highest score.
 
         Raises:
@@ -205,17 +206,17 @@ class SweepResult:
         scores = self.scores(tag, last=last)
         if np.isnan(scores).all():
             raise ValueError(
-                f"No member has a value of '{tag}' in its last {last} iterations: no episode has ended, or all failed. "
+                f"No member has a value of '{tag or self.score}': no episode has ended, or all failed. "
                 "Train longer, or give another tag."
             )
         return self.member(int(np.nanargmax(scores)))
 
-    def plot(self, path: str | Path | None = None, *, tag: str = SCORE, title: str = "") -> Any:
+    def plot(self, path: str | Path | None = None, *, tag: str | None = None, title: str = "") -> Any:
         """Plot the interquartile mean of each setting's seeds over the steps, with its 95 % bootstrap band.
 
         Args:
             path: file to also write the plot to.
-            tag: tag to plot.
+            tag: tag to plot; :attr:`score` if None.
             title: title of the plot.
 
         Returns:
@@ -229,7 +230,7 @@ class SweepResult:
             one = len(curves) == 1
             what = "1 seed" if one else f"IQM of {len(curves)} seeds, 95 % band"
             bands[label_of(setting)] = Band(x, middle, None if one else low, None if one else high, what)
-        figure = draw(bands, x_label="environment steps", y_label=label_of_tag(tag), title=title)
+        figure = draw(bands, x_label="environment steps", y_label=label_of_tag(tag or self.score), title=title)
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path)
@@ -249,6 +250,7 @@ class SweepResult:
             "members": [dataclasses.asdict(member) for member in self.members],
             "steps_per_iteration": self.steps_per_iteration,
             "seconds": self.seconds,
+            "score": self.score,
         }
 
     def save(self, path: str | Path) -> Path:
@@ -285,6 +287,7 @@ class SweepResult:
             failed=failed,
             steps_per_iteration=content["steps_per_iteration"],
             seconds=content["seconds"],
+            score=content["score"],
             **cls._others(content),
         )
 
@@ -293,7 +296,8 @@ class SweepResult:
         """Read the fields that a subclass adds to :meth:`to_json`."""
         return {}
 
-    def _rows(self, tag: str) -> np.ndarray:
+    def _rows(self, tag: str | None) -> np.ndarray:
+        tag = tag or self.score
         if tag not in self.metrics:
             raise ValueError(f"There is no tag '{tag}'. Tags: {', '.join(sorted(self.metrics))}.")
         return self.metrics[tag]

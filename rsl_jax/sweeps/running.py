@@ -22,7 +22,7 @@ from rsl_jax.sweeps.program import Population, Program
 from rsl_jax.sweeps.progress import Progress, SweepConsole
 from rsl_jax.sweeps.results import SweepResult
 from rsl_jax.sweeps.settings import Member
-from rsl_jax.sweeps.statistics import latest
+from rsl_jax.sweeps.statistics import SCORE, latest
 from rsl_jax.training.iteration import spec_of
 
 STRETCH_SECONDS = 2.0
@@ -72,6 +72,7 @@ class Run:
         console: shows progress, or None.
         stop_requested: whether to end after the current block.
         is_finished: whether all are trained.
+        score: tag that members are ranked by.
     """
 
     env: Env[Any]
@@ -86,6 +87,7 @@ class Run:
     console: SweepConsole | None = None
     stop_requested: bool = False
     is_finished: bool = False
+    score: str = SCORE
 
     def __post_init__(self) -> None:
         self.metrics: dict[str, np.ndarray] = {}
@@ -119,6 +121,7 @@ class Run:
         """
         with console or contextlib.nullcontext(), stop_on_signals(self.request_stop):
             self.console = console
+            self.score = programs[0][0].score_tag if self.exchange is None else self.exchange.score
             self._train(programs)
         if self.stop_requested and not self.is_finished:
             again = "the same call with resume=True"
@@ -137,6 +140,7 @@ class Run:
             steps_per_iteration=self.env.num_envs * self.cfg.num_steps_per_env,
             seconds=time.perf_counter() - self.began,
             populations=self.populations,
+            score=self.score,
         )
 
     def _train(self, programs: Sequence[tuple[Program, Sequence[Member]]]) -> None:
@@ -242,6 +246,7 @@ class Run:
             failed=self.failed,
             finished=self.done,
             elapsed=time.perf_counter() - self.began,
+            score=self.score,
         )
         if self.console is not None:
             self.console.update(progress)

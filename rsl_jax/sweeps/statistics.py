@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+SCORE = "Train/mean_reward"
+"""Tag by which runs are ranked, unless the program or the user names another."""
+
 POINTS = 100
 """Number of points on the x axis of a plot at which bands are computed."""
 
