@@ -493,19 +493,17 @@ class OnPolicyRunner:
     def _save_to_log_dir(self, it: int) -> None:
         if self._log_dir is None:
             return
-        # All processes gather before the first one writes, so that a write that fails leaves them in step.
         best, self._best_state = whole(self._best_state), None
-        state, loop_state = whole((self.state, self.loop_state))
-        path = self.checkpoint_path(it)
-        try:
-            if best is not None and self._writes:
-                metadata = self._metadata(None, iteration=int(best.iteration) - 1)
+        failure = None
+        if best is not None and self._writes:
+            metadata = self._metadata(None, iteration=int(best.iteration) - 1)
+            try:
                 save_checkpoint(self._log_dir / "model_best", best, None, metadata)
-            self._write(path, state, loop_state, None)
-        except Exception:
-            self._best_state = best  # to be written with the next checkpoint
-            raise
-        self.logger.save_model(path, self.current_learning_iteration)
+            except Exception as error:
+                self._best_state, failure = best, error  # to be written with the next checkpoint
+        self.save(self.checkpoint_path(it))  # also after a failure: all processes take part in it
+        if failure is not None:
+            raise failure
 
     def _remember_best(self, metrics: Mapping[str, float]) -> None:
         tag = self.algorithm.score_tag if self.cfg.eval_interval is None else REWARD

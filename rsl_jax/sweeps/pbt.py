@@ -99,6 +99,8 @@ def population_based_training(
     cfg = BaseRunnerConfig.from_dict(cfg)
     check_iterations(iterations)
     chosen = list_ranges(cfg, {**(ranges or {}), **ranges_by_name})
+    if resume and folder is None:
+        raise ValueError("resume=True continues the training in a folder; give folder=PATH.")
     _check_sizes(members=members, interval=interval, iterations=iterations, seed=seed)
     chosen_devices = Devices.choose(len(jax.devices()) if devices is None else devices).devices
     _refuse_what_shapes_the_program([*chosen], traceable_paths(env, cfg, [*chosen]))
@@ -126,8 +128,6 @@ def population_based_training(
     run = Run(env, cfg, [*population], iterations, on_progress, members_at_once=members, exchange=rules)
     if folder is not None:
         run.folder = SweepFolder(folder, run.description(), resume=resume)
-    elif resume:
-        raise ValueError("resume=True continues the training in a folder; give folder=PATH.")
     shown = SweepConsole(f"Population of {members}", failed="it waits to be replaced") if console else None
     try:
         result = run.train([(program, population)], shown)
