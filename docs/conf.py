@@ -46,7 +46,7 @@ for notebook in (ROOT / "examples" / "notebooks").glob("*.ipynb"):
 # named without a link.
 nitpicky = True
 INTERNAL = (
-    "Answer|Batch|Cell|Checked|EpisodeStatistics|Filmed|Layer|Lesson|MayBeInfinite|Metadata|OneOf|Population|RndState|Self|Signature"
+    "Answer|Batch|Cell|Checked|EpisodeStatistics|Filmed|Layer|Lesson|MayBeInfinite|Metadata|OneOf|Played|Population|RndState|Self|Signature"
     "|State|Wrapped|deployment|derive|permit|sensors|trusted"
     r"|_\w+"
 )

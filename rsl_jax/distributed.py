@@ -1,7 +1,7 @@
 """Training by several processes, on one host or on many: how they find each other, and how they end together.
 
 Each process runs the same program. After :func:`initialize` JAX knows the devices of all of them, and a run spreads its
-environments over these as over the devices of one process (:mod:`rsl_jax.training.sharding`).
+environments over these as over the devices of one process (``rsl_jax.training.sharding``).
 """
 
 from __future__ import annotations
