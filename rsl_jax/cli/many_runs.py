@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
+from rich.console import Console
+from rich.table import Table
 
 from rsl_jax.cli.arguments import KeyValues, option, parse_config, parse_options, take_lists
 from rsl_jax.cli.cache import CacheFlag, choose_cache
@@ -118,8 +120,27 @@ def report_stop(stopped: SweepStopped, folder: Path) -> int:
     return 130
 
 
-def keep_best(result: SweepResult, settings: RunSettings, env: Any, folder: Path, facts: dict[str, object]) -> None:
-    """Save the best run as a separate run, and print the paths of all results."""
+def report(result: SweepResult, table: Table, settings: RunSettings, env: Any, folder: Path, **pictures: Path) -> None:
+    """Save and print the results, and the best run as a separate run.
+
+    Args:
+        result: all runs.
+        table: summary to print.
+        settings: settings of the command.
+        env: environments of one run.
+        folder: folder of the results.
+        **pictures: paths of further results, by name.
+    """
+    result.save(folder / "result.npz")
+    result.plot(folder / "curves.png", title=str(settings.env))
+    Console().print(table)
+    for line in result.describe_failures():
+        print(f"NaN or infinity: {line}")
+    facts = {"curves": folder / "curves.png", **pictures, "all curves": folder / "result.npz"}
+    _keep_best(result, settings, env, folder, facts)
+
+
+def _keep_best(result: SweepResult, settings: RunSettings, env: Any, folder: Path, facts: dict[str, Path]) -> None:
     try:
         best = result.best()
     except ValueError as error:

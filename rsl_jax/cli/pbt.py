@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from rsl_jax.cli.arguments import option
-from rsl_jax.cli.many_runs import ManyRuns, keep_best, prepare, read_request, report_stop
+from rsl_jax.cli.many_runs import ManyRuns, prepare, read_request, report, report_stop
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.settings import RunSettings
 
@@ -92,8 +91,6 @@ def _train(command: Pbt, settings: RunSettings, ranges: dict[str, list[Any]]) ->
 def _report(result: PopulationResult, settings: RunSettings, env: Any, folder: Path) -> None:
     from rsl_jax.logging.status import number
 
-    result.save(folder / "result.npz")
-    result.plot(folder / "curves.png", title=str(settings.env))
     result.plot_lineage(folder / "lineage.png", title=str(settings.env))
     result.save_lineage(folder / "lineage.csv")
     table = Table(title=f"{result.exchange.score} of the last 10 iterations", title_justify="left")
@@ -102,8 +99,4 @@ def _report(result: PopulationResult, settings: RunSettings, env: Any, folder: P
     for row in result.summary():
         numbers = [number(row[path], decimals=4) for path in result.exchange.ranges]
         table.add_row(str(row["member"]), *numbers, number(row["score"], decimals=2), str(row["replaced"] or ""))
-    Console().print(table)
-    for line in result.describe_failures():
-        print(f"NaN or infinity: {line}")
-    facts: dict[str, object] = {name: folder / f"{name}.png" for name in ("curves", "lineage")}
-    keep_best(result, settings, env, folder, {**facts, "all curves": folder / "result.npz"})
+    report(result, table, settings, env, folder, lineage=folder / "lineage.png")

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from rsl_jax.cli.arguments import option
-from rsl_jax.cli.many_runs import ManyRuns, keep_best, prepare, read_request, report_stop
+from rsl_jax.cli.many_runs import ManyRuns, prepare, read_request, report, report_stop
 from rsl_jax.cli.output import print_facts
 from rsl_jax.cli.settings import RunSettings
 
@@ -72,8 +71,6 @@ def _report(result: SweepResult, settings: RunSettings, env: Any, folder: Path) 
     from rsl_jax.logging.curves import label_of_tag
     from rsl_jax.logging.status import number
 
-    result.save(folder / "result.npz")
-    result.plot(folder / "curves.png", title=str(settings.env))
     what = label_of_tag(result.score)
     table = Table(title=f"Interquartile means of the {what} in the last 10 iterations", title_justify="left")
     for path in result.settings[0]:
@@ -86,8 +83,4 @@ def _report(result: SweepResult, settings: RunSettings, env: Any, folder: Path) 
             number(row[name], decimals=2) for name in ("iqm", "low", "high", "worst", "best")
         )
         table.add_row(*values, iqm, f"{low} to {high}", worst, highest, str(row["failed"] or ""))
-    Console().print(table)
-    for line in result.describe_failures():
-        print(f"NaN or infinity: {line}")
-    facts: dict[str, object] = {"curves": folder / "curves.png", "all curves": folder / "result.npz"}
-    keep_best(result, settings, env, folder, facts)
+    report(result, table, settings, env, folder)

@@ -29,9 +29,8 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
         AssertionError: if ``max_norm`` is not a scalar.
     """
     chex.assert_rank(max_norm, 0, custom_message="max_norm is a scalar")
-    # One long vector instead of many leaves, each of which would be several separate loops to compile.
-    entries = jnp.concatenate([gradient.ravel() for gradient in jax.tree.leaves(gradients)])
-    unit = unit_of(largest_entry(entries))
+    entries = flat(gradients)
+    unit = unit_of(largest_entry(gradients))
     norm = optax.tree.norm(entries / unit)
     factor = jnp.minimum(unit, max_norm / (norm + 1e-6 / unit))
     return jax.tree.map(lambda gradient: gradient / unit * factor, gradients), norm * unit
@@ -39,8 +38,12 @@ def clip_by_global_norm(gradients: Any, max_norm: float | Array) -> tuple[Any, A
 
 def largest_entry(gradients: Any) -> Array:
     """Return the largest absolute entry of a pytree, ``[]``: finite if all entries are, NaN if one is."""
-    largest: Array = optax.tree.norm(gradients, ord=jnp.inf)
-    return largest
+    return jnp.max(jnp.abs(flat(gradients)))
+
+
+def flat(tree: Any) -> Array:
+    """Return all entries of a pytree as one vector: every leaf by itself would be separate loops to compile."""
+    return jnp.concatenate([x.ravel() for x in jax.tree.leaves(tree)])
 
 
 def unit_of(largest: Array) -> Array:

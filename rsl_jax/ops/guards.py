@@ -16,7 +16,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rsl_jax.ops.gradients import largest_entry
+from rsl_jax.ops.gradients import flat, largest_entry
 from rsl_jax.types import Array, Metrics
 
 PREFIX = "NonFinite/"
@@ -59,9 +59,8 @@ def became_non_finite(new: Any, old: Any) -> Metrics:
         for pair in pairs:
             if jnp.issubdtype(pair[0].dtype, jnp.floating):
                 by_dtype.setdefault(pair[0].dtype, []).append(pair)
-        # One long vector instead of many leaves, each of which would be a separate loop to compile.
         appeared = [
-            jnp.sum(~jnp.isfinite(_flat(after)) & jnp.isfinite(_flat(ahead)), dtype=jnp.int32)
+            jnp.sum(~jnp.isfinite(flat(after)) & jnp.isfinite(flat(ahead)), dtype=jnp.int32)
             for after, ahead in (zip(*same, strict=True) for same in by_dtype.values())
         ]
         if appeared:
@@ -124,10 +123,6 @@ def keep_if_finite(new: Any, old: Any, metrics: Metrics) -> Any:
     """
     chex.assert_trees_all_equal_shapes_and_dtypes(new, old, custom_message="the new and the old to keep")
     return jax.lax.cond(has_failed(metrics), lambda a, b: b, lambda a, b: a, new, old)
-
-
-def _flat(leaves: Iterable[Array]) -> Array:
-    return jnp.concatenate([x.ravel() for x in leaves])
 
 
 def _parts(new: Any, old: Any) -> dict[str, tuple[Any, Any]]:

@@ -99,14 +99,14 @@ class Program:
         self._evaluation = make_evaluation(env, cfg, spec=self._spec)
         self._mesh, members = Mesh(np.array(self.devices), (AXIS,)), P(AXIS)
         # Stated, because XLA reports arrays without elements, which simulators' states have, as not sharded.
-        placed = None if len(self.devices) == 1 else NamedSharding(self._mesh, members)
+        self._placed = None if len(self.devices) == 1 else NamedSharding(self._mesh, members)
         begin = self._spread(jax.vmap(self._begin), (members, members), members)
-        self._init = jit_once(begin, self.devices[0], out_shardings=placed)
+        self._init = jit_once(begin, self.devices[0], out_shardings=self._placed)
         self._compiled: dict[int, Any] = {}
         many = self._spread(self._many, (members, members, P(), P()), (members, members))
-        self._train = jax.jit(many, donate_argnums=(0,), out_shardings=placed)
+        self._train = jax.jit(many, donate_argnums=(0,), out_shardings=self._placed)
         # Parents and copies may be on different devices, so that this is one program on global arrays.
-        self._exchange = jax.jit(self._exchanged, donate_argnums=(0,), out_shardings=placed)
+        self._exchange = jax.jit(self._exchanged, donate_argnums=(0,), out_shardings=self._placed)
 
     @property
     def score_tag(self) -> str:
@@ -151,9 +151,9 @@ class Program:
 
     def place(self, tree: Any) -> Any:
         """Place arrays of members on the devices."""
-        if len(self.devices) == 1:
+        if self._placed is None:
             return jax.device_put(tree, None if self.devices[0] == jax.devices()[0] else self.devices[0])
-        return jax.device_put(tree, NamedSharding(self._mesh, P(AXIS)))
+        return jax.device_put(tree, self._placed)
 
     def padded(self, members: Sequence[Member], size: int = 0) -> list[Member]:
         """Repeat the last member until there are ``size``, and equally many on each device."""
