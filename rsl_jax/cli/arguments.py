@@ -44,15 +44,17 @@ Command = TypeVar("Command")
 _UNSET = ("", "''", "None")  # as tyro shows them
 
 
-def option(metavar: str | None = None, *, default: str) -> Any:
+def option(metavar: str | None = None, *, default: str, text: str | None = None) -> Any:
     """Configure an option whose None or empty value stands for a default that is determined later.
 
     Args:
         metavar: placeholder of the value in ``--help``.
         default: description of that default.
+        text: description of the option; that of the docstring if None.
     """
     return tyro.conf.arg(
         metavar=metavar,
+        help=text,
         help_behavior_hint=lambda shown: f"(default: {default if shown in _UNSET else shown})",
     )
 

@@ -9,56 +9,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from rsl_jax.cli.arguments import KeyValues, option, parse_config, parse_options, take_lists
-from rsl_jax.cli.cache import CacheFlag, choose_cache
+from rsl_jax.cli.arguments import option, parse_config, parse_options, take_lists
+from rsl_jax.cli.cache import choose_cache
+from rsl_jax.cli.options import (
+    NUM_ENVS,
+    PresetFlag,
+    TrainingOptions,
+    complete,
+    env_is_missing,
+    read_options,
+    settings_of_command,
+)
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.processes import use_enough_threads
 from rsl_jax.cli.runs import new_log_dir
-from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
-from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
-from rsl_jax.cli.tuned import settings_for
+from rsl_jax.cli.settings import RunSettings, read_settings, write_settings
+from rsl_jax.cli.train import KIND, base
+from rsl_jax.cli.training import with_obs_groups
+from rsl_jax.cli.trusting import trust_flags
 
 if TYPE_CHECKING:
     from rsl_jax.sweeps import SweepResult, SweepStopped
 
 
 @dataclass(frozen=True)
-class ManyRuns:
+class ManyRuns(TrainingOptions):
     """Options of the commands that train many runs.
 
     Attributes:
-        env: environment to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. Must be the
-            first argument.
-        config: config file, RSL-RL's YAML.
-        preset: settings to start from: playground, rsl_rl or brax (MuJoCo Playground's tuned parameters), or the name
-            of a preset.
-        num_envs: number of parallel environments of each run.
-        iterations: number of iterations of each run.
-        log_dir: folder of the results.
+        preset: settings to start from.
         resume: continue the runs in --log-dir.
         devices: number of devices to spread the runs over.
-        env_kwargs: options of the environment, with values as in YAML.
-        init_at_random_ep_len: start environments at a random step of their first episode.
-        trust: module (with everything in it) or folder from which files of runs may import components.
-        compilation_cache: folder of compiled programs, which later runs reuse; ``none`` disables it.
     """
 
-    env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
-    config: Annotated[Path | None, option("FILE.yaml", default="the preset")] = None
-    preset: Annotated[str | None, option("NAME", default="chosen by the environment")] = None
-    num_envs: Annotated[int | None, option("N", default="from file or preset")] = None
-    iterations: Annotated[int | None, option("N", default="from file or preset")] = None
-    log_dir: Annotated[Path | None, option("DIR", default="logs/ENV/DATE_TIME_COMMAND")] = None
+    preset: PresetFlag = None
     resume: bool = False
     devices: Annotated[int | None, option("N", default="all, or all cores of a CPU")] = None
-    env_kwargs: Annotated[KeyValues | None, option(default="from file or preset")] = None
-    init_at_random_ep_len: bool = False
-    trust: TrustFlag = ()
-    compilation_cache: CacheFlag = None
 
 
 Request = TypeVar("Request", bound="ManyRuns")
@@ -74,42 +63,34 @@ def read_request(
     """
     if not args or args[0].startswith("-"):
         parse_options(kind, args, prog=prog)
-        raise CommandError(
-            f"The environment must be the first argument: {prog} ENV [options]. `rsl-jax envs` lists environments."
-        )
-    command, flags = parse_options(kind, args, prog=prog)
-    take_at_their_word(command.trust, env=command.env, flags=flags)
-    settings = settings_for(command.env, command.preset)
-    if command.config is not None:
-        settings = overlay(read_settings(command.config), settings)
+        raise env_is_missing(prog)
+    command, flags = read_options(kind, args, prog=prog)
+    named = None if command.config is None else read_settings(command.config)
+    settings = base(command, named, resuming=False)
     flags, varied = take_lists(settings.runner, flags)
-    settings = dataclasses.replace(
-        settings,
-        env=command.env,
-        runner=parse_config(settings.runner, flags, prog=f"{prog} {command.env}", options=kind),
-        num_envs=command.num_envs or settings.num_envs,
-        iterations=command.iterations or settings.iterations,
-        env_kwargs=command.env_kwargs or (settings.env_kwargs if settings.env in (None, command.env) else {}),
-    )
-    if settings.iterations is None:
-        raise CommandError("The number of iterations of each run is not set. Give --iterations N.")
+    runner = parse_config(settings.runner, flags, prog=f"{prog} {command.env}", options=kind)
     if command.resume and command.log_dir is None:
         raise CommandError("--resume needs the folder of the runs. Give it: --log-dir DIR --resume.")
-    return command, settings, varied
+    command = complete(command, settings)
+    return command, settings_of_command(command, runner), varied
 
 
 def prepare(command: ManyRuns, settings: RunSettings, what: str) -> tuple[Any, RunSettings, Path]:
-    """Start JAX, make the environment and complete the config; returns both, and the folder."""
+    """Start JAX, make the environment and complete the settings; returns both, and the folder."""
     _use_all_cores(command.devices)
-    from rsl_jax.cli.train import KIND
-    from rsl_jax.cli.training import NUM_ENVS, with_obs_groups
+    import jax
+
     from rsl_jax.env import make_env
+    from rsl_jax.sweeps.sweeping import pure_environment
+    from rsl_jax.training.iteration import can_start_at_random
 
     choose_cache(command.compilation_cache)
-    num_envs = settings.num_envs or NUM_ENVS
-    env: Any = make_env(command.env, num_envs=num_envs, **settings.env_kwargs)
+    env = pure_environment(make_env(command.env, num_envs=settings.num_envs or NUM_ENVS, **settings.env_kwargs), None)
+    at_random = settings.init_at_random_ep_len
+    if at_random is None:
+        at_random = can_start_at_random(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
     cfg = with_obs_groups(KIND, settings.runner, env)
-    settings = dataclasses.replace(settings, num_envs=num_envs, runner=cfg)
+    settings = dataclasses.replace(settings, runner=cfg, init_at_random_ep_len=at_random)
     return env, settings, command.log_dir or new_log_dir(command.env, what)
 
 
@@ -117,7 +98,7 @@ def report_stop(stopped: SweepStopped, folder: Path) -> int:
     """Save the runs that a signal stopped, and print how to resume them; returns the exit status."""
     print_facts("Stopped; all runs are saved", {"resume": f"the same command with --log-dir {folder} --resume"})
     stopped.result.save(folder / "result.npz")
-    return 130
+    return 128 + stopped.signal
 
 
 def report(result: SweepResult, table: Table, settings: RunSettings, env: Any, folder: Path, **pictures: Path) -> None:
@@ -152,13 +133,14 @@ def _keep_best(result: SweepResult, settings: RunSettings, env: Any, folder: Pat
     checkpoint = kept / f"model_{runner.current_learning_iteration}"
     runner.save(checkpoint)
     write_settings(dataclasses.replace(settings, runner=dataclasses.replace(best.cfg, seed=best.member.seed)), kept)
+    all_names = {"runner": best.cfg.to_dict(), "env_kwargs": settings.env_kwargs}
     print_facts(
         "Done",
         {
             **facts,
             "best run": f"{best.member.label}, seed {best.member.seed}",
             "checkpoint": checkpoint,
-            "play": f"rsl-jax play {kept}{trust_flags(best.cfg.to_dict(), settings.env)}",
+            "play": f"rsl-jax play {kept}{trust_flags(all_names, settings.env)}",
             "export": f"rsl-jax export {kept}{trust_flags(best.cfg.to_dict())}",
         },
     )

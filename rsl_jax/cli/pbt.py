@@ -25,8 +25,9 @@ PROG = "rsl-jax pbt"
 class Pbt(ManyRuns):
     """Train a population in which the worst members continue as copies of the best, with other numbers.
 
-    Every config key with two values is explored between them, as in --algorithm.gamma 0.9 0.999. Ctrl-C saves all
-    members and stops; --resume continues.
+    Every config key with two values is explored between them, as in --algorithm.gamma 0.9 0.999. Settings that are not
+    given come from the config file, else from the preset of the environment. Ctrl-C saves all members and stops;
+    --resume continues.
 
     Attributes:
         members: size of the population.
@@ -80,7 +81,7 @@ def _train(command: Pbt, settings: RunSettings, ranges: dict[str, list[Any]]) ->
             folder=folder,
             resume=command.resume,
             devices=command.devices,
-            init_at_random_ep_len=command.init_at_random_ep_len,
+            init_at_random_ep_len=bool(settings.init_at_random_ep_len),
         )
     except SweepStopped as stopped:
         return report_stop(stopped, folder)

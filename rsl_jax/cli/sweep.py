@@ -26,7 +26,8 @@ class Sweep(ManyRuns):
     """Train many seeds of many settings at once and keep the best.
 
     Every config key with several values is varied, as in --algorithm.entropy-coef 0 0.005 0.01; all combinations are
-    trained. Ctrl-C saves all runs and stops; --resume continues.
+    trained. Settings that are not given come from the config file, else from the preset of the environment. Ctrl-C
+    saves all runs and stops; --resume continues.
 
     Attributes:
         seeds: number of seeds of each setting.
@@ -59,7 +60,7 @@ def _sweep(command: Sweep, settings: RunSettings, varied: dict[str, list[Any]]) 
             resume=command.resume,
             devices=command.devices,
             members_at_once=command.members_at_once,
-            init_at_random_ep_len=command.init_at_random_ep_len,
+            init_at_random_ep_len=bool(settings.init_at_random_ep_len),
         )
     except SweepStopped as stopped:
         return report_stop(stopped, folder)

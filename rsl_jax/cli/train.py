@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from rsl_jax.cli import training
-from rsl_jax.cli.arguments import option
+from rsl_jax.cli.options import PresetFlag
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.settings import RunSettings, overlay
 from rsl_jax.cli.tuned import settings_for
 from rsl_jax.config import RunnerConfig
+
+if TYPE_CHECKING:
+    from rsl_jax.cli.many_runs import ManyRuns
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,13 @@ class Train(training.Run):
     environment. Ctrl-C saves a checkpoint and stops; a second Ctrl-C stops at once.
 
     Attributes:
-        preset: settings to start from: playground (MuJoCo Playground's tuned parameters), rsl_rl or brax (those for
-            this learner), default, or the name of a suite or another environment.
+        preset: settings to start from.
     """
 
-    preset: Annotated[str | None, option("NAME", default="chosen by the environment")] = None
+    preset: PresetFlag = None
 
 
-def base(command: Train, named: RunSettings | None, resuming: bool) -> RunSettings:
+def base(command: Train | ManyRuns, named: RunSettings | None, resuming: bool) -> RunSettings:
     """Return the settings of a config file or resumed run, completed by those of the preset.
 
     Raises:

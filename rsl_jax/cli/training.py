@@ -14,46 +14,28 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import tyro
 
 from rsl_jax import distributed
-from rsl_jax.cli.arguments import (
-    CheckpointFlag,
-    KeyValues,
-    RandomizeFlag,
-    option,
-    parse,
-    parse_config,
-    parse_options,
-    with_randomization,
-)
-from rsl_jax.cli.cache import CacheFlag, choose_cache
+from rsl_jax.cli.arguments import CheckpointFlag, option, parse, parse_config
+from rsl_jax.cli.cache import choose_cache
 from rsl_jax.cli.export import write_robot_metadata
+from rsl_jax.cli.options import TrainingOptions, complete, env_is_missing, read_options, settings_of_command
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.processes import folder_of_first, is_first, join, use_enough_threads
 from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
 from rsl_jax.cli.runs import find_checkpoint, new_log_dir, settings_of
 from rsl_jax.cli.settings import RunSettings, overlay, read_settings, write_settings
-from rsl_jax.cli.trusting import TrustFlag, take_at_their_word, trust_flags
+from rsl_jax.cli.trusting import trust_flags
 from rsl_jax.config import BaseRunnerConfig, RunnerConfig
 from rsl_jax.distributed import TIME_LIMIT
-from rsl_jax.trusted import names_in
 
 if TYPE_CHECKING:
     from rsl_jax.runners import OnPolicyRunner
 
-NUM_ENVS, ITERATIONS = 256, 500
-"""Defaults if neither arguments nor files give them."""
-
 
 @dataclass(frozen=True)
-class Run:
-    """Options of all training runs.
+class Run(TrainingOptions):
+    """Options of the commands that train one run.
 
     Attributes:
-        env: environment to train on: a name from ``rsl-jax envs``, or your own as module.path:factory. Must be the
-            first argument.
-        config: config file, RSL-RL's YAML.
-        num_envs: number of parallel environments.
-        iterations: number of iterations of the whole run, including those before a resume.
-        log_dir: folder for logs, checkpoints and the exported policy.
         resume: resume from a checkpoint, or from the newest one of a log folder; without a path, from the newest
             checkpoint in --log-dir, or else of the newest run of this environment.
         resume_from_last_good: resume as with --resume; if that checkpoint is damaged, from the newest undamaged one of
@@ -68,24 +50,11 @@ class Run:
         num_processes: number of processes, with --coordinator.
         process_id: number of this process, from 0, with --coordinator.
         join_timeout: seconds within which all processes must have joined.
-        env_kwargs: options of the environment, with values as in YAML.
-        randomize: randomize the physics of each environment, by the environment's own randomizer or by
-            module:function.
-        randomize_every: redraw the physics every so many iterations.
-        init_at_random_ep_len: start environments at a random step of their first episode, so that not all end together.
         export: write the policy as ONNX at the end.
-        trust: module (with everything in it) or folder from which the files of the resumed run, or of the teacher, may
-            import components.
-        compilation_cache: folder of compiled programs, which later runs reuse; ``none`` disables it.
         runner: RSL-RL's config.
         source: where the settings that no flag sets come from.
     """
 
-    env: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
-    config: Annotated[Path | None, option("FILE.yaml", default="none")] = None
-    num_envs: Annotated[int | None, option("N", default="from the sources above")] = None
-    iterations: Annotated[int | None, option("N", default="from the sources above")] = None
-    log_dir: Annotated[Path | None, option("DIR", default="logs/ENV/DATE_TIME")] = None
     resume: Annotated[CheckpointFlag, option(default="a new run")] = None
     resume_from_last_good: bool = False
     resume_or_start: bool = False
@@ -96,13 +65,7 @@ class Run:
     num_processes: Annotated[int | None, option("N", default="from the launcher's variables")] = None
     process_id: Annotated[int | None, option("I", default="from the launcher's variables")] = None
     join_timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = TIME_LIMIT
-    env_kwargs: Annotated[KeyValues | None, option(default="from the sources above")] = None
-    randomize: Annotated[RandomizeFlag, option(default="off")] = None
-    randomize_every: Annotated[int | None, option("K", default="drawn once")] = None
-    init_at_random_ep_len: Annotated[bool | None, option(default="on if the environment supports it")] = None
     export: bool = True
-    trust: TrustFlag = ()
-    compilation_cache: CacheFlag = None
     runner: tyro.conf.Suppress[tyro.conf.Fixed[Any]] = None
     source: tyro.conf.Suppress[tyro.conf.Fixed[str | None]] = None
 
@@ -144,13 +107,9 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
     if not args or args[0].startswith("-"):
         # The environment is not known, so this shows the general help, or ends in an error of tyro.
         show_help(kind, args, kind.config(), {"env": tyro.MISSING})
-        raise CommandError(
-            f"The environment must be the first argument: {kind.prog} ENV [options]. `rsl-jax envs` lists environments."
-        )
+        raise env_is_missing(kind.prog)
     asks_for_help = any(arg in ("-h", "--help") for arg in args)
-    command, flags = parse_options(kind.options, [arg for arg in args if arg not in ("-h", "--help")], prog=kind.prog)
-    written = [*flags, *names_in([command.randomize, command.env_kwargs])]
-    take_at_their_word(command.trust, env=command.env, flags=written)
+    command, flags = read_options(kind.options, [arg for arg in args if arg not in ("-h", "--help")], prog=kind.prog)
     checkpoint = resumed_checkpoint(
         command.env,
         command.log_dir,
@@ -163,21 +122,8 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
     known: dict[str, Any] = {"teacher": None} if restarts else {}  # the checkpoint contains the teacher
     asked = dataclasses.replace(command, **known)
     settings = kind.base(asked, named, checkpoint is not None)
-    if settings.env not in (None, command.env):
-        settings = dataclasses.replace(settings, env_kwargs={})  # they are those of another environment
     teacher = {} if settings.teacher is None else {"teacher": Path(settings.teacher)}
-    below = {
-        "num_envs": settings.num_envs or NUM_ENVS,
-        "iterations": settings.iterations or ITERATIONS,
-        "env_kwargs": dict(settings.env_kwargs),
-        "init_at_random_ep_len": settings.init_at_random_ep_len,
-        "source": settings.source,
-        **teacher,
-    }
-    missing: dict[str, Any] = {name: value for name, value in below.items() if getattr(command, name, "") is None}
-    command = dataclasses.replace(command, **missing)
-    options = with_randomization(command.env_kwargs or {}, command.randomize, command.randomize_every)
-    command = dataclasses.replace(command, env_kwargs=options)
+    command = complete(command, settings, source=settings.source, **teacher)
     cfg = of_kind(kind, settings.runner)
     if asks_for_help:
         show_help(kind, ["--help"], cfg, vars(command))
@@ -260,7 +206,7 @@ def train(kind: Kind, command: Any, checkpoint: Path | None) -> int:
     at_random = checkpoint is None and _starts_at_random(command.init_at_random_ep_len, runner)
     with lock_log_dir(log_dir) if is_first() else contextlib.nullcontext():
         if is_first():
-            write_settings(_settings_of_command(command, runner_cfg), log_dir)
+            write_settings(settings_of_command(command, runner_cfg), log_dir)
             write_robot_metadata(runner.deployment(), log_dir)
             _introduce(kind, command, runner, log_dir, checkpoint)
         with stop_on_signals(runner.request_stop) as stopped:
@@ -306,18 +252,6 @@ def with_obs_groups(kind: Kind, cfg: BaseRunnerConfig, env: Any) -> BaseRunnerCo
 
 def _starts_at_random(wanted: bool | None, runner: OnPolicyRunner) -> bool:
     return runner.can_start_at_random() if wanted is None else wanted
-
-
-def _settings_of_command(command: Any, runner_cfg: BaseRunnerConfig) -> RunSettings:
-    return RunSettings(
-        env=command.env,
-        env_kwargs=command.env_kwargs,
-        num_envs=command.num_envs,
-        iterations=command.iterations,
-        init_at_random_ep_len=command.init_at_random_ep_len,
-        teacher=str(command.teacher) if getattr(command, "teacher", None) else None,
-        runner=runner_cfg,
-    )
 
 
 def _introduce(kind: Kind, command: Any, runner: OnPolicyRunner, log_dir: Path, checkpoint: Path | None) -> None:

@@ -73,6 +73,9 @@ TRANSLATED = frozenset(
 )
 """Brax's settings that have a counterpart. Others are listed at the start of a run."""
 
+EVALUATION = frozenset({"num_evals", "num_eval_envs", "deterministic_eval"})
+"""Brax's settings of evaluations, which do not affect training; ``--eval-interval`` switches evaluations on."""
+
 ALWAYS_ANOTHER = "actions are not squashed by tanh (they are clipped), advantages are computed once a rollout"
 """Differences from Brax's PPO that do not depend on settings."""
 
@@ -240,7 +243,7 @@ def _obs_groups(p: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _left_out(given: Mapping[str, Any]) -> str:
     """List the settings without a counterpart on one line, except those that have no effect."""
-    lost = {key: value for key, value in given.items() if key not in TRANSLATED}
+    lost = {key: value for key, value in given.items() if key not in TRANSLATED | EVALUATION}
     lost = {key: value for key, value in lost.items() if value != BRAX_DEFAULTS.get(key, not value)}
     names = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in lost.items()]
     return f"; without counterpart: {', '.join(names) or 'none'}; {ALWAYS_ANOTHER}"

@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from signal import SIGINT
 from typing import Any
 
 import jax
@@ -37,12 +38,13 @@ class SweepStopped(KeyboardInterrupt):
 
     Attributes:
         result: what was trained until then.
+        signal: number of the signal.
     """
 
-    def __init__(self, result: SweepResult, message: str) -> None:
+    def __init__(self, result: SweepResult, message: str, signal: int = SIGINT) -> None:
         """Keep the partial result."""
         super().__init__(message)
-        self.result = result
+        self.result, self.signal = result, signal
 
 
 def check_iterations(iterations: Any) -> None:
@@ -119,7 +121,7 @@ class Run:
         Raises:
             SweepStopped: when a signal stopped it before the end.
         """
-        with console or contextlib.nullcontext(), stop_on_signals(self.request_stop):
+        with console or contextlib.nullcontext(), stop_on_signals(self.request_stop) as stopped:
             self.console = console
             self.score = programs[0][0].score_tag if self.exchange is None else self.exchange.score
             self._train(programs)
@@ -127,7 +129,7 @@ class Run:
             again = "the same call with resume=True"
             go_on = f" Go on by {again}: '{self.folder.path}' holds all of it." if self.folder is not None else ""
             text = f"The sweep was stopped; what was trained is in this error's 'result'.{go_on}"
-            raise SweepStopped(self.result(), text)
+            raise SweepStopped(self.result(), text, stopped.signal or SIGINT)
         return self.result()
 
     def result(self) -> SweepResult:

@@ -11,7 +11,13 @@ import jax.numpy as jnp
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env
 from rsl_jax.training.compiling import jit_once
-from rsl_jax.training.iteration import LoopState, init_states, make_iteration, randomize_episode_lengths
+from rsl_jax.training.iteration import (
+    LoopState,
+    can_start_at_random,
+    init_states,
+    make_iteration,
+    randomize_episode_lengths,
+)
 from rsl_jax.training.sharding import EVERYWHERE, LOOP_SPECS, STATE_SPECS, Devices
 from rsl_jax.training.train import AlgorithmFactory
 from rsl_jax.types import Key, TrainState
@@ -108,7 +114,7 @@ class CompiledLoop:
 
     def counts_episodes(self, loop: LoopState) -> bool:
         """Return whether the environment has a time limit, and a state that counts steps."""
-        return self.env.max_episode_length is not None and hasattr(loop.env_state, "episode_length")
+        return can_start_at_random(self.env, loop.env_state)
 
     def randomize_episode_lengths(self, loop: LoopState, key: Key) -> LoopState:
         """Draw random values for the episode lengths that the environment counts.

@@ -107,6 +107,11 @@ def randomize_episode_lengths(env: Env[Any], loop: LoopState, key: Key) -> LoopS
     return dataclasses.replace(loop, env_state=loop.env_state.replace(episode_length=lengths))
 
 
+def can_start_at_random(env: Env[Any], env_state: Any) -> bool:
+    """Return whether episodes can start at a random step: there is a time limit, and the state counts steps."""
+    return step_limit(env.max_episode_length) is not None and hasattr(env_state, "episode_length")
+
+
 def limit_of_counted_episodes(env: Env[Any], env_state: Any) -> int:
     """Return the time limit of an environment whose episodes can start at a random step; shapes of its state suffice.
 
@@ -114,7 +119,7 @@ def limit_of_counted_episodes(env: Env[Any], env_state: Any) -> int:
         ValueError: if the environment does not count the steps of its episodes, or has no time limit.
     """
     limit = step_limit(env.max_episode_length)
-    if limit is None or not hasattr(env_state, "episode_length"):
+    if limit is None or not can_start_at_random(env, env_state):
         raise ValueError(
             "init_at_random_ep_len needs an environment with a max_episode_length whose state counts episode_length, "
             "as those of rsl_jax.env.vectorize do."
