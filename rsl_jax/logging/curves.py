@@ -178,10 +178,11 @@ def summarize(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band:
 
 def draw(bands: Mapping[str, Band], *, x_label: str, y_label: str, title: str = "") -> Figure:
     """Draw a figure with one line per group."""
-    from matplotlib.figure import Figure  # half a second, so not before it is needed
     from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
-    figure = Figure(figsize=(7.2, 4.2), dpi=160, layout="constrained")
+    from rsl_jax.logging.figures import new_figure
+
+    figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
     for index, (label, band) in enumerate(bands.items()):
         colour = _COLOURS[index % len(_COLOURS)]

@@ -57,11 +57,12 @@ def draw_population(
         y_label: what is drawn.
         title: title of the plot.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
+    from rsl_jax.logging.figures import new_figure
+
     steps = (np.arange(curves.shape[1]) + 1) * steps_per_iteration
-    figure = Figure(figsize=(7.2, 4.2), dpi=160, layout="constrained")
+    figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
     axes.plot(
         steps, curves.T, color="0.75", linewidth=0.7, label=[f"each of {len(curves)}", *["_"] * (len(curves) - 1)]
@@ -102,14 +103,15 @@ def draw_lineage(
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
+
+    from rsl_jax.logging.figures import new_figure
 
     members, iterations = scores.shape
     ranges = np.nanquantile(scores, [0.1, 1.0]) if not np.isnan(scores).all() else [0.0, 1.0]
     colours = ScalarMappable(Normalize(*ranges), COLOURS)
     heights = [0.6 + 0.13 * members, *[1.7] * len(numbers)]
-    figure = Figure(figsize=(7.8, 0.8 + sum(heights)), dpi=160, layout="constrained")
+    figure = new_figure(7.8, 0.8 + sum(heights))
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     places = np.repeat(np.arange(members)[:, None], iterations, 1)
     for axes, values in zip(panels, [places, *(number.values for number in numbers)], strict=True):

@@ -101,7 +101,7 @@ def sweep(
         run.folder = SweepFolder(folder, run.description(), resume=resume)
     elif resume:
         raise ValueError("resume=True goes on with the sweep in a folder; give folder=PATH.")
-    title = f"Sweep of {len(members)} runs ({len(chosen_settings)} settings x {len(chosen_seeds)} seeds)"
+    title = f"Sweep of {len(members)} runs (settings: {len(chosen_settings)}, seeds of each: {len(chosen_seeds)})"
     return run.train(programs, SweepConsole(title) if console else None)
 
 

@@ -106,7 +106,9 @@ def test_results_are_labelled_ranked_drawn_and_kept(swept, tmp_path):
     assert rows[0]["iqm"] >= rows[1]["iqm"]
     assert rows[0]["low"] <= rows[0]["iqm"] <= rows[0]["high"]
     assert result.best().member.index == int(np.nanargmax(result.scores()))
-    assert result.plot(tmp_path / "curves.png").axes[0].get_legend() is not None
+    figure = result.plot(tmp_path / "curves.png")
+    assert figure.axes[0].get_legend() is not None
+    assert figure._repr_png_().startswith(b"\x89PNG")  # which notebooks show
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     axes = result.plot(tag="Eval/mean_reward").axes[0]
     assert axes.get_ylabel() == "mean reward of evaluations"
