@@ -1,7 +1,7 @@
-"""Training by several processes, on one host or on many: how they find each other, and how they end together.
+"""Training with several processes, on one host or many: how they connect, and how they end together.
 
-Each process runs the same program. After :func:`initialize` JAX knows the devices of all of them, and a run spreads its
-environments over these as over the devices of one process (``rsl_jax.training.sharding``).
+Each process runs the same program. After :func:`initialize` JAX knows the devices of all processes, and a run shards
+its environments over these as over the devices of one process (``rsl_jax.training.sharding``).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from rsl_jax.roll_call import call_roll, report
 __all__ = ["LostProcessError", "finish", "initialize"]
 
 TIME_LIMIT = 300.0
-"""Seconds in which all processes must have joined."""
+"""Seconds within which all processes must have joined."""
 
 SILENCE_LIMIT = 30
-"""Seconds after which a process that is not heard of is given up, and all others end."""
+"""Seconds without a heartbeat after which a process counts as lost, and all others end."""
 
 FINISH_LIMIT = 600
-"""Seconds that a process which has finished waits for the others: process 0 may still save and export."""
+"""Seconds that a finished process waits for the others: process 0 may still be saving and exporting."""
 
 _TORCHRUN = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
@@ -34,19 +34,19 @@ _NETWORK_ERROR = re.compile(r"gloo|nccl|connection|coordination|collective|heart
 
 
 class LostProcessError(RuntimeError):
-    """Another training process has ended or cannot be reached any more, so this one cannot go on either."""
+    """Error for the loss of another training process, without which this one cannot continue."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a process must know to find the others.
+    """What a process needs to connect to the others.
 
     Attributes:
         coordinator: ``HOST:PORT`` of process 0.
         num_processes: number of processes.
-        process_id: which one this is, from 0.
-        local_device: which of the host's accelerators is this process's; None for all that it sees.
-        source: where this was read, for messages.
+        process_id: number of this process, from 0.
+        local_device: index of the accelerator of the host that this process uses; None for all visible ones.
+        source: where these values come from, for messages.
     """
 
     coordinator: str
@@ -63,23 +63,23 @@ def initialize(
     *,
     time_limit: float = TIME_LIMIT,
 ) -> None:
-    """Join the other processes of this training; to be called before JAX is used for anything else.
+    """Join the other processes of this training; call it before JAX is used for anything else.
 
-    It is ``jax.distributed.initialize`` with torchrun's variables, errors that say what was tried, and time limits that
-    end all processes soon after one is lost. An uncaught exception ends the process at once, because its exit would
-    otherwise wait for the others, which wait for it. Does nothing if the process has joined already.
+    This is ``jax.distributed.initialize`` plus the environment variables of torchrun, errors that say what was tried,
+    and timeouts that end all processes soon after one is lost. An uncaught exception ends the process at once, because
+    otherwise its exit would wait for the others, which wait for it. Does nothing if the process has already joined.
 
     Args:
-        coordinator: ``HOST:PORT`` on which process 0 listens. Without the three arguments they are read from the
-            variables that torchrun or SLURM sets.
+        coordinator: ``HOST:PORT`` on which process 0 listens. Without the three arguments, they are read from the
+            environment variables of torchrun or SLURM.
         num_processes: number of processes.
-        process_id: which one this is, from 0.
-        time_limit: seconds in which all must have joined.
+        process_id: number of this process, from 0.
+        time_limit: seconds within which all must have joined.
 
     Raises:
         ValueError: if arguments or variables are missing or contradict each other; says what was read.
         ConnectionError: if process 0 does not answer, or not all processes join, within the time limit.
-        RuntimeError: if JAX has been used before.
+        RuntimeError: if JAX has already been used.
     """
     import jax
 
@@ -104,14 +104,14 @@ def initialize(
 
 
 def finish() -> None:
-    """Wait until all processes have finished, and part; without effect if this one has not joined any."""
+    """Wait until all processes have finished, and disconnect; has no effect in a single process."""
     import jax
 
     jax.distributed.shutdown()
 
 
 def end_if_joined(status: int) -> None:
-    """End the process at once, if it has joined others and not parted from them: they end, too, instead of waiting."""
+    """End the process at once if it is still connected to others, which then end, too, instead of waiting."""
     jax = sys.modules.get("jax")
     if jax is not None and jax.distributed.is_initialized():
         _exit(status)
@@ -123,9 +123,9 @@ def find_job(
     num_processes: int | None = None,
     process_id: int | None = None,
 ) -> Job:
-    """Read from arguments, else from torchrun's or SLURM's variables, how processes find each other.
+    """Read how processes connect from the arguments, else from the variables of torchrun or SLURM.
 
-    torchrun keeps ``MASTER_PORT`` to itself where its agent serves there, so the next port is taken then.
+    If the agent of torchrun uses ``MASTER_PORT`` for its own store, the next port is used.
 
     Raises:
         ValueError: if something is missing or contradicts something else; says what was read.
@@ -135,7 +135,7 @@ def find_job(
         missing = [name for name, value in given.items() if value is None]
         if missing:
             raise ValueError(
-                f"The three belong together: coordinator, num_processes, process_id; missing: {', '.join(missing)}."
+                f"coordinator, num_processes and process_id must be given together; missing: {', '.join(missing)}."
             )
         source = ", ".join(f"{name}={value}" for name, value in given.items())
         return _checked(Job(str(coordinator), num_processes or 0, _int(process_id), None, source))
@@ -150,7 +150,7 @@ def find_job(
     if "SLURM_PROCID" in variables:
         source, number = _reader(variables, _SLURM, "SLURM")
         hosts = _required(variables, "SLURM_STEP_NODELIST", source)
-        # Ports that SLURM jobs on the same hosts seldom share, as JAX chooses them.
+        # As JAX does: a port that SLURM jobs on the same hosts rarely share.
         address = f"{_first_host(hosts)}:{61440 + number('SLURM_JOB_ID') % 4096}"
         tasks_here = re.match(r"\d+", variables.get("SLURM_STEP_TASKS_PER_NODE", ""))
         is_alone = tasks_here is not None and int(tasks_here[0]) == 1
@@ -158,17 +158,17 @@ def find_job(
         return _checked(Job(address, number("SLURM_NTASKS"), number("SLURM_PROCID"), device, source))
     listing = ", ".join(f"{name}={variables.get(name, '(not set)')}" for name in (*_TORCHRUN[:4], *_SLURM[2:4]))
     raise ValueError(
-        f"Nothing says which processes train together. Variables that were read: {listing}. Start the processes by "
-        "torchrun or srun, or give each the coordinator (HOST:PORT of process 0), the number of processes and its own "
-        "process id, from 0."
+        f"The other processes of this training are not known. Variables that were read: {listing}. Start the processes "
+        "with torchrun or srun, or give each of them the coordinator (HOST:PORT of process 0), the number of processes "
+        "and its process id, from 0."
     )
 
 
 def lost_process(error: BaseException) -> LostProcessError | None:
-    """Return the error to raise in place of one that a collective raises when another process is lost.
+    """Return the error to raise instead of that of a collective when another process is lost.
 
     Returns:
-        None if the error is something else, or this process trains alone.
+        None if the error has another cause, or there is only one process.
     """
     import jax
 
@@ -186,10 +186,10 @@ def lost_process(error: BaseException) -> LostProcessError | None:
 def _checked(job: Job) -> Job:
     host, _, port = job.coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"The coordinator is HOST:PORT, with a port from 1 to 65535; got '{job.coordinator}'.")
+        raise ValueError(f"The coordinator must be HOST:PORT, with a port from 1 to 65535; got '{job.coordinator}'.")
     if not 0 <= job.process_id < job.num_processes:
         raise ValueError(
-            f"Process {job.process_id} of {job.num_processes} is none: they are numbered from 0 to "
+            f"There is no process {job.process_id} of {job.num_processes}: they are numbered from 0 to "
             f"{job.num_processes - 1}. {_read_from(job)}"
         )
     return job
@@ -202,7 +202,7 @@ def _reader(variables: Mapping[str, str], names: tuple[str, ...], launcher: str)
     def number(name: str) -> int:
         text = _required(variables, name, source)
         if not text.isdecimal():
-            raise ValueError(f"{name} is a whole number; got '{text}'. Read from {source}.")
+            raise ValueError(f"{name} must be a whole number; got '{text}'. Read from {source}.")
         return int(text)
 
     return source, number
@@ -210,7 +210,7 @@ def _reader(variables: Mapping[str, str], names: tuple[str, ...], launcher: str)
 
 def _required(variables: Mapping[str, str], name: str, source: str) -> str:
     if not variables.get(name):
-        raise ValueError(f"{name} is not set, without which processes do not find each other. Read from {source}.")
+        raise ValueError(f"{name} is not set, but processes need it to connect. Read from {source}.")
     return variables[name]
 
 
@@ -231,9 +231,9 @@ def _first_host(hosts: str) -> str:
 
 
 def _local_device(variables: Mapping[str, str], local_id: int, *, is_alone: bool) -> int | None:
-    """Return the number of the host's accelerator that a process takes; None for all that it sees.
+    """Return the index of the accelerator of the host that a process uses; None for all visible ones.
 
-    A process that is alone on its host takes all; so does one whose launcher lets it see only one.
+    A process that is alone on its host uses all; so does one whose launcher lets it see only one.
     """
     visible = variables.get("CUDA_VISIBLE_DEVICES", variables.get("ROCR_VISIBLE_DEVICES"))
     sees_one = visible is not None and len(visible.split(",")) == 1
@@ -241,7 +241,7 @@ def _local_device(variables: Mapping[str, str], local_id: int, *, is_alone: bool
 
 
 def _meet(job: Job, deadline: float, time_limit: float) -> None:
-    """Wait until all processes are there, and agree on who they are."""
+    """Wait until all processes have reported, with consistent numbers."""
     host, _, port = job.coordinator.rpartition(":")
     try:
         if job.process_id == 0:

@@ -1,4 +1,4 @@
-"""Exploit and explore: which members of a population are replaced, by copies of which, with which numbers."""
+"""Exploit and explore: which members of a population are replaced, by copies of which, with which hyperparameters."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rsl_jax.sweeps.settings import Setting
 
 @dataclass(frozen=True)
 class Replacement:
-    """A member that went on as a copy of another.
+    """Replacement of a member by a copy of another.
 
     Attributes:
-        iteration: number of iterations that both had finished.
-        member: index of the member that was replaced.
-        parent: index of the member that it is a copy of.
-        score: its score, NaN if it failed.
-        parent_score: the parent's score.
-        failed: whether NaN or infinity had appeared in it.
-        before: its numbers until then, by path.
-        after: its numbers from then on.
+        iteration: number of iterations that both had completed.
+        member: index of the replaced member.
+        parent: index of the copied member.
+        score: score of the replaced member, NaN if it failed.
+        parent_score: score of the parent.
+        failed: whether NaN or infinity had occurred in the replaced member.
+        before: numbers of the replaced member, by path.
+        after: numbers of the copy, by path.
     """
 
     iteration: int
@@ -46,10 +46,10 @@ class Exchange:
         ranges: ranges of the explored numbers, by path.
         interval: number of iterations between two exchanges.
         fraction: fraction of the members that is replaced, and of those that are copied.
-        factors: what a number may be moved by.
-        resample: probability that a number is drawn anew instead.
-        score: tag of the score.
-        seed: of all random choices.
+        factors: factors by which a number may be perturbed.
+        resample: probability that a number is resampled instead.
+        score: log tag of the score.
+        seed: seed of all random choices.
     """
 
     ranges: Mapping[str, Range]
@@ -61,39 +61,40 @@ class Exchange:
     seed: int = 0
 
     def check(self) -> None:
-        """Reject rules by which nothing could be replaced or moved.
+        """Reject rules that could not replace or perturb anything.
 
         Raises:
             ValueError: says what is allowed.
         """
         if not 0 < self.fraction <= 0.5:
-            raise ValueError(f"fraction is above 0 and at most 0.5; got {self.fraction}.")
+            raise ValueError(f"fraction must be above 0 and at most 0.5; got {self.fraction}.")
         if not 0 <= self.resample <= 1:
-            raise ValueError(f"resample is a probability, from 0 to 1; got {self.resample}.")
+            raise ValueError(f"resample must be a probability, from 0 to 1; got {self.resample}.")
         if not self.factors or not all(np.isfinite(factor) and factor > 0 for factor in self.factors):
-            raise ValueError(f"factors are numbers above 0, at least one; got {list(self.factors)}.")
+            raise ValueError(f"factors must be one or more numbers above 0; got {list(self.factors)}.")
 
     def draw_settings(self, members: int) -> list[dict[str, float]]:
-        """Draw the numbers that members start with."""
+        """Draw the initial numbers of all members."""
         generator = np.random.default_rng([self.seed, 0])
         return [{path: allowed.draw(generator) for path, allowed in self.ranges.items()} for _ in range(members)]
 
     def is_due(self, iteration: int) -> bool:
-        """Return whether members are exchanged after so many iterations."""
+        """Return whether members are exchanged after this number of iterations."""
         return iteration > 0 and iteration % self.interval == 0
 
     def replacements(
         self, iteration: int, scores: np.ndarray, failed: np.ndarray, settings: Sequence[Setting]
     ) -> list[Replacement]:
-        """Choose who is replaced by whom (truncation selection), and the new numbers.
+        """Choose the members to replace, their parents (truncation selection), and the new numbers.
 
-        Those with the lowest scores, and all that failed, become copies of random ones with the highest scores. What is
-        drawn depends on the seed and the iteration alone. Members whose score is unknown are left as they are.
+        The members with the lowest scores, and all that failed, become copies of random members with the highest
+        scores. Random choices depend only on the seed and the iteration. Members with an unknown score are left
+        unchanged.
 
         Args:
-            iteration: number of finished iterations.
+            iteration: number of completed iterations.
             scores: ``[members]``; NaN where unknown.
-            failed: whether NaN or infinity appeared, ``[members]``.
+            failed: whether NaN or infinity occurred, ``[members]``.
             settings: current numbers of each member.
         """
         generator = np.random.default_rng([self.seed, iteration])
@@ -120,7 +121,7 @@ class Exchange:
         return chosen
 
     def _explored(self, setting: Setting, generator: np.random.Generator) -> dict[str, float]:
-        """Move each number of a setting, or draw it anew."""
+        """Perturb each number of a setting, or resample it."""
         explored = {}
         for path, allowed in self.ranges.items():
             anew, factor = generator.random() < self.resample, generator.choice(self.factors)
@@ -133,7 +134,7 @@ class Exchange:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Exchange:
-        """Read what :meth:`to_json` gave."""
+        """Read the result of :meth:`to_json`."""
         ranges = {path: Range(**bounds) for path, bounds in content["ranges"].items()}
         return cls(**{**content, "ranges": ranges, "factors": tuple(content["factors"])})
 
@@ -145,5 +146,5 @@ def lineage_to_json(lineage: Sequence[Replacement]) -> list[dict[str, Any]]:
 
 
 def lineage_from_json(rows: Sequence[Mapping[str, Any]]) -> list[Replacement]:
-    """Read what :func:`lineage_to_json` gave."""
+    """Read the result of :func:`lineage_to_json`."""
     return [Replacement(**{**row, "score": np.nan if row["score"] is None else row["score"]}) for row in rows]

@@ -20,17 +20,17 @@ from rsl_jax.trees import restore
 DESCRIPTION = "sweep.json"
 
 PARTS = "parts"
-"""Key of the description: how many members of each program are trained at once, which the machine decides."""
+"""Key of the description: how many members of each program are trained at once, which depends on the machine."""
 
 
 class Saved(NamedTuple):
-    """Part of a sweep, as it was saved.
+    """Saved part of a sweep.
 
     Attributes:
         population: its members.
         metrics: by tag, ``[members, iterations]``.
-        iterations: number of finished iterations.
-        infos: what was saved beside it, or None.
+        iterations: number of completed iterations.
+        infos: additional data that was saved with it, or None.
     """
 
     population: Population
@@ -40,10 +40,10 @@ class Saved(NamedTuple):
 
 
 class SweepFolder:
-    """Folder that a sweep resumes from.
+    """Folder with the checkpoints of a sweep, from which it resumes.
 
     A part is the set of members that one program trains at once. All of them are one checkpoint, ``parts/K/model_IT``,
-    beside the metrics up to it.
+    next to the metrics up to it.
     """
 
     def __init__(self, path: str | Path, description: Mapping[str, Any], *, resume: bool) -> None:
@@ -52,12 +52,12 @@ class SweepFolder:
         Args:
             path: the folder.
             description: the sweep, as JSON values.
-            resume: whether to continue the sweep that is there.
+            resume: whether to continue the sweep in it.
 
         Raises:
-            FileExistsError: if a sweep is there already that is not to be resumed.
-            FileNotFoundError: if there is none to be resumed.
-            ValueError: if another sweep is there; says how they differ.
+            FileExistsError: if it already contains a sweep and ``resume`` is False.
+            FileNotFoundError: if it contains no sweep and ``resume`` is True.
+            ValueError: if it contains a different sweep; says how they differ.
         """
         self.path = Path(path)
         self._parts: list[int] = []
@@ -73,7 +73,7 @@ class SweepFolder:
             differing = [key for key in {**there, **here} if there.get(key) != here.get(key)]
             if differing:
                 raise ValueError(
-                    f"'{self.path}' contains another sweep: {', '.join(sorted(differing))} differ from those given. "
+                    f"'{self.path}' contains a different sweep: {', '.join(sorted(differing))} differ. "
                     "Give the same environment, config, settings, seeds and iterations, or another folder."
                 )
             return
@@ -83,11 +83,11 @@ class SweepFolder:
         _write_whole(file, json.dumps(self._description, indent=1).encode())
 
     def part_size(self, program: int, choose: Callable[[], int]) -> int:
-        """Return how many members of a program are trained at once: as when the sweep began.
+        """Return how many members of a program are trained at once: as many as when the sweep was started.
 
         Args:
             program: index of the program.
-            choose: chooses the size, where the folder holds none yet.
+            choose: called for the number if the folder does not store one yet.
         """
         if program >= len(self._parts):
             self._parts = [*self._parts, choose()]
@@ -101,7 +101,7 @@ class SweepFolder:
         Args:
             part: index of the part.
             population: its members.
-            metrics: all of them so far, ``[members, iterations]``.
+            metrics: all metrics so far, ``[members, iterations]``.
             run: the checkpoint's metadata.
         """
         folder = self.path / "parts" / str(part)

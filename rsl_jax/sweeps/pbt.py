@@ -52,35 +52,35 @@ def population_based_training(
     on_progress: Callable[[Progress], None] | None = None,
     **ranges_by_name: Bounds,
 ) -> PopulationResult:
-    """Train a population, and let its worst members go on as copies of its best ones with other numbers.
+    """Train a population whose worst members are replaced by copies of its best ones, with perturbed hyperparameters.
 
     Numbers of the config are explored between two bounds each, ``learning_rate=(1e-4, 1e-2)``. Every member starts with
-    numbers drawn from these ranges. After every ``interval`` iterations those with the lowest scores, and all in which
-    NaN or infinity appeared, are replaced: each goes on as a copy of a random one of those with the highest scores,
-    with the copied numbers moved by a factor or drawn anew. A copy has everything of its parent (parameters, optimiser,
-    normalisers, environments, statistics of episodes) but the random key, which stays its own. A score is the latest
-    value of a tag of the log; one that is not known yet changes nothing. All members are one program.
+    numbers drawn from these ranges. After every ``interval`` iterations the members with the lowest scores, and all in
+    which NaN or infinity occurred, are replaced by copies of random members with the highest scores, with the copied
+    numbers perturbed by a factor or resampled. A copy takes over the whole state of its parent (parameters, optimiser,
+    normalisers, environments, episode statistics) except for the random key. The score is the latest value of a log
+    tag; a member that has none yet is neither replaced nor copied. All members are one program.
 
     Args:
         env: the environments of one member, or a name for :func:`rsl_jax.env.make_env`.
         cfg: the config, or RSL-RL's dict of it.
-        iterations: of each member.
+        iterations: number of iterations of each member.
         members: size of the population; member ``k`` is seeded ``seed + k``.
         interval: number of iterations between two exchanges.
         ranges: bounds by key, as ``ranges_by_name``, for keys that contain a dot. A key is a path in the config, or its
             end where that is enough.
         fraction: fraction of the members that is replaced, and of those that are copied; at most a half.
-        factors: what a number may be moved by; see :class:`Range` for what that means on each scale.
-        resample: probability that a number is drawn anew instead of moved.
-        score: tag of the score, the higher the better. If None, that of evaluations with the config's
+        factors: factors by which a number may be perturbed; :class:`Range` says how on each scale.
+        resample: probability that a number is resampled instead of perturbed.
+        score: log tag of the score, the higher the better. If None, that of evaluations with the config's
             ``eval_interval``, and otherwise the mean reward (with curiosity the environment's own).
-        seed: of all random choices.
-        num_envs: environments of one member, where ``env`` is a name.
-        folder: where checkpoints of all members, with their lineage, are written, every ``save_interval`` iterations;
-            None writes nothing.
-        resume: continue the training in ``folder``; it then equals one that was not interrupted, bit for bit.
-        devices: devices to spread the members over, or their number; all of JAX's if None.
-        init_at_random_ep_len: start every environment at a random step of its episode.
+        seed: seed of all random choices.
+        num_envs: number of environments of one member, if ``env`` is a name.
+        folder: folder to which checkpoints of all members and their lineage are written, every ``save_interval``
+            iterations; None writes nothing.
+        resume: continue the training in ``folder``; the result equals an uninterrupted one, bit for bit.
+        devices: devices over which members are distributed, or their number; all devices of JAX if None.
+        init_at_random_ep_len: start every environment at a random step of its first episode.
         console: whether to show progress.
         on_progress: called with the progress after every block of iterations.
         **ranges_by_name: bounds by key, each ``(low, high)`` or a :class:`Range`.
@@ -89,9 +89,9 @@ def population_based_training(
         curves, numbers and lineage of the members, and their states.
 
     Raises:
-        ValueError: if something does not fit together, is out of range, or shapes the program.
+        ValueError: for arguments that contradict each other, are out of range, or change the program.
         TypeError: for a value of the wrong type.
-        SweepStopped: when Ctrl-C or SIGTERM stopped it; what was trained is in its ``result``, and in the folder.
+        SweepStopped: if Ctrl-C or SIGTERM stopped it; the results so far are in its ``result``, and in the folder.
 
     Source: Jaderberg et al., "Population based training of neural networks" (2017), with truncation selection.
     """
@@ -122,8 +122,8 @@ def population_based_training(
     fitting = program.chunk_size(population)
     if fitting < members:
         raise ValueError(
-            f"A population is trained at once, but only {fitting} of {members} members fit into memory. Use fewer "
-            "members, fewer environments, or more devices."
+            f"All members of a population are trained at once, but only {fitting} of {members} members fit "
+            "into memory. Use fewer members, fewer environments, or more devices."
         )
     run = Run(env, cfg, [*population], iterations, on_progress, members_at_once=members, exchange=rules)
     if folder is not None:
@@ -142,9 +142,9 @@ def _check_sizes(*, members: int, interval: int, iterations: int, seed: int) -> 
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} must be a whole number; got {value!r}.")
         if value < least:
-            raise ValueError(f"{name} is at least {least}; got {value}.")
+            raise ValueError(f"{name} must be at least {least}; got {value}.")
     if seed > LARGEST_INT:
-        raise ValueError(f"seed is at most {LARGEST_INT}; got {seed}.")
+        raise ValueError(f"seed must be at most {LARGEST_INT}; got {seed}.")
     if interval >= iterations:
         raise ValueError(
             f"interval is {interval}, but training ends after {iterations} iterations, so no member would ever be "
@@ -156,8 +156,8 @@ def _refuse_what_shapes_the_program(paths: Sequence[str], traced: Sequence[str])
     fixed = [path for path in paths if path not in traced]
     if fixed:
         raise ValueError(
-            f"{', '.join(fixed)} cannot change during training, since the program depends on it. Compare its values by "
-            "rsl_jax.sweep."
+            f"{', '.join(fixed)} cannot change during training, because the compiled program depends on it. Compare "
+            "its values with rsl_jax.sweep."
         )
 
 
@@ -176,6 +176,6 @@ def _check_program(rules: Exchange, tags: Sequence[str], idle: Sequence[str]) ->
         )
     if idle:
         raise ValueError(
-            f"{', '.join(idle)} matters only when a run begins, so that nothing is to be found by changing it later. "
-            "Compare its values by rsl_jax.sweep."
+            f"{', '.join(idle)} only affects the start of a run, so changing it during training has no effect. Compare "
+            "its values with rsl_jax.sweep."
         )

@@ -22,8 +22,8 @@ from rsl_jax.sweeps.statistics import mean_of_last
 class PopulationResult(SweepResult):
     """Result of population-based training, finished or not.
 
-    A member's row of the metrics is what its place in the population saw: where it was replaced, the curve goes on with
-    the copy. ``members`` have the numbers that they had at the end.
+    A row of the metrics belongs to a slot of the population: where a member was replaced, the row continues with the
+    copy. ``members`` have their final numbers.
 
     Attributes:
         exchange: rules by which members were replaced.
@@ -65,17 +65,17 @@ class PopulationResult(SweepResult):
         return sorted(rows, key=lambda row: -np.inf if np.isnan(row["score"]) else row["score"], reverse=True)
 
     def scores(self, tag: str | None = None, *, last: int = 10) -> np.ndarray:
-        """Compute the mean of each policy's last iterations, ``[members]``, those that it descends from included.
+        """Compute the mean of each policy's last iterations, including those of its ancestors, ``[members]``.
 
         Args:
-            tag: tag of the score; the one that members were ranked by if None.
+            tag: tag of the score; the one by which members were ranked if None.
             last: number of iterations to average.
         """
         rows = np.stack([self.ancestral_curve(member.index, tag) for member in self.members])
         return np.where(self.failed < 0, mean_of_last(rows, last), np.nan)
 
     def describe_failures(self) -> list[str]:
-        """Return a line for each time that NaN or infinity appeared in a member: in which, and when it was replaced."""
+        """Return a line for each time that NaN or infinity occurred: in which member, and when it was replaced."""
         lines = [
             f"member {each.member} ({label_of(each.before)}): replaced after {each.iteration} iterations"
             for each in self.lineage
@@ -88,7 +88,7 @@ class PopulationResult(SweepResult):
         ]
 
     def ancestry(self, member: int) -> list[tuple[int, int, int]]:
-        """Return the members that one descends from, itself last: ``(member, first iteration, end)``, without gaps."""
+        """Return the ancestors of a member, itself last: ``(member, first iteration, end)``, without gaps."""
         spans, end = [], self.iterations
         for each in reversed(self.lineage):
             if each.member == member and each.iteration < end:
@@ -97,7 +97,7 @@ class PopulationResult(SweepResult):
         return [(member, 0, end), *reversed(spans)]
 
     def ancestral_curve(self, member: int, tag: str | None = None) -> np.ndarray:
-        """Return the curve of what a member descends from, ``[iterations]``: that of its policy, not of its place.
+        """Return the curve of a member's policy and its ancestors, ``[iterations]``, instead of that of its slot.
 
         Raises:
             ValueError: for an unknown tag.
@@ -134,7 +134,7 @@ class PopulationResult(SweepResult):
         return path
 
     def plot(self, path: str | Path | None = None, *, tag: str | None = None, title: str = "") -> Any:
-        """Plot the members' curves over the steps, and that of the policy that was best at the end.
+        """Plot the curves of all members over the environment steps, and that of the finally best policy.
 
         Args:
             path: file to also write the plot to.
@@ -155,7 +155,7 @@ class PopulationResult(SweepResult):
         return _written(figure, path)
 
     def plot_lineage(self, path: str | Path | None = None, *, title: str = "") -> Any:
-        """Plot who descends from whom, and how the numbers moved, coloured by score.
+        """Plot the lineage of the members and the course of their numbers, coloured by score.
 
         Args:
             path: file to also write the plot to.

@@ -33,7 +33,7 @@ from rsl_jax.training.train import build_algorithm, check_training
 from rsl_jax.types import Algorithm, Array, Key, Metrics, TrainState
 
 AXIS = "members"
-"""Name of the mesh axis over which members are spread."""
+"""Name of the mesh axis over which members are distributed."""
 
 LEARNING_RATE = "algorithm.learning_rate"
 
@@ -48,8 +48,8 @@ class Population:
     Attributes:
         state: training states.
         loop: rollout states.
-        failed: iteration in which NaN or infinity appeared, after which the state stays as it is; -1 for none, and
-            where the config's ``on_non_finite`` is skip.
+        failed: iteration in which NaN or infinity occurred, after which the state stays unchanged; -1 for none, and
+            if the config's ``on_non_finite`` is skip.
     """
 
     state: TrainState
@@ -58,12 +58,12 @@ class Population:
 
 
 class Program:
-    """Program that trains members which differ in seeds and traced numbers alone.
+    """Program that trains members which differ only in seeds and traced numbers.
 
     Attributes:
         cfg: their config, without the traced numbers.
         traced: paths of the traced numbers.
-        devices: devices that the members are spread over.
+        devices: devices over which the members are distributed.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Program:
         Args:
             env: the environments of one member.
             cfg: the config.
-            traced: paths of the numbers that are given as arrays.
+            traced: paths of the numbers that are arguments of the program.
             stretch: maximum number of iterations of one call.
-            devices: devices that the members are spread over.
-            init_at_random_ep_len: start every environment at a random step of its episode.
+            devices: devices over which the members are distributed.
+            init_at_random_ep_len: start every environment at a random step of its first episode.
 
         Raises:
-            ValueError: if config and environment do not fit together.
+            ValueError: if config and environment do not match.
         """
         self.cfg, self.traced, self.devices = cfg, tuple(traced), tuple(devices)
         self._env, self._stretch, self._at_random = env, stretch, init_at_random_ep_len
@@ -110,11 +110,11 @@ class Program:
 
     @property
     def score_tag(self) -> str:
-        """Tag that says which state is best: of evaluations, where there are any."""
+        """Tag that determines the best state: that of evaluations, if there are any."""
         return self._built.score_tag if self._evaluation is None else REWARD
 
     def init(self, members: Sequence[Member]) -> tuple[Population, Array]:
-        """Return the initial states of members, each as an ``OnPolicyRunner`` of its seed has them, and their numbers.
+        """Return the initial states of members, the same as of an ``OnPolicyRunner`` with each seed, and their numbers.
 
         Args:
             members: a multiple of the number of devices, see :meth:`padded`.
@@ -140,7 +140,7 @@ class Program:
             population: all members.
             numbers: their traced numbers.
             iterations: number of iterations, at most ``stretch``.
-            finished: number of iterations before these, which says when an evaluation is due.
+            finished: number of iterations before these, which determines when an evaluation is due.
 
         Returns:
             the population after it, and metrics by tag, each ``[members, iterations]``.
@@ -156,18 +156,18 @@ class Program:
         return jax.device_put(tree, self._placed)
 
     def padded(self, members: Sequence[Member], size: int = 0) -> list[Member]:
-        """Repeat the last member until there are ``size``, and equally many on each device."""
+        """Repeat the last member until there are at least ``size``, and equally many on each device."""
         size = max(size, len(members))
         missing = size + -size % len(self.devices) - len(members)
         return [*members, *[members[-1]] * missing]
 
     def chunk_size(self, members: Sequence[Member], memory: float | None = None) -> int:
-        """Return how many members fit into memory at once, according to XLA; what was compiled to know it is kept.
+        """Return how many members fit into memory at once, according to XLA; the program compiled for this is kept.
 
         Args:
             members: all of them.
-            memory: bytes that may be used, of each device; a share of what is free if None. The devices of a CPU have
-                the same memory.
+            memory: bytes that may be used on each device; a fraction of the free memory if None. The devices of a CPU
+                share their memory.
         """
         free = memory_of(self.devices[0])
         limit = memory if memory is not None else None if free is None else MEMORY_SHARE * free
@@ -197,15 +197,15 @@ class Program:
         return jaxpr, sorted({*metrics, *evaluated})
 
     def exchange(self, population: Population, numbers: Array, parents: np.ndarray) -> Population:
-        """Let members go on as copies of others; the given population's buffers are donated.
+        """Replace members by copies of others; the given population's buffers are donated.
 
-        A copy has everything of its parent (parameters, optimiser, statistics, environments with their hidden states
-        and episodes) but the random key, which stays its own.
+        A copy takes over the whole state of its parent (parameters, optimiser, statistics, environments with their
+        hidden states and episodes) except for the random key.
 
         Args:
             population: all members.
-            numbers: their traced numbers from now on.
-            parents: index of the member that each one goes on from, its own where it is not replaced, ``[members]``.
+            numbers: their new traced numbers.
+            parents: index of each member's parent, its own index if it is not replaced, ``[members]``.
         """
         disable_for_several(self.devices)
         return self._exchange(population, numbers, self.place(np.asarray(parents, np.int32)))
@@ -215,7 +215,7 @@ class Program:
     def _exchanged(self, population: Population, numbers: Array, parents: Array) -> Population:
         copied = jax.tree.map(lambda x: x[parents], population)
         state, loop = copied.state, dataclasses.replace(copied.loop, key=population.loop.key)
-        if LEARNING_RATE in self.traced:  # the only number that a state holds; an adaptive schedule goes on from it
+        if LEARNING_RATE in self.traced:  # the only number in a state; an adaptive schedule continues from it
             rates = numbers[:, self.traced.index(LEARNING_RATE)].astype(state.learning_rate.dtype)
             is_copy = parents != jnp.arange(len(parents), dtype=parents.dtype)
             state = dataclasses.replace(state, learning_rate=jnp.where(is_copy, rates, state.learning_rate))
@@ -224,7 +224,7 @@ class Program:
     def _spread(self, function: Any, in_specs: Any, out_specs: Any) -> Any:
         if len(self.devices) == 1:
             return function
-        # Members exchange nothing: each device runs the program on its own members.
+        # Members do not communicate: each device runs the program on its own members.
         return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
     def _algorithm(self, numbers: Array | Sequence[Array]) -> Algorithm:
@@ -250,7 +250,7 @@ class Program:
         state, loop, metrics = iteration(population.state, population.loop)
         fails = has_failed(metrics) & (self.cfg.on_non_finite == "stop") & (population.failed < 0)
         failed = jnp.where(fails, population.state.iteration, population.failed)
-        # Once a member has failed, its state stays the last good one, whatever its environments do from then on.
+        # Once a member has failed, its state stays the last good one, whatever its environments do afterwards.
         state = jax.tree.map(lambda new, old: jnp.where(failed < 0, new, old), state, population.state)
         return Population(state, loop, failed), metrics
 
@@ -278,7 +278,7 @@ class Program:
         return jax.lax.fori_loop(0, iterations, body, (population, rows))
 
     def _compile(self, population: Population, numbers: Array) -> int:
-        """Compile the program for that many members; gives the bytes that it takes on each device."""
+        """Compile the program for this number of members; returns the bytes that it needs on each device."""
         compiled = self._train.lower(population, numbers, *_int32(1, 0)).compile()
         self._compiled = {len(population.failed): compiled}
         analysis: Any = compiled.memory_analysis()
@@ -290,7 +290,7 @@ def _int32(*values: int) -> list[Array]:
 
 
 def memory_of(device: jax.Device) -> int | None:
-    """Return the memory of a device in bytes, as far as it reports it; for a CPU the machine's free memory."""
+    """Return the memory of a device in bytes, as far as it reports it; for a CPU the free memory of the machine."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"])

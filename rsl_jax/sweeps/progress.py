@@ -29,14 +29,14 @@ class Progress:
 
     Attributes:
         members: all of them.
-        training: indices of those that are currently trained.
-        iteration: how many iterations these have finished.
-        iterations: of each member, at the end.
-        metrics: by tag, ``[members, iterations]``; NaN for what is still to come.
-        failed: iteration in which NaN or infinity appeared, ``[members]``; -1 for none.
-        finished: iterations of all members together.
+        training: indices of the members that are currently trained.
+        iteration: number of iterations that these have completed.
+        iterations: total number of iterations of each member.
+        metrics: by tag, ``[members, iterations]``; NaN for future iterations.
+        failed: iteration in which NaN or infinity occurred, ``[members]``; -1 for none.
+        finished: number of completed iterations, summed over all members.
         elapsed: seconds since the start of the sweep.
-        score: tag that members are ranked by.
+        score: tag by which members are ranked.
     """
 
     members: Sequence[Member]
@@ -69,14 +69,14 @@ class Progress:
 
 
 class SweepConsole:
-    """One live table for the whole sweep on a terminal or in a notebook, plain lines anywhere else."""
+    """One live table for the whole sweep on a terminal or in a notebook, plain lines elsewhere."""
 
     def __init__(
         self,
         title: str,
         console: Console | None = None,
         *,
-        failed: str = "it keeps its state from before, the others continue",
+        failed: str = "it keeps its last good state, the others continue",
     ) -> None:
         """Set up the display; nothing is shown yet.
 

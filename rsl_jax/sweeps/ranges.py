@@ -1,4 +1,4 @@
-"""Ranges of numbers that population-based training draws from and moves within."""
+"""Ranges in which population-based training explores numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rsl_jax.sweeps.settings import apply_setting
 Scale = Literal["linear", "log", "discount"]
 
 WIDE = 10.0
-"""Ratio of the bounds from which on a range is logarithmic by default."""
+"""Ratio of the bounds at and above which a range is logarithmic by default."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Range:
     Attributes:
         low: lower bound.
         high: upper bound.
-        scale: ``"linear"``: drawn uniformly, moved by fractions of the width; ``"log"``: uniform in the logarithm,
-            moved by factors; ``"discount"``: as ``"log"``, of the distance from 1 (``gamma``, ``lam``). If None, it is
-            ``"log"`` where the bounds are positive and one is at least ten times the other, ``"discount"`` where that
-            holds of their distances from 1 and both are between 0.5 and 1, and ``"linear"`` otherwise.
+        scale: ``"linear"``: drawn uniformly, perturbed by fractions of the width; ``"log"``: uniform in the logarithm,
+            perturbed by factors; ``"discount"``: as ``"log"``, of the distance from 1 (``gamma``, ``lam``). If None, it
+            is ``"log"`` if the bounds are positive and one is at least ten times the other, ``"discount"`` if that
+            holds for their distances from 1 and both are between 0.5 and 1, and ``"linear"`` otherwise.
     """
 
     low: float
@@ -49,28 +49,28 @@ class Range:
         return "linear"
 
     def check(self, name: str) -> None:
-        """Reject bounds between which nothing lies, or that the scale cannot express.
+        """Reject empty ranges, and bounds that the scale does not allow.
 
         Raises:
-            ValueError: says which, and what is allowed.
+            ValueError: for invalid bounds; says what is allowed.
             TypeError: for bounds that are not numbers.
         """
         for bound in (self.low, self.high):
             if isinstance(bound, bool) or not isinstance(bound, (int, float)):
-                raise TypeError(f"The bounds of '{name}' are numbers; got {bound!r}.")
+                raise TypeError(f"The bounds of '{name}' must be numbers; got {bound!r}.")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(
-                f"The range of '{name}' goes from a lower bound to a higher one; got {self.low} and {self.high}."
+                f"The lower bound of '{name}' must be below the upper one, both finite; got {self.low} and {self.high}."
             )
         if self.scale is not None and self.scale not in get_args(Scale):
-            raise ValueError(f"The scale of '{name}' is {', '.join(get_args(Scale))} or None; got {self.scale!r}.")
+            raise ValueError(f"The scale of '{name}' must be {', '.join(get_args(Scale))} or None; got {self.scale!r}.")
         if self.kind == "log" and self.low <= 0:
-            raise ValueError(f"A logarithmic range lies above 0; that of '{name}' starts at {self.low}.")
+            raise ValueError(f"A logarithmic range must be above 0; that of '{name}' starts at {self.low}.")
         if self.kind == "discount" and self.high >= 1:
-            raise ValueError(f"A range of discounts lies below 1; that of '{name}' ends at {self.high}.")
+            raise ValueError(f"A range of discounts must be below 1; that of '{name}' ends at {self.high}.")
 
     def draw(self, generator: np.random.Generator) -> float:
-        """Draw a number, uniformly on the scale."""
+        """Sample a number, uniformly on the scale."""
         if self.kind == "linear":
             value = generator.uniform(self.low, self.high)
         elif self.kind == "log":
@@ -80,7 +80,7 @@ class Range:
         return self._clipped(value)
 
     def move(self, value: float, factor: float) -> float:
-        """Move a number by a factor, at most to a bound."""
+        """Perturb a number by a factor, clipped to the bounds."""
         if self.kind == "log":
             return self._clipped(value * factor)
         if self.kind == "discount":
@@ -92,20 +92,20 @@ class Range:
 
 
 def list_ranges(cfg: BaseRunnerConfig, given: Mapping[str, Range | Sequence[float]]) -> dict[str, Range]:
-    """List ranges by the full paths of their keys, checked against the config.
+    """Return ranges by the full paths of their keys, checked against the config.
 
     Args:
-        cfg: the config that they are ranges of.
-        given: a range, or its two bounds, by key; a key is a path, or the end of one where that is enough.
+        cfg: the config with these keys.
+        given: a range, or its two bounds, by key; a key is a path, or the end of one if that is unambiguous.
 
     Raises:
-        ValueError: for an unknown key, one that holds no real number, no ranges, a range that is empty or reversed, or
-            bounds that the config does not allow.
-        TypeError: for something that is no range.
+        ValueError: for an unknown key or one without a float, no ranges, an empty or reversed range, or bounds that the
+            config does not allow.
+        TypeError: for anything else than a range.
     """
     if not given:
         raise ValueError(
-            "Population-based training needs a number to explore, and between which bounds: learning_rate=(1e-4, 1e-2)."
+            "Population-based training needs a number to explore, with its bounds: learning_rate=(1e-4, 1e-2)."
         )
     ranges: dict[str, Range] = {}
     for name, bounds in given.items():
@@ -114,7 +114,7 @@ def list_ranges(cfg: BaseRunnerConfig, given: Mapping[str, Range | Sequence[floa
             raise ValueError(f"Two ranges are given for {path}.")
         if not is_float(cfg, path):
             raise ValueError(
-                f"{path} holds no real number, so nothing lies between its values. Compare them by rsl_jax.sweep."
+                f"{path} is not a float, so it cannot be explored in a range. Compare its values with rsl_jax.sweep."
             )
         low, high = (
             value_at(apply_setting(cfg, {path: bound}), path.split(".")) for bound in (chosen.low, chosen.high)
@@ -128,6 +128,6 @@ def _as_range(name: str, bounds: Any) -> Range:
     if isinstance(bounds, Range):
         return bounds
     if isinstance(bounds, (str, bytes, Mapping)) or not isinstance(bounds, (Sequence, np.ndarray)) or len(bounds) != 2:
-        raise TypeError(f"'{name}' is explored between two bounds, (low, high), or a Range; got {bounds!r}.")
+        raise TypeError(f"'{name}' needs two bounds, (low, high), or a Range; got {bounds!r}.")
     low, high = (bound.item() if hasattr(bound, "item") else bound for bound in bounds)
     return Range(low, high)

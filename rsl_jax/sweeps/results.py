@@ -34,10 +34,10 @@ class Trained(NamedTuple):
 
     Attributes:
         member: the member.
-        cfg: its whole config.
+        cfg: its complete config.
         state: its training state.
         loop: its rollout state.
-        failed: iteration in which NaN or infinity appeared, or None.
+        failed: iteration in which NaN or infinity occurred, or None.
     """
 
     member: Member
@@ -47,10 +47,10 @@ class Trained(NamedTuple):
     failed: int | None
 
     def runner(self, env: Env[Any], log_dir: str | Path | None = None, **options: Any) -> OnPolicyRunner:
-        """Return a runner that continues from here: it trains, saves, exports and plays.
+        """Return a runner with this state, to continue training, save, export and play.
 
         Args:
-            env: environments of the same kind and number.
+            env: the same environments, as many as in the sweep.
             log_dir: folder for logs and checkpoints; None writes nothing.
             **options: any other argument of :class:`rsl_jax.runners.OnPolicyRunner`.
         """
@@ -70,13 +70,13 @@ class SweepResult:
     Attributes:
         cfg: the config that the settings change.
         members: all runs, setting by setting, seed by seed.
-        metrics: by the log's tags, ``[members, iterations]``; NaN where a member has no such tag, or was not trained.
-        failed: iteration in which NaN or infinity appeared, ``[members]``; -1 for none.
-        steps_per_iteration: environment steps of one member's iteration.
-        seconds: of training, compilation included.
+        metrics: by log tag, ``[members, iterations]``; NaN where a member has no such tag, or was not trained.
+        failed: iteration in which NaN or infinity occurred, ``[members]``; -1 for none.
+        steps_per_iteration: environment steps of one member in one iteration.
+        seconds: duration of the training, including compilation.
         populations: the trained members, a population of numpy arrays for each program and the indices of its members.
-        score: tag that members are ranked by, and that methods use where none is given: that of evaluations, if there
-            are any, else the mean reward (with curiosity, the extrinsic one).
+        score: tag by which members are ranked, the default of all methods: that of evaluations, if there are any, else
+            the mean reward (with curiosity, the extrinsic one).
     """
 
     cfg: BaseRunnerConfig
@@ -90,7 +90,7 @@ class SweepResult:
 
     @property
     def settings(self) -> list[Mapping[str, Any]]:
-        """The settings, each once, in order."""
+        """The settings without duplicates, in order."""
         seen: list[Mapping[str, Any]] = []
         for member in self.members:
             if member.setting not in seen:
@@ -121,14 +121,14 @@ class SweepResult:
         return np.where(self.failed < 0, mean_of_last(self._rows(tag), last), np.nan)
 
     def values(self, path: str) -> np.ndarray:
-        """Return the values that a varied key had in each member and iteration, ``[members, iterations]``.
+        """Return the values of a varied key in each member and iteration, ``[members, iterations]``.
 
         Raises:
             ValueError: for a key that does not vary.
         """
         if path not in self.members[0].setting:
-            varied = ", ".join(self.members[0].setting) or "none does"
-            raise ValueError(f"'{path}' does not vary here. Those that do: {varied}.")
+            varied = ", ".join(self.members[0].setting) or "none"
+            raise ValueError(f"'{path}' was not varied. Varied keys: {varied}.")
         values = np.array([member.setting[path] for member in self.members], dtype=object)
         return values[:, None].repeat(self.iterations, axis=1)
 
@@ -137,8 +137,8 @@ class SweepResult:
 
         Returns:
             for each setting its values, the interquartile mean of its seeds' scores with the bounds of the 95 %
-            bootstrap interval (``iqm``, ``low``, ``high``), the ``worst`` and the ``best`` seed's, how many ``seeds``
-            there are and how many ``failed``.
+            bootstrap interval (``iqm``, ``low``, ``high``), the scores of the ``worst`` and the ``best`` seed, the
+            number of ``seeds``, and how many of them ``failed``.
         """
         scores, rows = self.scores(tag, last=last), []
         for setting in self.settings:
@@ -166,7 +166,7 @@ class SweepResult:
             tags: tags to include; all if None.
 
         Raises:
-            ImportError: without pandas.
+            ImportError: if pandas is not installed.
         """
         try:
             import pandas
@@ -184,7 +184,7 @@ class SweepResult:
 
         Raises:
             IndexError: if there is no member with this index.
-            ValueError: if it was not kept.
+            ValueError: if its state was not kept.
         """
         member = self.members[index]
         for population, indices in self.populations:
@@ -201,7 +201,7 @@ class SweepResult:
         """Return the member with the highest score.
 
         Raises:
-            ValueError: if none has a score.
+            ValueError: if no member has a score.
         """
         scores = self.scores(tag, last=last)
         if np.isnan(scores).all():
@@ -237,7 +237,7 @@ class SweepResult:
         return figure
 
     def describe_failures(self) -> list[str]:
-        """Return a line for each member in which NaN or infinity appeared: which, when, and in what."""
+        """Return a line for each member in which NaN or infinity occurred: which member, when, and where."""
         return [
             f"{self.members[index].label}, seed {self.members[index].seed}: {', '.join(names)} in iteration {iteration}"
             for (index,), iteration, names, _ in find_failures(self.metrics)
@@ -254,7 +254,7 @@ class SweepResult:
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write metrics and settings to one ``.npz`` file, which :meth:`load` reads; members are in the sweep's folder.
+        """Write metrics and settings to one ``.npz`` file for :meth:`load`; the states are in the sweep's folder.
 
         Returns:
             the path of the file.
@@ -267,10 +267,10 @@ class SweepResult:
 
     @classmethod
     def load(cls, path: str | Path) -> SweepResult:
-        """Read what :meth:`save` wrote.
+        """Read a file of :meth:`save`.
 
         Raises:
-            ValueError: if the file is something else.
+            ValueError: if the file contains something else.
         """
         with np.load(path, allow_pickle=False) as file:
             if "description" not in file:

@@ -1,4 +1,4 @@
-"""Training of all members of a sweep: one program after the other, each a block of iterations at a time."""
+"""Training of all members of a sweep: one program after the other, each in blocks of iterations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SweepStopped(KeyboardInterrupt):
     """Error for a sweep that a signal stopped before its end.
 
     Attributes:
-        result: what was trained until then.
+        result: results up to then.
         signal: number of the signal.
     """
 
@@ -65,16 +65,16 @@ class Run:
         env: the environments of one member.
         cfg: the config that settings change.
         members: all of them, with their current numbers.
-        iterations: of each.
+        iterations: number of iterations of each member.
         on_progress: called after every block of iterations.
-        members_at_once: maximum number of members of a call; None for as many as fit into memory.
+        members_at_once: maximum number of members that are trained at once; as many as fit into memory if None.
         exchange: rules by which members are replaced, or None.
         lineage: replacements so far.
-        folder: where checkpoints are written, or None.
-        console: shows progress, or None.
-        stop_requested: whether to end after the current block.
-        is_finished: whether all are trained.
-        score: tag that members are ranked by.
+        folder: folder of the checkpoints, or None.
+        console: display of the progress, or None.
+        stop_requested: whether to stop after the current block.
+        is_finished: whether all members are trained.
+        score: tag by which members are ranked.
     """
 
     env: Env[Any]
@@ -100,11 +100,11 @@ class Run:
         self.spec = spec_of(self.env)  # once: it traces the reset of a simulator
 
     def request_stop(self) -> None:
-        """End after the current block of iterations."""
+        """Stop after the current block of iterations."""
         self.stop_requested = True
 
     def description(self) -> dict[str, Any]:
-        """Describe the sweep as JSON values; two sweeps of one description are the same."""
+        """Describe the sweep as JSON values; two sweeps with the same description are the same."""
         spec = Metadata.of_run(self.cfg, self.spec, iteration=0).environment
         exchange = {} if self.exchange is None else {"population_based_training": self.exchange.to_json()}
         return {
@@ -119,21 +119,21 @@ class Run:
         """Train all members.
 
         Raises:
-            SweepStopped: when a signal stopped it before the end.
+            SweepStopped: if a signal stopped it before the end.
         """
         with console or contextlib.nullcontext(), stop_on_signals(self.request_stop) as stopped:
             self.console = console
             self.score = programs[0][0].score_tag if self.exchange is None else self.exchange.score
             self._train(programs)
         if self.stop_requested and not self.is_finished:
-            again = "the same call with resume=True"
-            go_on = f" Go on by {again}: '{self.folder.path}' holds all of it." if self.folder is not None else ""
-            text = f"The sweep was stopped; what was trained is in this error's 'result'.{go_on}"
+            again = "resume it by the same call with resume=True"
+            saved = f" All members are saved in '{self.folder.path}'; {again}." if self.folder is not None else ""
+            text = f"The sweep was stopped; the results so far are in the 'result' of this error.{saved}"
             raise SweepStopped(self.result(), text, stopped.signal or SIGINT)
         return self.result()
 
     def result(self) -> SweepResult:
-        """Return what is trained so far."""
+        """Return the results so far."""
         return SweepResult(
             cfg=self.cfg,
             members=self.members,
@@ -163,7 +163,7 @@ class Run:
         return choose() if self.folder is None else self.folder.part_size(index, choose)
 
     def _train_part(self, part: int, program: Program, members: Sequence[Member], size: int) -> None:
-        members = program.padded(members, size)  # the last part, too, is of the same program
+        members = program.padded(members, size)  # so that the last part uses the same program
         population, numbers = program.init(members)
         rows, finished = list(dict.fromkeys(member.index for member in members)), 0
         saved = None if self.folder is None else self.folder.load(part, _resized(population, len(rows)))
@@ -189,12 +189,12 @@ class Run:
             if self.stop_requested:
                 break
         kept = _resized(population, len(rows))
-        self.populations.append((jax.device_put(kept, jax.devices("cpu")[0]), rows))  # the next part needs the room
+        self.populations.append((jax.device_put(kept, jax.devices("cpu")[0]), rows))  # the next part needs the memory
 
     # --- population-based training -----------------------------------------------------------------------------------
 
     def _exchange(self, program: Program, population: Population, finished: int) -> tuple[Population, Any]:
-        """Replace members. A checkpoint holds what was before, so that this is done again, alike, after resuming."""
+        """Replace members. Checkpoints hold the state before it, so a resumed population repeats this identically."""
         assert self.exchange is not None
         scores = latest(self.metrics[self.exchange.score][:, finished - self.exchange.interval : finished])
         settings = [member.setting for member in self.members]
@@ -216,10 +216,10 @@ class Run:
     def _numbers(self, program: Program) -> Any:
         return program.place(program.numbers_of(program.padded(self.members)))
 
-    # --- stretches, reports, checkpoints -----------------------------------------------------------------------------
+    # --- blocks, reports, checkpoints --------------------------------------------------------------------------------
 
     def _stretches(self, finished: int) -> Iterator[int]:
-        """Yield the lengths of the coming blocks of iterations: none goes beyond a checkpoint or an exchange."""
+        """Yield the lengths of the next blocks of iterations; a block ends at every checkpoint and exchange."""
         length, intervals = 1, [self.iterations]
         intervals += [self.cfg.save_interval] if self.folder is not None else []
         intervals += [self.exchange.interval] if self.exchange is not None else []

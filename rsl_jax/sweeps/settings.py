@@ -1,4 +1,4 @@
-"""The members of a sweep: settings times seeds, grouped by the program that can train them."""
+"""The members of a sweep: all seeds of all settings, grouped by the program that trains them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Member:
     Attributes:
         index: its place in the sweep.
         setting: its varied values, by path.
-        seed: random seed, as an ``OnPolicyRunner``'s.
+        seed: random seed, as of an ``OnPolicyRunner``.
     """
 
     index: int
@@ -30,7 +30,7 @@ class Member:
 
     @property
     def label(self) -> str:
-        """The setting as text, ``learning_rate=0.001 gamma=0.99``; ``"as configured"`` where nothing varies."""
+        """The setting as text, ``learning_rate=0.001 gamma=0.99``; ``"as configured"`` if nothing varies."""
         return label_of(self.setting)
 
 
@@ -50,19 +50,19 @@ def _text(value: Any) -> str:
 def list_settings(
     cfg: BaseRunnerConfig, varied: Mapping[str, Iterable[Any]], settings: Sequence[Setting] | None
 ) -> list[dict[str, Any]]:
-    """List every combination of varied values, or the given settings; checked against the config.
+    """Return every combination of varied values, or the given settings, checked against the config.
 
     Args:
         cfg: the config that they change.
-        varied: lists of values by key; a key is a path, or the end of one where that is enough.
+        varied: lists of values by key; a key is a path, or the end of one if that is unambiguous.
         settings: values by key, one mapping per setting; instead of ``varied``.
 
     Returns:
-        settings by full paths, each once, in order.
+        settings by full paths, without duplicates, in order.
 
     Raises:
         ValueError: for both or an unknown key, no values, a value out of range, or settings of different keys.
-        TypeError: for a value of the wrong type, or a single value where a list is meant.
+        TypeError: for a value of the wrong type, or a single value instead of a list.
     """
     if settings is not None and varied:
         raise ValueError("Give either lists of values by key, which are combined, or settings, not both.")
@@ -89,7 +89,7 @@ def list_settings(
 
 
 def _checked(cfg: BaseRunnerConfig, setting: Setting) -> dict[str, Any]:
-    """Check a setting against the config; its numbers become those of the config, where YAML has read ``1e-4`` as text.
+    """Check a setting against the config; text such as ``1e-4``, which YAML does not read as a number, becomes one.
 
     Raises:
         ValueError: for a value out of range.
@@ -102,7 +102,7 @@ def _checked(cfg: BaseRunnerConfig, setting: Setting) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Convert a number of numpy or JAX to Python's; anything else stays as it is."""
+    """Convert a number of numpy or JAX to a Python number; return anything else unchanged."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
@@ -122,7 +122,7 @@ def list_seeds(seeds: int | Iterable[int]) -> list[int]:
     """List the seeds ``0`` to ``seeds - 1``, or the given ones.
 
     Raises:
-        ValueError: if there is none, or one is given twice.
+        ValueError: if there is none, or a duplicate.
         TypeError: if something is not an integer.
     """
     listed = [*range(seeds)] if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
@@ -137,14 +137,14 @@ def list_seeds(seeds: int | Iterable[int]) -> list[int]:
         if seed < 0 or seed >= 2**32:
             raise ValueError(f"A seed must be at least 0 and below 2**32; got {seed}.")
     if len(set(listed)) < len(listed):
-        raise ValueError(f"A seed is twice in {listed}; the two runs would be the same.")
+        raise ValueError(f"A seed is given twice in {listed}; the two runs would be the same.")
     return listed
 
 
 def shapes_of(
     cfg: BaseRunnerConfig, members: Sequence[Member], traceable: Iterable[str]
 ) -> list[tuple[BaseRunnerConfig, list[Member]]]:
-    """Group members by program: those that differ in traced numbers alone are trained by one.
+    """Group members by program: those that differ only in traced numbers share one.
 
     Args:
         cfg: the config that the settings change.
@@ -152,7 +152,7 @@ def shapes_of(
         traceable: paths of numbers that may be traced.
 
     Returns:
-        for each program its config with the values that determine it, and its members.
+        for each program its config, with the values that determine the program, and its members.
     """
     traced = set(traceable)
     groups: dict[str, tuple[BaseRunnerConfig, list[Member]]] = {}
@@ -166,7 +166,7 @@ def shapes_of(
 
 
 def numeric_paths(cfg: BaseRunnerConfig, settings: Sequence[Setting]) -> list[str]:
-    """Return the paths whose keys hold real numbers, in every setting too."""
+    """Return the paths of floats that are numbers in every setting."""
     paths = settings[0] if settings else {}
     return [path for path in paths if is_float(cfg, path) and all(_is_number(s[path]) for s in settings)]
 

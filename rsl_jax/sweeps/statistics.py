@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 SCORE = "Train/mean_reward"
-"""Tag by which runs are ranked, unless the program or the user names another."""
+"""Tag by which runs are ranked by default."""
 
 POINTS = 100
 """Number of points on the x axis of a plot at which bands are computed."""
@@ -19,8 +19,8 @@ CONFIDENCE = 0.95
 def interquartile_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute the interquartile mean, and the bounds of its 95 % percentile bootstrap over runs.
 
-    A sweep is on one task, so the strata of the method's stratified bootstrap are one. NaN is left out; a column
-    without a value is NaN.
+    A sweep has a single task, so the stratified bootstrap of the paper has one stratum. NaN is ignored; a column with
+    only NaN is NaN.
 
     Args:
         rows: ``[runs, K]``.
@@ -46,14 +46,14 @@ def interquartile_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def thinned(curves: np.ndarray, steps_per_iteration: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most :data:`POINTS` points: steps ``[K]`` and values ``[runs, K]``, without those that have none."""
+    """Return at most :data:`POINTS` points: steps ``[K]`` and values ``[runs, K]``, without points that are all NaN."""
     there = np.flatnonzero(~np.isnan(curves).all(0))
     chosen = there[np.unique(np.linspace(0, len(there) - 1, min(len(there), POINTS)).round().astype(int))]
     return (chosen + 1) * steps_per_iteration, curves[:, chosen]
 
 
 def latest(rows: np.ndarray) -> np.ndarray:
-    """Return the last value of each run that is not NaN, ``[runs]``; NaN where there is none.
+    """Return the last value of each run that is not NaN, ``[runs]``; NaN if there is none.
 
     Args:
         rows: ``[runs, K]``.
@@ -64,9 +64,9 @@ def latest(rows: np.ndarray) -> np.ndarray:
 
 
 def mean_of_last(rows: np.ndarray, last: int) -> np.ndarray:
-    """Compute the mean of each run's last values, ``[runs]``, NaN left out.
+    """Compute the mean of each run's last values, ``[runs]``, ignoring NaN.
 
-    Where all of these are NaN (evaluations are further apart), it is the latest value; NaN where there is none at all.
+    If all of these are NaN (evaluations are further apart), it is the latest value; NaN if there is none at all.
 
     Args:
         rows: ``[runs, K]``.

@@ -40,25 +40,26 @@ def sweep(
 ) -> SweepResult:
     """Train many seeds of many settings, as many at once as fit into memory.
 
-    Keys are given by their path in the config, or by its end where that is enough: ``learning_rate=[1e-4, 1e-3]``,
-    ``vary={"actor.distribution_cfg.init_std": [0.5, 1.0]}``. Lists of values are combined. Members that differ in real
-    numbers alone are one program, vectorised over them; each value of what shapes the program (sizes, epochs, names)
-    is a program of its own. Each member is the run of an ``OnPolicyRunner`` of its config and seed, up to the rounding
-    of vectorised matrix products.
+    Keys are given by their path in the config, or by its end if that is unambiguous: ``learning_rate=[1e-4, 1e-3]``,
+    ``vary={"actor.distribution_cfg.init_std": [0.5, 1.0]}``. All combinations of the values are trained. Members
+    that differ only in floats share one vectorised program; each value of a key that changes the program (sizes,
+    epochs, names) is a separate program. Each member equals the run of an ``OnPolicyRunner`` with its config and seed,
+    up to the rounding of vectorised matrix products.
 
     Args:
         env: the environments of one member, or a name for :func:`rsl_jax.env.make_env`.
         cfg: the config, or RSL-RL's dict of it.
-        iterations: of each member.
-        seeds: how many seeds of each setting, or which.
+        iterations: number of iterations of each member.
+        seeds: number of seeds of each setting, or a list of seeds.
         settings: the settings as a list of mappings, values by key, instead of lists of values.
         vary: lists of values by key, as ``varied``, for keys that contain a dot.
-        num_envs: environments of one member, where ``env`` is a name.
-        folder: where checkpoints of all members are written, every ``save_interval`` iterations; None writes nothing.
-        resume: continue the sweep in ``folder``, with as many members at once as it began with.
-        devices: devices to spread the members over, or their number; all of JAX's if None.
-        members_at_once: maximum number of members that one call trains; as many as fit into memory if None.
-        init_at_random_ep_len: start every environment at a random step of its episode.
+        num_envs: number of environments of one member, if ``env`` is a name.
+        folder: folder to which checkpoints of all members are written, every ``save_interval`` iterations; None writes
+            nothing.
+        resume: continue the sweep in ``folder``, with as many members at once as when it was started.
+        devices: devices over which members are distributed, or their number; all devices of JAX if None.
+        members_at_once: maximum number of members that are trained at once; as many as fit into memory if None.
+        init_at_random_ep_len: start every environment at a random step of its first episode.
         console: whether to show progress.
         on_progress: called with the progress after every block of iterations.
         **varied: lists of values by key.
@@ -67,9 +68,9 @@ def sweep(
         curves by setting and seed, and the trained members.
 
     Raises:
-        ValueError: if something does not fit together, or is out of range.
+        ValueError: for arguments that contradict each other, or are out of range.
         TypeError: for a value of the wrong type.
-        SweepStopped: when Ctrl-C or SIGTERM stopped it; what was trained is in its ``result``, and in the folder.
+        SweepStopped: if Ctrl-C or SIGTERM stopped it; the results so far are in its ``result``, and in the folder.
     """
     env = pure_environment(env, num_envs)
     cfg = BaseRunnerConfig.from_dict(cfg)
@@ -100,27 +101,27 @@ def sweep(
     if folder is not None:
         run.folder = SweepFolder(folder, run.description(), resume=resume)
     elif resume:
-        raise ValueError("resume=True goes on with the sweep in a folder; give folder=PATH.")
+        raise ValueError("resume=True continues the sweep in a folder; give folder=PATH.")
     title = f"Sweep of {len(members)} runs (settings: {len(chosen_settings)}, seeds of each: {len(chosen_seeds)})"
     return run.train(programs, SweepConsole(title) if console else None)
 
 
 def pure_environment(env: Any, num_envs: int | None) -> Env[Any]:
-    """Return the environment of a name, or the given one, if a program can contain it.
+    """Return the environment of this name, or the given one, if it is a pure JAX environment.
 
     Raises:
-        TypeError: if it is outside JAX.
-        ValueError: if it has another number of environments.
+        TypeError: if it is not a pure JAX environment.
+        ValueError: if its number of environments is not ``num_envs``.
     """
     if isinstance(env, str):
         from rsl_jax.env import make_env
 
         env = make_env(env, **({} if num_envs is None else {"num_envs": num_envs}))
     elif num_envs is not None and num_envs != env.num_envs:
-        raise ValueError(f"num_envs is {num_envs}, but the environment that is given has {env.num_envs}.")
+        raise ValueError(f"num_envs is {num_envs}, but the given environment has {env.num_envs}.")
     if not isinstance(env, Env):
         raise TypeError(
-            f"A sweep compiles its environments, so it needs a rsl_jax.env.Env; got {type(env).__name__}. Train an "
-            "environment outside JAX by one OnPolicyRunner after another."
+            f"A sweep compiles its environments, so it needs a rsl_jax.env.Env; got {type(env).__name__}. Train "
+            "environments outside JAX with one OnPolicyRunner after another."
         )
     return env

@@ -1,4 +1,4 @@
-"""Which numbers of a config a program may take as arguments, and which of them an iteration depends on."""
+"""Which numbers of a config can be arguments of a program, and which of them affect an iteration."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rsl_jax.sweeps.program import LEARNING_RATE, Program
 
 
 def traceable_paths(env: Env[Any], cfg: BaseRunnerConfig, paths: Sequence[str]) -> list[str]:
-    """Return the paths that may be traced: those on which no shape and no branch of the program depends.
+    """Return the paths of numbers that can be traced: no shape and no branch of the program depends on them.
 
-    Floats of the library's algorithms may, as :func:`rsl_jax.training.make_train` promises. Others are tested: an
-    iteration is traced with the number unknown, which takes a second or two and compiles nothing.
+    The floats of the library's algorithms can, as :func:`rsl_jax.training.make_train` guarantees. Others are tested by
+    tracing an iteration, which takes a second or two and compiles nothing.
     """
     known = [path for path in paths if path.count(".") == 1 and path.startswith("algorithm.")]
     return [path for path in paths if path in known or _can_be_traced(env, cfg, path)]
@@ -33,7 +33,7 @@ def _can_be_traced(env: Env[Any], cfg: BaseRunnerConfig, path: str) -> bool:
 
 
 def numbers_without_effect(program: Program, jaxpr: Any) -> list[str]:
-    """Return the traced numbers that no iteration depends on, because only initial states do (``init_std``).
+    """Return the traced numbers that only affect the initial states, not an iteration (``init_std``).
 
     Args:
         program: the program.

@@ -1,4 +1,4 @@
-"""Progress of a compiled run, which tells it while it runs by calling back into Python."""
+"""Progress of a compiled run, reported by callbacks into Python while it runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jax.custom_batching import custom_vmap
 from rsl_jax.types import Array, Metrics, Report, default_dtype
 
 REPORTS = 100
-"""Number of reports of a run by default."""
+"""Default number of reports of a run."""
 
 
 ProgressCallback = Callable[[Report], Any]
 
 
 class Reporter:
-    """Function within a compiled run that calls back every so many iterations."""
+    """Function within a compiled run that calls back at regular intervals of iterations."""
 
     def __init__(
         self, callback: ProgressCallback, iterations: int, *, every: int | None, axis_name: str | None = None
@@ -31,21 +31,21 @@ class Reporter:
 
         Args:
             callback: called with each :class:`Report`.
-            iterations: of a run.
+            iterations: number of iterations of a run.
             every: number of iterations between two reports; a hundredth of all if None. The last one is reported, too.
-            axis_name: mesh axis over which the environments are spread, or None; only the first device reports.
+            axis_name: mesh axis over which the environments are sharded, or None; only the first device reports.
 
         Raises:
-            TypeError: if the callback cannot be called, or ``every`` is no whole number.
+            TypeError: if the callback is not callable, or ``every`` is not a whole number.
             ValueError: if ``every`` is below 1.
         """
         if not callable(callback):
-            raise TypeError(f"progress is called with each report; got {type(callback).__name__}, which cannot be.")
+            raise TypeError(f"progress must be a function of a report; got {type(callback).__name__}.")
         every = max(1, iterations // REPORTS) if every is None else every
         if isinstance(every, bool) or not isinstance(every, int):
             raise TypeError(f"report_every must be a whole number of iterations; got {every!r}.")
         if every < 1:
-            raise ValueError(f"report_every is at least 1; got {every}.")
+            raise ValueError(f"report_every must be at least 1; got {every}.")
         self._callback, self._iterations, self._every, self._axis_name = callback, iterations, every, axis_name
         self._failed_at: int | None = None
 
@@ -60,7 +60,7 @@ class Reporter:
         due = (finished % self._every == 0) | (finished == self._iterations)
         if self._axis_name is not None:
             due &= jax.lax.axis_index(self._axis_name) == 0
-        # One array, since each is a transfer. Counts are exact as floats for as long as anyone reads them.
+        # One array, because each array is a transfer. Counts are small enough to be exact as floats.
         values = jnp.stack([x.astype(default_dtype()) for x in metrics.values()])
         report = _called_once(lambda done, rows: self._call(tuple(metrics), done, rows))
         jax.lax.cond(due, report, lambda *_: (), finished, values)
@@ -73,11 +73,11 @@ class Reporter:
         try:
             self._callback(Report(iteration, self._iterations, {tag: rows[..., i] for i, tag in enumerate(tags)}))
         except Exception:
-            self._give_up(iteration, "The progress callback failed, so it is not called again; the run goes on:")
+            self._give_up(iteration, "The progress callback failed, so it is not called again; the run continues:")
         except KeyboardInterrupt:
             if self._axis_name is None:
-                raise  # which ends the run; of several devices, the others would wait for this one forever
-            self._give_up(iteration, "A run on several devices cannot be interrupted, so it goes on to its end:")
+                raise  # which ends the run; with several devices, the others would wait for this one forever
+            self._give_up(iteration, "A run on several devices cannot be interrupted, so it continues to its end:")
 
     def _give_up(self, iteration: int, message: str) -> None:
         self._failed_at = iteration
@@ -85,7 +85,7 @@ class Reporter:
 
 
 def _called_once(function: Callable[[Any, Any], None]) -> Callable[[Array, Array], tuple[()]]:
-    """Return a traceable function that calls back once, also under ``vmap``: then with the rows of all runs.
+    """Return a traceable function that calls back once, also under ``vmap``: then with the values of all runs.
 
     ``jax.debug.callback`` alone would call once for each run.
     """

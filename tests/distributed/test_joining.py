@@ -51,14 +51,14 @@ def test_arguments_take_the_place_of_variables():
     ("variables", "arguments", "message"),
     [
         ({}, (), r"Variables that were read: MASTER_ADDR=\(not set\).*SLURM_PROCID=\(not set\).*torchrun or srun"),
-        ({**TORCHRUN, "RANK": "4"}, (), r"Process 4 of 4 is none.*0 to 3.*torchrun's variables:.*RANK=4, WORLD_SIZE=4"),
+        ({**TORCHRUN, "RANK": "4"}, (), r"no process 4 of 4.*0 to 3.*torchrun's variables:.*RANK=4, WORLD_SIZE=4"),
         ({**TORCHRUN, "MASTER_PORT": ""}, (), r"MASTER_PORT is not set.*MASTER_PORT=, RANK=3"),
-        ({**TORCHRUN, "WORLD_SIZE": "two"}, (), r"WORLD_SIZE is a whole number; got 'two'"),
-        ({**SLURM, "SLURM_PROCID": "8"}, (), r"Process 8 of 8 is none.*SLURM's variables:.*SLURM_NTASKS=8"),
-        ({}, ("node1:80", 2, None), r"belong together.*missing: process_id"),
+        ({**TORCHRUN, "WORLD_SIZE": "two"}, (), r"WORLD_SIZE must be a whole number; got 'two'"),
+        ({**SLURM, "SLURM_PROCID": "8"}, (), r"no process 8 of 8.*SLURM's variables:.*SLURM_NTASKS=8"),
+        ({}, ("node1:80", 2, None), r"must be given together; missing: process_id"),
         ({}, ("node1", 2, 0), r"HOST:PORT, with a port from 1 to 65535; got 'node1'"),
         ({}, ("node1:99999", 2, 0), r"a port from 1 to 65535; got 'node1:99999'"),
-        ({}, ("node1:80", 0, 0), r"Process 0 of 0 is none"),
+        ({}, ("node1:80", 0, 0), r"no process 0 of 0"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(variables, arguments, message):

@@ -146,7 +146,7 @@ def test_a_member_that_fails_is_named_and_the_others_go_on(capsys):
     description = result.describe_failures()[0]
     assert description.startswith(f"as configured, seed {index}: rewards, ")
     assert description.endswith(f" in iteration {trained.failed}")
-    assert f"seed {index}; it keeps its state from before" in capsys.readouterr().out
+    assert f"seed {index}; it keeps its last good state" in capsys.readouterr().out
     assert result.summary()[0]["failed"] == failed.sum()
 
 
@@ -188,7 +188,7 @@ def test_names_of_keys():
     ("options", "message"),
     [
         ({"seeds": 0}, "at least one seed; got seeds=0"),
-        ({"seeds": [1, 1]}, "is twice"),
+        ({"seeds": [1, 1]}, "is given twice"),
         ({"seeds": [-1]}, "at least 0"),
         ({"seeds": 2.5}, "number of seeds"),
         ({"iterations": 0}, "at least 1; got 0"),
@@ -201,7 +201,7 @@ def test_names_of_keys():
         ({"settings": []}, "at least one setting"),
         ({"devices": 99}, "devices is 99"),
         ({"resume": True}, "give folder=PATH"),
-        ({"num_envs": 3}, "num_envs is 3, but the environment that is given has 8"),
+        ({"num_envs": 3}, "num_envs is 3, but the given environment has 8"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_compiled(env, compilations, options, message):
@@ -216,7 +216,7 @@ def test_the_folder_of_another_sweep_is_left_alone(env, swept, tmp_path):
     SweepFolder(tmp_path / "a", {"iterations": 1, "cfg": {}}, resume=False)
     with pytest.raises(FileExistsError, match="Continue it with resume=True"):
         SweepFolder(tmp_path / "a", {"iterations": 1, "cfg": {}}, resume=False)
-    with pytest.raises(ValueError, match="another sweep: iterations differ"):
+    with pytest.raises(ValueError, match="different sweep: iterations differ"):
         SweepFolder(tmp_path / "a", {"iterations": 2, "cfg": {}}, resume=True)
     with pytest.raises(FileNotFoundError, match="no sweep to resume"):
         SweepFolder(tmp_path / "b", {"iterations": 2}, resume=True)

@@ -52,7 +52,7 @@ def test_of_several_devices_one_reports_and_a_callback_that_fails_is_not_called_
         _, metrics = jax.block_until_ready(train(jax.random.key(seed)))
         assert np.isfinite(metrics["Loss/value"]).all()
         error = capsys.readouterr().err
-        assert "it is not called again; the run goes on" in error
+        assert "it is not called again; the run continues" in error
         assert "RuntimeError: enough of this" in error
     assert [report.iteration for report in seen] == [1, 2, 1, 2]
     assert seen[0].metrics["Train/mean_reward"].shape == ()
@@ -69,8 +69,8 @@ def test_an_interrupt_ends_the_run(env, cfg):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"progress": 3}, TypeError, "progress is called with each report; got int"),
-        ({"progress": print, "report_every": 0}, ValueError, "report_every is at least 1; got 0"),
+        ({"progress": 3}, TypeError, "progress must be a function of a report; got int"),
+        ({"progress": print, "report_every": 0}, ValueError, "report_every must be at least 1; got 0"),
         ({"progress": print, "report_every": 0.5}, TypeError, "report_every must be a whole number"),
     ],
 )
