@@ -15,7 +15,9 @@ from pathlib import Path
 
 import matplotlib
 
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")  # docs/devices.md
+# Most of the time goes into compiling, so XLA optimises as little as in the tests.
+QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", f"{QUICK} --xla_force_host_platform_device_count=4")  # devices: docs/devices.md
 
 DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what editors and type checkers know of them
+    from rsl_jax.compilation_cache import use_compilation_cache as use_compilation_cache
+    from rsl_jax.config import RunnerConfig as RunnerConfig
+    from rsl_jax.env import make_env as make_env
+    from rsl_jax.env import make_vec_env as make_vec_env
+    from rsl_jax.sweeps import population_based_training as population_based_training
+    from rsl_jax.sweeps import sweep as sweep
+    from rsl_jax.training import make_train as make_train
+    from rsl_jax.trusted import trust as trust
 
 __version__ = "0.1.0"
 

@@ -6,11 +6,13 @@ from typing import assert_type
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import rsl_jax.env
 from rsl_jax.config import RunnerConfig
 from rsl_jax.env import Transition, VectorizedEnv, vectorize
 from rsl_jax.runners import InferencePolicy, OnPolicyRunner
+from rsl_jax.sweeps import SweepResult
 from rsl_jax.training import make_train
 from rsl_jax.types import Metrics, TrainState
 
@@ -33,7 +35,7 @@ class Cart:
 
 
 def main() -> None:
-    """Train in both ways."""
+    """Train in all ways."""
     env = vectorize(Cart(), num_envs=8)
     assert isinstance(env, VectorizedEnv)
     cfg = RunnerConfig.from_dict({"num_steps_per_env": 4, "algorithm": {"class_name": "PPO", "gamma": 0.9}})
@@ -41,6 +43,11 @@ def main() -> None:
     state, metrics = make_train(env, cfg, num_iterations=steps)(jax.random.key(0))
     assert_type(state, TrainState)
     assert_type(metrics, Metrics)
+
+    result = rsl_jax.sweep(env, cfg, iterations=2, seeds=2, learning_rate=[1e-4, 1e-3])
+    assert_type(result, SweepResult)
+    assert_type(result.scores(), np.ndarray)
+    assert_type(result.best().runner(env), OnPolicyRunner)
 
     runner = OnPolicyRunner(env, cfg, log_dir=None)
     runner.learn(num_learning_iterations=1, init_at_random_ep_len=True)
