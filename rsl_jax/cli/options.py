@@ -36,7 +36,7 @@ class TrainingOptions:
         env_kwargs: options of the environment, with values as in YAML.
         randomize: randomize the physics of each environment, by the environment's own randomizer or by
             module:function.
-        randomize_every: redraw the physics every so many iterations.
+        randomize_every: redraw the physics every K iterations.
         init_at_random_ep_len: start environments at a random step of their first episode, so that not all end together.
         trust: module (with everything in it) or folder from which the files of earlier runs may import components.
         compilation_cache: folder of compiled programs, which later runs reuse; ``none`` disables it.
@@ -100,7 +100,7 @@ def complete(command: Options, settings: RunSettings, **others: Any) -> Options:
     Raises:
         CommandError: for ``--randomize-every`` without randomization.
     """
-    is_same = settings.env in (None, command.env)  # options of one environment are not another one's
+    is_same = settings.env in (None, command.env)  # another environment has other options
     below = {
         "num_envs": settings.num_envs or NUM_ENVS,
         "iterations": settings.iterations or ITERATIONS,
