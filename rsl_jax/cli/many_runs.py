@@ -75,9 +75,21 @@ def read_request(
     return command, settings_of_command(command, runner), varied
 
 
-def prepare(command: ManyRuns, settings: RunSettings, what: str) -> tuple[Any, RunSettings, Path]:
-    """Start JAX, make the environment and complete the settings; returns both, and the folder."""
-    _use_all_cores(command.devices)
+def prepare(
+    command: ManyRuns, settings: RunSettings, what: str, *, trains_here: bool = True
+) -> tuple[Any, RunSettings, Path]:
+    """Start JAX, make the environment and complete the settings; returns both, and the folder.
+
+    Args:
+        command: options of the command.
+        settings: settings of a run.
+        what: name of the command, for the folder.
+        trains_here: whether this process trains, on all devices; otherwise it leaves accelerators to those that do.
+    """
+    if trains_here:
+        _use_all_cores(command.devices)
+    else:
+        _use_cpu()
     import jax
 
     from rsl_jax.env import make_env
@@ -144,6 +156,13 @@ def _keep_best(result: SweepResult, settings: RunSettings, env: Any, folder: Pat
             "export": f"rsl-jax export {kept}{trust_flags(best.cfg.to_dict())}",
         },
     )
+
+
+def _use_cpu() -> None:
+    """Leave accelerators alone, before JAX starts."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
 
 
 def _use_all_cores(devices: int | None) -> None:

@@ -5,6 +5,7 @@ from rsl_jax.sweeps.pbt import population_based_training
 from rsl_jax.sweeps.population import PopulationResult
 from rsl_jax.sweeps.progress import Progress
 from rsl_jax.sweeps.ranges import Range
+from rsl_jax.sweeps.ray_cluster import RayCluster
 from rsl_jax.sweeps.results import SweepResult, Trained
 from rsl_jax.sweeps.running import SweepStopped
 from rsl_jax.sweeps.settings import Member
@@ -17,6 +18,7 @@ __all__ = [
     "PopulationResult",
     "Progress",
     "Range",
+    "RayCluster",
     "Replacement",
     "SweepResult",
     "SweepStopped",

@@ -44,6 +44,10 @@ class SweepFolder:
 
     A part is the set of members that one program trains at once. All of them are one checkpoint, ``parts/K/model_IT``,
     next to the metrics up to it.
+
+    Attributes:
+        path: the folder.
+        description: the sweep, as JSON values.
     """
 
     def __init__(self, path: str | Path, description: Mapping[str, Any], *, resume: bool) -> None:
@@ -61,7 +65,7 @@ class SweepFolder:
         """
         self.path = Path(path)
         self._parts: list[int] = []
-        file, self._description = self.path / DESCRIPTION, json.loads(json.dumps(description))
+        file, self.description = self.path / DESCRIPTION, json.loads(json.dumps(description))
         if file.exists():
             if not resume:
                 raise FileExistsError(
@@ -69,7 +73,7 @@ class SweepFolder:
                 )
             there = json.loads(file.read_text(encoding="utf-8"))
             self._parts = there.pop(PARTS, [])
-            here = self._description
+            here = self.description
             differing = [key for key in {**there, **here} if there.get(key) != here.get(key)]
             if differing:
                 raise ValueError(
@@ -80,7 +84,7 @@ class SweepFolder:
         if resume:
             raise FileNotFoundError(f"'{self.path}' contains no sweep to resume ({DESCRIPTION} is missing).")
         self.path.mkdir(parents=True, exist_ok=True)
-        _write_whole(file, json.dumps(self._description, indent=1).encode())
+        _write_whole(file, json.dumps(self.description, indent=1).encode())
 
     def part_size(self, program: int, choose: Callable[[], int]) -> int:
         """Return how many members of a program are trained at once: as many as when the sweep was started.
@@ -91,7 +95,7 @@ class SweepFolder:
         """
         if program >= len(self._parts):
             self._parts = [*self._parts, choose()]
-            content = {**self._description, PARTS: self._parts}
+            content = {**self.description, PARTS: self._parts}
             _write_whole(self.path / DESCRIPTION, json.dumps(content, indent=1).encode())
         return self._parts[program]
 

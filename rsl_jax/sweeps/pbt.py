@@ -127,7 +127,7 @@ def population_based_training(
         )
     run = Run(env, cfg, [*population], iterations, on_progress, members_at_once=members, exchange=rules)
     if folder is not None:
-        run.folder = SweepFolder(folder, run.description(), resume=resume)
+        run.folder = SweepFolder(folder, run.description(program.spec), resume=resume)
     shown = SweepConsole(f"Population of {members}", failed="it waits to be replaced") if console else None
     try:
         result = run.train([(program, population)], shown)

@@ -64,6 +64,8 @@ class Program:
         cfg: their config, without the traced numbers.
         traced: paths of the traced numbers.
         devices: devices over which the members are distributed.
+        init_at_random_ep_len: whether every environment starts at a random step of its first episode.
+        spec: static properties of the environment.
     """
 
     def __init__(
@@ -90,13 +92,13 @@ class Program:
             ValueError: if config and environment do not match.
         """
         self.cfg, self.traced, self.devices = cfg, tuple(traced), tuple(devices)
-        self._env, self._stretch, self._at_random = env, stretch, init_at_random_ep_len
-        self._spec = spec_of(env)
-        self._built = build_algorithm(cfg, self._spec)
+        self._env, self._stretch, self.init_at_random_ep_len = env, stretch, init_at_random_ep_len
+        self.spec = spec_of(env)
+        self._built = build_algorithm(cfg, self.spec)
         check_training(self._built, num_envs=env.num_envs, num_steps=cfg.num_steps_per_env)
         if init_at_random_ep_len:
             limit_of_counted_episodes(env, jax.eval_shape(env.reset, jax.random.key(0))[0])
-        self._evaluation = make_evaluation(env, cfg, spec=self._spec)
+        self._evaluation = make_evaluation(env, cfg, spec=self.spec)
         self._mesh, members = Mesh(np.array(self.devices), (AXIS,)), P(AXIS)
         # Stated, because XLA reports arrays without elements, which simulators' states have, as not sharded.
         self._placed = None if len(self.devices) == 1 else NamedSharding(self._mesh, members)
@@ -231,11 +233,11 @@ class Program:
         if not self.traced:
             return self._built
         cfg = apply_setting(self.cfg, {path: numbers[index] for index, path in enumerate(self.traced)})
-        return build_algorithm(cfg, dataclasses.replace(self._spec, tried_out=True))
+        return build_algorithm(cfg, dataclasses.replace(self.spec, tried_out=True))
 
     def _begin(self, key: Key, numbers: Array | Sequence[Array]) -> Population:
         state, loop = init_states(self._algorithm(numbers), self._env, key)
-        if self._at_random:
+        if self.init_at_random_ep_len:
             length_key, rest = jax.random.split(loop.key)
             loop = randomize_episode_lengths(self._env, dataclasses.replace(loop, key=rest), length_key)
         return Population(state, loop, jnp.asarray(-1, jnp.int32))

@@ -30,7 +30,7 @@ class Progress:
     Attributes:
         members: all of them.
         training: indices of the members that are currently trained.
-        iteration: number of iterations that these have completed.
+        iteration: number of iterations that these have completed; on a cluster, where they differ, the lowest.
         iterations: total number of iterations of each member.
         metrics: by tag, ``[members, iterations]``; NaN for future iterations.
         failed: iteration in which NaN or infinity occurred, ``[members]``; -1 for none.
@@ -99,6 +99,10 @@ class SweepConsole:
     ) -> None:
         """Show the last state and leave the terminal as it was."""
         self._display.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._display.say(text)
 
     def update(self, progress: Progress) -> None:
         """Show the current progress, and name the members that have just failed."""

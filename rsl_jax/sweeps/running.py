@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +26,33 @@ from rsl_jax.sweeps.progress import Progress, SweepConsole
 from rsl_jax.sweeps.results import SweepResult
 from rsl_jax.sweeps.settings import Member
 from rsl_jax.sweeps.statistics import SCORE, latest
-from rsl_jax.training.iteration import spec_of
+from rsl_jax.types import Spec
 
 STRETCH_SECONDS = 2.0
 """Target duration of a block of iterations in seconds: the interval of progress reports, and how long Ctrl-C waits."""
 
 LONGEST_STRETCH = 100
 """Maximum number of iterations of a block."""
+
+Programs = Sequence[tuple[Program, Sequence[Member]]]
+"""All programs of a sweep, with the members of each."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part of a sweep: members that one program trains at once.
+
+    Attributes:
+        index: its place in the sweep.
+        program: index of the program.
+        members: the members.
+        size: number of members that the program trains at once; the last part of a program is filled up to it.
+    """
+
+    index: int
+    program: int
+    members: Sequence[Member]
+    size: int
 
 
 class SweepStopped(KeyboardInterrupt):
@@ -55,6 +77,18 @@ def check_iterations(iterations: Any) -> None:
     """
     if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"iterations must be a whole number of at least 1; got {iterations!r}.")
+
+
+def check_members_at_once(members_at_once: Any) -> None:
+    """Reject an invalid number of members.
+
+    Raises:
+        ValueError: says what is allowed.
+    """
+    if members_at_once is None:
+        return
+    if isinstance(members_at_once, bool) or not isinstance(members_at_once, int) or members_at_once < 1:
+        raise ValueError(f"members_at_once must be a whole number of at least 1; got {members_at_once!r}.")
 
 
 @dataclass
@@ -97,26 +131,38 @@ class Run:
         self.populations: list[tuple[Population, Sequence[int]]] = []
         self.began = time.perf_counter()
         self.done = 0
-        self.spec = spec_of(self.env)  # once: it traces the reset of a simulator
 
     def request_stop(self) -> None:
         """Stop after the current block of iterations."""
         self.stop_requested = True
 
-    def description(self) -> dict[str, Any]:
-        """Describe the sweep as JSON values; two sweeps with the same description are the same."""
-        spec = Metadata.of_run(self.cfg, self.spec, iteration=0).environment
+    def description(self, spec: Spec) -> dict[str, Any]:
+        """Describe the sweep as JSON values; two sweeps with the same description are the same.
+
+        Args:
+            spec: static properties of the environment.
+        """
         exchange = {} if self.exchange is None else {"population_based_training": self.exchange.to_json()}
         return {
             "cfg": self.cfg.to_dict(),
-            "environment": spec,
+            "environment": Metadata.of_run(self.cfg, spec, iteration=0).environment,
             "iterations": self.iterations,
             "members": [{"setting": dict(member.setting), "seed": member.seed} for member in self.members],
             **exchange,
         }
 
-    def train(self, programs: Sequence[tuple[Program, Sequence[Member]]], console: SweepConsole | None) -> SweepResult:
+    def train(
+        self,
+        programs: Programs,
+        console: SweepConsole | None,
+        train_all: Callable[[Run, Programs], None] | None = None,
+    ) -> SweepResult:
         """Train all members.
+
+        Args:
+            programs: all programs, with the members of each.
+            console: shows progress, or None.
+            train_all: trains all members until ``stop_requested``; this process does if None.
 
         Raises:
             SweepStopped: if a signal stopped it before the end.
@@ -124,7 +170,8 @@ class Run:
         with console or contextlib.nullcontext(), stop_on_signals(self.request_stop) as stopped:
             self.console = console
             self.score = programs[0][0].score_tag if self.exchange is None else self.exchange.score
-            self._train(programs)
+            (train_all or _train_here)(self, programs)
+        self.is_finished = self.done == len(self.members) * self.iterations
         if self.stop_requested and not self.is_finished:
             again = "resume it by the same call with resume=True"
             saved = f" All members are saved in '{self.folder.path}'; {again}." if self.folder is not None else ""
@@ -145,47 +192,52 @@ class Run:
             score=self.score,
         )
 
-    def _train(self, programs: Sequence[tuple[Program, Sequence[Member]]]) -> None:
-        part = 0
+    def parts(self, programs: Programs, choose: Callable[[Program, Sequence[Member]], int]) -> Iterator[Part]:
+        """Split the members into parts; the same ones as before if the sweep is resumed.
+
+        Args:
+            programs: all programs, with the members of each.
+            choose: chooses how many members of a program are trained at once.
+        """
+        count = itertools.count()
         for index, (program, members) in enumerate(programs):
-            size = self._part_size(index, program, members)
+            size = self._part_size(index, functools.partial(choose, program, members))
             for start in range(0, len(members), size):
-                self._train_part(part, program, members[start : start + size], size if start else 0)
-                part += 1
-                if self.stop_requested:
-                    break
-        self.is_finished = self.done == len(self.members) * self.iterations
+                yield Part(next(count), index, members[start : start + size], min(size, len(members)))
 
-    def _part_size(self, index: int, program: Program, members: Sequence[Member]) -> int:
-        def choose() -> int:
-            return self.members_at_once or program.chunk_size(members)
-
+    def _part_size(self, index: int, choose: Callable[[], int]) -> int:
         return choose() if self.folder is None else self.folder.part_size(index, choose)
 
-    def _train_part(self, part: int, program: Program, members: Sequence[Member], size: int) -> None:
-        members = program.padded(members, size)  # so that the last part uses the same program
+    def train_part(self, program: Program, part: Part) -> Iterator[int]:
+        """Train a part, from its checkpoint if there is one, until ``stop_requested``.
+
+        Yields:
+            number of completed iterations: at the start, and after each block of iterations.
+        """
+        members = program.padded(part.members, part.size)  # so that the last part uses the same program
         population, numbers = program.init(members)
-        rows, finished = list(dict.fromkeys(member.index for member in members)), 0
-        saved = None if self.folder is None else self.folder.load(part, _resized(population, len(rows)))
+        rows, finished = [member.index for member in part.members], 0
+        saved = None if self.folder is None else self.folder.load(part.index, _resized(population, len(rows)))
         if saved is not None:
             finished = saved.iterations
             population = program.place(_resized(saved.population, len(members)))
-            self._note(saved.metrics, rows, 0, np.asarray(saved.population.failed))
+            self.note(saved.metrics, rows, 0, np.asarray(saved.population.failed))
             self.done += finished * len(rows)
             if self.exchange is not None:
                 self._go_on_with(lineage_from_json((saved.infos or {})["lineage"]))
                 numbers = self._numbers(program)
+        yield finished
         for length in self._stretches(finished):
             if self.exchange is not None and self.exchange.is_due(finished):
                 population, numbers = self._exchange(program, population, finished)
             population, metrics = program.train(population, numbers, length, finished=finished)
-            self._note(metrics, rows, finished, np.asarray(population.failed)[: len(rows)])
+            self.note(metrics, rows, finished, np.asarray(population.failed)[: len(rows)])
             finished += length
             self.done += length * len(rows)
-            self._report(rows, finished)
+            yield finished
             ends = finished == self.iterations or self.stop_requested
             if self.folder is not None and (ends or finished % self.cfg.save_interval == 0):
-                self._save(part, program, population, rows, finished)
+                self._save(part.index, program, population, rows, finished)
             if self.stop_requested:
                 break
         kept = _resized(population, len(rows))
@@ -231,14 +283,28 @@ class Run:
             finished += length
             length = max(1, min(2 * length, LONGEST_STRETCH, int(STRETCH_SECONDS / max(each, 1e-9))))
 
-    def _note(self, metrics: Mapping[str, np.ndarray], rows: Sequence[int], start: int, failed: np.ndarray) -> None:
+    def note(self, metrics: Mapping[str, np.ndarray], rows: Sequence[int], start: int, failed: np.ndarray) -> None:
+        """Keep metrics of some members.
+
+        Args:
+            metrics: by tag, ``[members, iterations]``; there may be more members, which are copies of the last one.
+            rows: indices of the members.
+            start: number of iterations before these.
+            failed: iteration in which NaN or infinity appeared, ``[members]``; -1 for none.
+        """
         for tag, values in metrics.items():
             if tag not in self.metrics:
                 self.metrics[tag] = np.full((len(self.members), self.iterations), np.nan, np.float32)
             self.metrics[tag][rows, start : start + values.shape[1]] = values[: len(rows)]
         self.failed[rows] = failed
 
-    def _report(self, rows: Sequence[int], finished: int) -> None:
+    def report(self, rows: Sequence[int], finished: int) -> None:
+        """Show the progress.
+
+        Args:
+            rows: indices of the members that are currently trained.
+            finished: how many iterations all of these have finished.
+        """
         progress = Progress(
             members=self.members,
             training=rows,
@@ -258,9 +324,24 @@ class Run:
     def _save(self, part: int, program: Program, population: Population, rows: Sequence[int], finished: int) -> None:
         assert self.folder is not None
         infos = None if self.exchange is None else {"lineage": lineage_to_json(self.lineage)}
-        run = Metadata.of_run(program.cfg, self.spec, iteration=finished - 1, infos=infos)
+        run = Metadata.of_run(program.cfg, program.spec, iteration=finished - 1, infos=infos)
         metrics = {tag: values[rows, :finished] for tag, values in self.metrics.items()}
         self.folder.save(part, _resized(population, len(rows)), metrics, run)
+
+
+def _train_here(run: Run, programs: Programs) -> None:
+    """Train all members in this process, one part after the other."""
+
+    def choose(program: Program, members: Sequence[Member]) -> int:
+        return run.members_at_once or program.chunk_size(members)
+
+    for part in run.parts(programs, choose):
+        blocks = run.train_part(programs[part.program][0], part)
+        next(blocks)  # what its checkpoint holds
+        for finished in blocks:
+            run.report([member.index for member in part.members], finished)
+        if run.stop_requested:
+            break
 
 
 def _resized(population: Population, size: int) -> Population:

@@ -60,6 +60,7 @@ LAZY = {
     "brax",
     "mujoco",
     "mujoco_playground",
+    "ray",
 }
 """Packages that are slow to import, or need not be there: never imported with a module, only by what needs them."""
 
