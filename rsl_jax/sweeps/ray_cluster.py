@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -71,8 +72,11 @@ class RayCluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to Ray's authors unasked
         with _kept_signals():
             try:
-                # Workers' errors reach this process as exceptions; their output would break up the display.
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+                with warnings.catch_warnings():
+                    # JAX warns of forks; those of a cluster that is started here run other programs at once.
+                    warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
+                    # Workers' errors reach this process as exceptions; their output would break up the display.
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:  # Ray raises all kinds
                 where = f"at '{address}'" if address else "of this machine"
                 raise ConnectionError(f"No connection to the Ray cluster {where}: {error}. {HOW_TO_START}") from error
