@@ -30,7 +30,11 @@ from reporting import RESULTS, show_table, write_json
 
 HERE = Path(__file__).parent
 ENVS = ("Pendulum-v1", "CartPole-v1")
-TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "NPROC": "4"}
+UNCACHED = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+CACHE: dict[str, str] = {}
+"""Variables that let contestants keep compiled programs."""
+
 Section = Literal["training", "seeds", "devices", "sharding", "start"]
 
 
@@ -54,9 +58,8 @@ class Contestant:
 
     def process(self) -> subprocess.Popen[str]:
         """Start it; it waits for its first turn."""
-        return _process(
-            self.python, [self.name, json.dumps(dataclasses.asdict(self.size))], self.cores, self.environment
-        )
+        argument = json.dumps(dataclasses.asdict(self.size))
+        return _process(self.python, [self.name, argument], self.cores, {**UNCACHED, **CACHE, **self.environment})
 
 
 def race(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Any]:
@@ -87,6 +90,7 @@ def race(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Any]:
             process.stdin.close()
     quartiles = {name: statistics.quantiles(values, n=4) for name, values in seconds.items()}
     return {
+        "rounds": rounds,
         "median_seconds": {name: statistics.median(values) for name, values in seconds.items()},
         "quartiles_seconds": quartiles,
         "first_turn_seconds": first,
@@ -131,7 +135,8 @@ def sharding(size: Size, cores: tuple[int, ...], rounds: int) -> dict[str, Any]:
     """Race one run whole and spread over two devices; on one core, both do the same work one after the other."""
     contestants = {
         "one device": Contestant("rsl_jax", size, cores),
-        "two devices": Contestant("sharded", size, cores, environment=TWO_DEVICES),
+        # jaxlib mixes up exchanges of programs that it read from a cache.
+        "two devices": Contestant("sharded", size, cores, environment={**TWO_DEVICES, **UNCACHED}),
     }
     result = race(contestants, rounds)
     medians = result["median_seconds"]
@@ -139,15 +144,16 @@ def sharding(size: Size, cores: tuple[int, ...], rounds: int) -> dict[str, Any]:
 
 
 def start(env: str, rounds: int) -> dict[str, Any]:
-    """Time a script, from launch to the end of its first iteration: without a cache, with an empty one, with a full one.
+    """Time a script from its launch to the end of its first iteration: without a cache, with an empty and a full one.
 
-    A runner on one device, with Python's and JAX's imports.
+    It has a runner on one device; imports are included.
     """
     seconds: dict[str, list[float]] = {"without a cache": [], "first": [], "second": []}
 
     def launch(cache: str) -> float:
         before = time.perf_counter()
-        with _process(sys.executable, ["start", json.dumps([env, cache])], (0, 1), {}, cached=bool(cache)) as process:
+        variables = {} if cache else UNCACHED
+        with _process(sys.executable, ["start", json.dumps([env, cache])], (0, 1), variables) as process:
             assert process.stdout is not None
             if "done" not in process.stdout.read():
                 raise RuntimeError("The start failed; see its error above.")
@@ -171,6 +177,8 @@ def main(
     other: str | None = None,
     rounds: int = 9,
     sections: Sequence[Section] = ("training", "seeds", "devices", "sharding", "start"),
+    only: str = "",
+    cache: str | None = None,
     smoke: bool = False,
 ) -> None:
     """Measure.
@@ -180,17 +188,22 @@ def main(
         other: another checkout of rsl_jax, which takes part in the first two sections.
         rounds: turns of each contestant that count.
         sections: what to measure; the others keep their figures in the file.
+        only: measure only the parts of the sections with this in their name (an environment, a size).
+        cache: folder of compiled programs (of those that exchange no data), so that only the first run has to compile.
         smoke: a tiny size that only shows that it runs; nothing is written.
     """
     if smoke:
         rounds = 2
+    if cache is not None:
+        CACHE.update({"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_COMPILATION_CACHE_DIR": str(Path(cache).absolute())})
     one, many = Size(iterations=2 if smoke else 200), Size(iterations=2 if smoke else 12, seeds=4 if smoke else 16)
     large = dataclasses.replace(one, num_envs=512, num_steps=24, hidden=(128, 128, 128), iterations=1 if smoke else 3)
+    long = dataclasses.replace(many, iterations=4 * many.iterations)  # a sweep begins with short stretches
     race_all = functools.partial(training, rejax=rejax_python, other=other, rounds=rounds)
     runs: dict[Section, dict[str, Callable[[], dict[str, Any]]]] = {
         "training": {env: functools.partial(race_all, dataclasses.replace(one, env=env)) for env in ENVS},
         "seeds": {env: functools.partial(race_all, dataclasses.replace(many, env=env)) for env in ENVS},
-        "devices": {env: functools.partial(devices, dataclasses.replace(many, env=env), rounds) for env in ENVS},
+        "devices": {"Pendulum-v1": functools.partial(devices, long, rounds)},
         "sharding": {
             "32 x 32, two cores": functools.partial(sharding, one, (0, 1), rounds),
             "512 x 24, one core": functools.partial(sharding, large, (0,), rounds),
@@ -198,24 +211,25 @@ def main(
         },
         "start": {"gymnax/Pendulum-v1": functools.partial(start, "gymnax/Pendulum-v1", 1 if smoke else 3)},
     }
-    sizes = {name: dataclasses.asdict(size) for name, size in (("one", one), ("many", many), ("large", large))}
+    sizes = {
+        name: dataclasses.asdict(size)
+        for name, size in (("one", one), ("many", many), ("long", long), ("large", large))
+    }
     path = RESULTS / "compiled_speed.json"
     figures: dict[str, Any] = json.loads(path.read_text())["sections"] if path.exists() else {}
     for section in sections:
-        figures[section] = {}
         for name, measure in runs[section].items():
-            figures[section][name] = measure()
-            _show(f"{section}: {name}", figures[section][name])
+            if only in name:
+                result = figures.setdefault(section, {})[name] = measure()
+                _show(f"{section}: {name}", result)
         if not smoke:
-            write_json("compiled_speed", {"sizes": sizes, "rounds": rounds, "sections": figures})
+            write_json("compiled_speed", {"sizes": sizes, "sections": figures})
 
 
 def _process(
-    python: str, arguments: Sequence[str], cores: Sequence[int], environment: Mapping[str, str], *, cached: bool = False
+    python: str, arguments: Sequence[str], cores: Sequence[int], environment: Mapping[str, str]
 ) -> subprocess.Popen[str]:
     variables = {**os.environ, "JAX_PLATFORMS": "cpu", **environment}
-    variables.pop("JAX_COMPILATION_CACHE_DIR", None)
-    variables["JAX_ENABLE_COMPILATION_CACHE"] = str(cached).lower()  # otherwise each compiles for itself
     command = [python, str(HERE / "compiled_contestants.py"), *arguments, ",".join(map(str, cores))]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
 
