@@ -44,8 +44,26 @@ class Batch:
     carry: Carry
 
 
+MOST_BITS_OF_INDEX = 20
+"""Number of bits that :func:`shuffle` leaves to the index; the other 12 are random, which is 4096 places to go to."""
+
+
+def shuffle(key: Key, size: int) -> Array:
+    """Return the indices below ``size`` in random order, int32 ``[size]``.
+
+    They are sorted as the last bits of random numbers. ``jax.random.permutation`` sorts pairs of a random number and an
+    index, which takes four times as long on a CPU (1024 samples): a twentieth of a small iteration.
+    """
+    bits = (size - 1).bit_length()
+    if bits > MOST_BITS_OF_INDEX:
+        return jax.random.permutation(key, size)
+    index = jnp.arange(size, dtype=jnp.uint32)
+    numbers = jax.random.bits(key, (size,), jnp.uint32) << bits | index
+    return (jnp.sort(numbers) & (2**bits - 1)).astype(jnp.int32)
+
+
 def mini_batches(
-    batch: Batch, key: Key, *, num_mini_batches: int, permute: Callable[[Key, int], Array] = jax.random.permutation
+    batch: Batch, key: Key, *, num_mini_batches: int, permute: Callable[[Key, int], Array] = shuffle
 ) -> Batch:
     """Split a rollout into mini-batches; leaves get a leading axis ``num_mini_batches``.
 

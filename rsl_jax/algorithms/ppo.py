@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from rsl_jax import ops
-from rsl_jax.algorithms.batches import Batch, augmented, check_batch_sizes, check_deviation, mini_batches
+from rsl_jax.algorithms.batches import Batch, augmented, check_batch_sizes, check_deviation, mini_batches, shuffle
 from rsl_jax.algorithms.variables import (
     carry_of,
     init_models,
@@ -80,7 +80,7 @@ class PPO(Algorithm):
     extension: Extension
     shared: tuple[str, ...] = ()
     axis_name: str | None = None
-    permute: Callable[[Key, int], Array] = jax.random.permutation
+    permute: Callable[[Key, int], Array] = shuffle
     obs_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     section: ClassVar[type] = PPOConfig
@@ -92,7 +92,7 @@ class PPO(Algorithm):
         spec: Spec,
         *,
         axis_name: str | None = None,
-        permute: Callable[[Key, int], Array] = jax.random.permutation,
+        permute: Callable[[Key, int], Array] = shuffle,
     ) -> Self:
         """Build PPO.
 

@@ -30,10 +30,12 @@ class GymnaxState:
 
     Attributes:
         env: gymnax's own state.
-        key: random key of the coming steps.
+        steps: number of steps of the episode, int32 ``[]``.
+        key: random key of the episode's steps.
     """
 
     env: Any
+    steps: Array
     key: Key
 
 
@@ -90,17 +92,18 @@ class GymnaxSingleEnv:
         reset_key, key = jax.random.split(key)
         with simulators_promotion():
             observations, env = self.env.reset_env(reset_key, self.params)
-        return GymnaxState(env=env, key=key), self._observations(observations)
+        return GymnaxState(env=env, steps=jnp.zeros((), jnp.int32), key=key), self._observations(observations)
 
     def step(self, state: GymnaxState, action: Array) -> tuple[GymnaxState, Transition]:
         """Apply an action ``[A]``, or a discrete action ``[]``."""
-        step_key, key = jax.random.split(state.key)
+        # Not split from a key that changes: where the environment uses no key, nothing of this is then computed.
+        step_key = jax.random.fold_in(state.key, state.steps)
         if self._bounds is not None:
             action = jnp.clip(action, *self._bounds).astype(action.dtype).reshape(self._action_shape)
         with simulators_promotion():
             observations, env, reward, terminated, _ = self.env.step_env(step_key, state.env, action, self.params)
             truncated = self.env.is_truncated(env, self.params)
-        return GymnaxState(env=env, key=key), Transition(
+        return GymnaxState(env=env, steps=state.steps + 1, key=state.key), Transition(
             observations=self._observations(observations),
             reward=jnp.asarray(reward).reshape(()),
             terminated=jnp.asarray(terminated).reshape(()),

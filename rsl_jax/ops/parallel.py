@@ -5,24 +5,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rsl_jax.ops.gradients import unit_of
+from rsl_jax.ops.gradients import flat, unit_of
 from rsl_jax.types import Array, Key
 
 
 def mean_over_devices(tree: Any, axis_name: str | None) -> Any:
     """Average every leaf over the devices of an axis."""
-    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+    return tree if axis_name is None else _at_once(lambda x: jax.lax.pmean(x, axis_name), tree)
 
 
 def sum_over_devices(tree: Any, axis_name: str | None) -> Any:
     """Sum every leaf over the devices of an axis."""
-    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+    return tree if axis_name is None else _at_once(lambda x: jax.lax.psum(x, axis_name), tree)
+
+
+def _at_once(reduce: Callable[[Array], Array], tree: Any) -> Any:
+    """Reduce all leaves of a type as one vector: the devices of a CPU wait for each other once for every array."""
+    leaves, structure = jax.tree.flatten(tree)
+    reduced: list[Any] = [None] * len(leaves)
+    for dtype in dict.fromkeys(x.dtype for x in leaves):
+        places = [place for place, x in enumerate(leaves) if x.dtype == dtype]
+        vector = reduce(flat([leaves[place] for place in places]))
+        ends = np.cumsum([leaves[place].size for place in places])
+        for place, part in zip(places, jnp.split(vector, ends[:-1]), strict=True):
+            reduced[place] = jnp.reshape(part, leaves[place].shape)
+    return jax.tree.unflatten(structure, reduced)
 
 
 def gather_over_devices(x: Array, axis_name: str | None, *, axis: int) -> Array:
@@ -56,7 +71,7 @@ def standardize(x: Array, *, axis_name: str | None = None, eps: float | Array = 
     largest = largest if axis_name is None else jax.lax.pmax(largest, axis_name)
     unit = unit_of(largest)
     x, eps = x / unit, eps / unit
-    count = sum_over_devices(jnp.asarray(x.size, x.dtype), axis_name)
-    mean = sum_over_devices(jnp.sum(x), axis_name) / count
+    count, total = sum_over_devices((jnp.asarray(x.size, x.dtype), jnp.sum(x)), axis_name)
+    mean = total / count
     squares = sum_over_devices(jnp.sum(jnp.square(x - mean)), axis_name)
     return (x - mean) / (jnp.sqrt(squares / (count - 1)) + eps)
