@@ -119,8 +119,8 @@ TASKS = {
     "reacher": Task(
         "reacher (brax)", "brax/reacher", 80, env_options={"max_episode_length": 200}, algorithm={"gamma": 0.95}
     ),
-    # Playground's parameters for RSL-RL (`--preset rsl_rl`), except for what 256 environments need (its own training has
-    # thousands): an adaptive rate, and less noise, as a robot that falls at once earns nothing. 3 million steps.
+    # Playground's parameters for RSL-RL (`--preset rsl_rl`), except for what 256 environments need (it has thousands):
+    # an adaptive rate, and less noise, as a robot that falls at once earns nothing. 3 million steps.
     "go1": Task(
         "Go1JoystickFlatTerrain (playground)",
         "playground/Go1JoystickFlatTerrain",

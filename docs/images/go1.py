@@ -1,6 +1,6 @@
 """Draw how the Go1 learned to walk, ``go1_learning.png``: ``python docs/images/go1.py LOGDIR [STUDENT_LOGDIR]``.
 
-The curves of the runs are kept in ``benchmarks/results/go1_walk.json``; without a log folder the picture is drawn from it.
+The curves are kept in ``benchmarks/results/go1_walk.json``; without a log folder the picture is drawn from it.
 """
 
 from __future__ import annotations
