@@ -156,12 +156,11 @@ CONTESTANTS: dict[str, Callable[[Size], Train]] = {
 
 
 def start(env: str, cache: str) -> None:
-    """Train one iteration with a runner and end, as a script does; ``cache`` is a folder or empty."""
+    """Train one iteration with a runner and end, as a script does; ``cache`` is the folder of compiled programs."""
     import rsl_jax
     from rsl_jax.runners import OnPolicyRunner
 
-    if cache:
-        rsl_jax.use_compilation_cache(cache)
+    rsl_jax.use_compilation_cache(cache)
     runner = OnPolicyRunner(rsl_jax.make_env(env, num_envs=32), Size().train_cfg(), console=False)
     runner.learn(1)
     print("done", flush=True)

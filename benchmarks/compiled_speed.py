@@ -30,6 +30,7 @@ from reporting import RESULTS, show_table, write_json
 
 HERE = Path(__file__).parent
 ENVS = ("Pendulum-v1", "CartPole-v1")
+STARTS = ("gymnax/Pendulum-v1", "playground/CartpoleBalance")
 TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "NPROC": "4"}
 UNCACHED = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
 CACHE: dict[str, str] = {}
@@ -144,32 +145,23 @@ def sharding(size: Size, cores: tuple[int, ...], rounds: int) -> dict[str, Any]:
 
 
 def start(env: str, rounds: int) -> dict[str, Any]:
-    """Time a script from its launch to the end of its first iteration: without a cache, with an empty and a full one.
+    """Time a script from its launch to the end of its first iteration, with an empty compilation cache and a full one.
 
     It has a runner on one device; imports are included.
     """
-    seconds: dict[str, list[float]] = {"without a cache": [], "first": [], "second": []}
-
-    def launch(cache: str) -> float:
-        before = time.perf_counter()
-        variables = {} if cache else UNCACHED
-        with _process(sys.executable, ["start", json.dumps([env, cache])], (0, 1), variables) as process:
-            assert process.stdout is not None
-            if "done" not in process.stdout.read():
-                raise RuntimeError("The start failed; see its error above.")
-            return time.perf_counter() - before
-
+    seconds: dict[str, list[float]] = {"first": [], "second": []}
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as cache:
-            seconds["without a cache"].append(launch(""))
-            seconds["first"].append(launch(cache))
-            seconds["second"].append(launch(cache))
+            for times in seconds.values():
+                before = time.perf_counter()
+                with _process(sys.executable, ["start", json.dumps([env, cache])], (0, 1), {}) as process:
+                    assert process.stdout is not None
+                    if "done" not in process.stdout.read():
+                        raise RuntimeError("The start failed; see its error above.")
+                times.append(time.perf_counter() - before)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    return {
-        "seconds": seconds,
-        "median_seconds": medians,
-        "second_to_first": round(medians["second"] / medians["first"], 3),
-    }
+    ratio = round(medians["second"] / medians["first"], 3)
+    return {"rounds": rounds, "median_seconds": medians, "second_to_first": ratio}
 
 
 def main(
@@ -209,7 +201,7 @@ def main(
             "512 x 24, one core": functools.partial(sharding, large, (0,), rounds),
             "512 x 24, two cores": functools.partial(sharding, large, (0, 1), rounds),
         },
-        "start": {"gymnax/Pendulum-v1": functools.partial(start, "gymnax/Pendulum-v1", 1 if smoke else 3)},
+        "start": {env: functools.partial(start, env, rounds) for env in STARTS},
     }
     sizes = {
         name: dataclasses.asdict(size)
