@@ -41,12 +41,21 @@ def _compiled(train: Callable[..., Any], size: Size) -> Train:
 # --- one core: compiled runs ------------------------------------------------------------------------------------------
 
 
-def rsl_jax(size: Size, **options: Any) -> Train:
-    """``rsl_jax.make_train`` on gymnax 1.x."""
+def _env(size: Size) -> Any:
     import rsl_jax
 
-    env = rsl_jax.make_env(f"gymnax/{size.env}", num_envs=size.num_envs)
-    return _compiled(rsl_jax.make_train(env, size.train_cfg(), size.iterations, **options), size)
+    return rsl_jax.make_env(f"gymnax/{size.env}", num_envs=size.num_envs)
+
+
+def _train(size: Size, **options: Any) -> Callable[..., Any]:
+    import rsl_jax
+
+    return rsl_jax.make_train(_env(size), size.train_cfg(), size.iterations, **options)
+
+
+def rsl_jax(size: Size, **options: Any) -> Train:
+    """``rsl_jax.make_train`` on gymnax 1.x."""
+    return _compiled(_train(size, **options), size)
 
 
 def rejax(size: Size) -> Train:
@@ -85,10 +94,7 @@ def shard_map(size: Size) -> Train:
     import jax
     from jax.sharding import Mesh, PartitionSpec
 
-    import rsl_jax
-
-    env = rsl_jax.make_env(f"gymnax/{size.env}", num_envs=size.num_envs)
-    train = jax.vmap(rsl_jax.make_train(env, size.train_cfg(), size.iterations))
+    train = jax.vmap(_train(size))
     mesh, members = Mesh(jax.devices(), ("members",)), PartitionSpec("members")
     spread = jax.shard_map(train, mesh=mesh, in_specs=members, out_specs=members, check_vma=False)
     keys = jax.device_put(_keys(size, 0), jax.sharding.NamedSharding(mesh, members))
@@ -97,35 +103,20 @@ def shard_map(size: Size) -> Train:
 
 
 def sweep(size: Size) -> Train:
-    """``rsl_jax.sweep`` as it trains: members spread over the devices, metrics fetched after each stretch."""
+    """``rsl_jax.sweep`` as it trains, with the members spread over the devices."""
     import jax
+    from compiled_sweep import compiled_sweep
 
-    import rsl_jax
-    from rsl_jax.config import RunnerConfig
-    from rsl_jax.sweeps.program import Program
-    from rsl_jax.sweeps.running import LONGEST_STRETCH, Run
-    from rsl_jax.sweeps.settings import Member
-
-    env = rsl_jax.make_env(f"gymnax/{size.env}", num_envs=size.num_envs)
-    cfg = RunnerConfig.from_dict(size.train_cfg())
-    members = [Member(seed, {}, seed) for seed in range(size.seeds)]
-    program = Program(env, cfg, [], stretch=min(size.iterations, LONGEST_STRETCH), devices=jax.devices())
-
-    def train() -> Any:
-        run = Run(env, cfg, [*members], size.iterations, lambda report: None, members_at_once=size.seeds)
-        return run.train([(program, members)], None)
-
-    return train
+    return compiled_sweep(
+        _env(size), size.train_cfg(), iterations=size.iterations, seeds=size.seeds, devices=jax.devices()
+    )
 
 
 def threads(size: Size) -> Train:
     """A ``vmap`` of a part of the seeds on each device, each called by a thread of its own."""
     import jax
 
-    import rsl_jax
-
-    env = rsl_jax.make_env(f"gymnax/{size.env}", num_envs=size.num_envs)
-    train = jax.jit(jax.vmap(rsl_jax.make_train(env, size.train_cfg(), size.iterations)))
+    train = jax.jit(jax.vmap(_train(size)))
     devices = jax.devices()
     parts = [
         jax.device_put(keys, device)

@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import tyro
 from compiled_size import Size
-from reporting import RESULTS, show_table, write_json
+from reporting import RESULTS, rotating, show_table, summary, write_json
 
 HERE = Path(__file__).parent
 ENVS = ("Pendulum-v1", "CartPole-v1")
@@ -82,21 +82,12 @@ def race(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Any]:
         for name in processes:
             turn(name)
         seconds: dict[str, list[float]] = {name: [] for name in processes}
-        for number in range(rounds):
-            names = list(processes)
-            for name in names[number % len(names) :] + names[: number % len(names)]:
-                seconds[name].append(turn(name))
+        for name in rotating(list(processes), rounds):
+            seconds[name].append(turn(name))
         for process in processes.values():
             assert process.stdin is not None
             process.stdin.close()
-    quartiles = {name: statistics.quantiles(values, n=4) for name, values in seconds.items()}
-    return {
-        "rounds": rounds,
-        "median_seconds": {name: statistics.median(values) for name, values in seconds.items()},
-        "quartiles_seconds": quartiles,
-        "first_turn_seconds": first,
-        "disturbed": any(high > 1.25 * low for low, _, high in quartiles.values()),
-    }
+    return {"rounds": rounds, **summary(seconds), "first_turn_seconds": first}
 
 
 def training(size: Size, *, rejax: str | None, other: str | None, rounds: int) -> dict[str, Any]:
@@ -190,7 +181,7 @@ def main(
         CACHE.update({"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_COMPILATION_CACHE_DIR": str(Path(cache).absolute())})
     one, many = Size(iterations=2 if smoke else 200), Size(iterations=2 if smoke else 12, seeds=4 if smoke else 16)
     large = dataclasses.replace(one, num_envs=512, num_steps=24, hidden=(128, 128, 128), iterations=1 if smoke else 3)
-    long = dataclasses.replace(many, iterations=4 * many.iterations)  # a sweep begins with short stretches
+    long = dataclasses.replace(many, iterations=4 * many.iterations)  # a sweep begins with short blocks
     race_all = functools.partial(training, rejax=rejax_python, other=other, rounds=rounds)
     runs: dict[Section, dict[str, Callable[[], dict[str, Any]]]] = {
         "training": {env: functools.partial(race_all, dataclasses.replace(one, env=env)) for env in ENVS},

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,15 +16,12 @@ from typing import Any
 
 import jax
 import tyro
-from reporting import show_table, write_json
+from compiled_sweep import compiled_sweep
+from reporting import rotating, show_table, summary, write_json
 from rich.console import Console
 
 import rsl_jax
-from rsl_jax.config import RunnerConfig
 from rsl_jax.logging import LiveProgress
-from rsl_jax.sweeps.program import Program
-from rsl_jax.sweeps.running import LONGEST_STRETCH, Run
-from rsl_jax.sweeps.settings import Member
 
 ENV = "gymnax/Pendulum-v1"
 MODEL = {"class_name": "MLPModel", "hidden_dims": [64, 64], "activation": "tanh"}
@@ -70,26 +66,13 @@ def contestants(size: Size) -> dict[str, Callable[[], Any]]:
         "one program": compiled(),
         "with a callback": compiled(progress=lambda report: None),
         "with a live table": compiled(progress=LiveProgress("Overhead", console=terminal)),
-        "stretches of a sweep": stretches(env, size),
+        "stretches of a sweep": compiled_sweep(
+            env, CONFIG, iterations=size.iterations, seeds=size.seeds, devices=jax.devices()[:1]
+        ),
     }
     for train in found.values():
         train()
     return found
-
-
-def stretches(env: Any, size: Size) -> Callable[[], Any]:
-    """A sweep as it trains: in stretches, metrics of all members fetched after each; the program is compiled once."""
-    cfg = RunnerConfig.from_dict(CONFIG)
-    members = [Member(seed, {}, seed) for seed in range(size.seeds)]
-    stretch = min(size.iterations, LONGEST_STRETCH)
-    program = Program(env, cfg, [], stretch=stretch, devices=jax.devices()[:1])
-    reports: list[Any] = []
-
-    def train() -> Any:
-        run = Run(env, cfg, [*members], size.iterations, reports.append, members_at_once=size.seeds)
-        return run.train([(program, members)], None)
-
-    return train
 
 
 def main(size: Size, *, smoke: bool = False) -> None:
@@ -98,29 +81,24 @@ def main(size: Size, *, smoke: bool = False) -> None:
         size = Size(num_envs=4, iterations=6, seeds=2, rounds=2)
     trained = contestants(size)
     seconds: dict[str, list[float]] = {name: [] for name in trained}
-    for turn in range(size.rounds):
-        names = list(trained)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.perf_counter()
-            trained[name]()
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    for name in rotating(list(trained), size.rounds):
+        start = time.perf_counter()
+        trained[name]()
+        seconds[name].append(time.perf_counter() - start)
+    summarized = summary(seconds)
+    medians = summarized["median_seconds"]
     ratios = {name: median / medians["one program"] for name, median in medians.items()}
-    quartiles = {name: statistics.quantiles(values, n=4) for name, values in seconds.items()}
-    disturbed = any(high > 1.25 * low for low, _, high in quartiles.values())
     rows = [(name, f"{medians[name]:.3f}", f"{ratios[name]:.3f}") for name in trained]
     title = f"{size.seeds} seeds of {ENV}, {size.iterations} iterations (aim: at most {AIM})"
-    show_table(title + (", DISTURBED" if disturbed else ""), ["", "median s", "ratio"], rows)
+    show_table(title + (", DISTURBED" if summarized["disturbed"] else ""), ["", "median s", "ratio"], rows)
     result = {
         "env": ENV,
         "size": dataclasses.asdict(size),
         "config": CONFIG,
         "seconds": seconds,
-        "median_seconds": medians,
-        "quartiles_seconds": quartiles,
+        **summarized,
         "ratio_to_one_program": ratios,
         "aim": AIM,
-        "disturbed": disturbed,
     }
     if not smoke:
         print(f"written: {write_json('progress_overhead', result)}")

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -47,19 +47,31 @@ def versions() -> dict[str, str]:
     return {name: version for name in PACKAGES if (version := _version(name)) is not None}
 
 
-def comparison(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Summarise the turns of ``rsl_rl``, ``rsl_jax`` and possibly others: medians, quartiles and the speed-up.
+def rotating(names: Sequence[str], rounds: int) -> Iterator[str]:
+    """Yield the names in turns, each round beginning with the next one, so that none always follows the same."""
+    for number in range(rounds):
+        first = number % len(names)
+        yield from [*names[first:], *names[:first]]
 
-    Where quartiles lie far apart the comparison is marked as disturbed: something else ran meanwhile.
+
+def summary(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Summarise turns by name: medians and quartiles.
+
+    Where quartiles lie far apart the turns are marked as disturbed: something else ran meanwhile.
     """
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
     quartiles = {name: statistics.quantiles(values, n=4) for name, values in seconds.items()}
     return {
-        "median_seconds": medians,
+        "median_seconds": {name: statistics.median(values) for name, values in seconds.items()},
         "quartiles_seconds": quartiles,
         "disturbed": any(high > 1.25 * low for low, _, high in quartiles.values()),
-        "speedup": medians["rsl_rl"] / medians["rsl_jax"],
     }
+
+
+def comparison(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Summarise the turns of ``rsl_rl``, ``rsl_jax`` and possibly others, with the speed-up."""
+    result = summary(seconds)
+    medians = result["median_seconds"]
+    return {**result, "speedup": medians["rsl_rl"] / medians["rsl_jax"]}
 
 
 def speedup_text(result: Mapping[str, Any], aim: float | None = None) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.flatten_util import ravel_pytree
 
-from rsl_jax.ops.gradients import flat, unit_of
+from rsl_jax.ops.gradients import unit_of
 from rsl_jax.types import Array, Key
 
 
@@ -33,10 +33,9 @@ def _at_once(reduce: Callable[[Array], Array], tree: Any) -> Any:
     reduced: list[Any] = [None] * len(leaves)
     for dtype in dict.fromkeys(x.dtype for x in leaves):
         places = [place for place, x in enumerate(leaves) if x.dtype == dtype]
-        vector = reduce(flat([leaves[place] for place in places]))
-        ends = np.cumsum([leaves[place].size for place in places])
-        for place, part in zip(places, jnp.split(vector, ends[:-1]), strict=True):
-            reduced[place] = jnp.reshape(part, leaves[place].shape)
+        vector, parts_of = ravel_pytree([leaves[place] for place in places])
+        for place, part in zip(places, parts_of(reduce(vector)), strict=True):
+            reduced[place] = part
     return jax.tree.unflatten(structure, reduced)
 
 

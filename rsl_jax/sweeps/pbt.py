@@ -18,7 +18,7 @@ from rsl_jax.sweeps.population import PopulationResult
 from rsl_jax.sweeps.program import Program
 from rsl_jax.sweeps.progress import Progress, SweepConsole
 from rsl_jax.sweeps.ranges import Range, list_ranges
-from rsl_jax.sweeps.running import LONGEST_STRETCH, Run, SweepStopped, check_iterations
+from rsl_jax.sweeps.running import LONGEST_STRETCH, Run, SweepStopped, check_number
 from rsl_jax.sweeps.settings import Member, list_seeds
 from rsl_jax.sweeps.sweeping import pure_environment
 from rsl_jax.sweeps.tracing import numbers_without_effect, traceable_paths
@@ -97,7 +97,7 @@ def population_based_training(
     """
     env = pure_environment(env, num_envs)
     cfg = BaseRunnerConfig.from_dict(cfg)
-    check_iterations(iterations)
+    check_number("iterations", iterations)
     chosen = list_ranges(cfg, {**(ranges or {}), **ranges_by_name})
     if resume and folder is None:
         raise ValueError("resume=True continues the training in a folder; give folder=PATH.")

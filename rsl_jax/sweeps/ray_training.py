@@ -82,7 +82,7 @@ class RayTraining:
         self._sizes = {part.index: len(part.members) for part in parts}
         self._finished = dict.fromkeys(self._sizes, 0)
         self._losses = {index: _Losses() for index in (*self._sizes, None)}
-        self._job = self._ray.put(self._pickled(_job_of(run, programs, neighbours=max(1, *rooms, 1))))
+        self._job = self._ray.put(self._pickled(_job_of(run, programs, neighbours=max([1, *rooms]))))
         self._heard = time.monotonic()
         try:
             while self._waiting or self._asked:

@@ -69,26 +69,14 @@ class SweepStopped(KeyboardInterrupt):
         self.result, self.signal = result, signal
 
 
-def check_iterations(iterations: Any) -> None:
-    """Reject an invalid number of iterations.
+def check_number(name: str, value: Any) -> None:
+    """Reject an invalid number of something, such as iterations.
 
     Raises:
         ValueError: says what is allowed.
     """
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations must be a whole number of at least 1; got {iterations!r}.")
-
-
-def check_members_at_once(members_at_once: Any) -> None:
-    """Reject an invalid number of members.
-
-    Raises:
-        ValueError: says what is allowed.
-    """
-    if members_at_once is None:
-        return
-    if isinstance(members_at_once, bool) or not isinstance(members_at_once, int) or members_at_once < 1:
-        raise ValueError(f"members_at_once must be a whole number of at least 1; got {members_at_once!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
 
 
 @dataclass

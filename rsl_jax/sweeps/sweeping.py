@@ -18,7 +18,7 @@ from rsl_jax.sweeps.progress import Progress, SweepConsole
 from rsl_jax.sweeps.ray_cluster import RayCluster
 from rsl_jax.sweeps.ray_training import RayTraining
 from rsl_jax.sweeps.results import SweepResult
-from rsl_jax.sweeps.running import LONGEST_STRETCH, Run, check_iterations, check_members_at_once
+from rsl_jax.sweeps.running import LONGEST_STRETCH, Run, check_number
 from rsl_jax.sweeps.settings import Member, Setting, list_seeds, list_settings, numeric_paths, shapes_of
 from rsl_jax.sweeps.tracing import traceable_paths
 from rsl_jax.training.sharding import Devices
@@ -86,8 +86,9 @@ def sweep(
     env = pure_environment(env, num_envs)
     cfg = BaseRunnerConfig.from_dict(cfg)
     cluster = _cluster_of(backend, devices)
-    check_iterations(iterations)
-    check_members_at_once(members_at_once)
+    check_number("iterations", iterations)
+    if members_at_once is not None:
+        check_number("members_at_once", members_at_once)
     chosen_settings = list_settings(cfg, {**(vary or {}), **varied}, settings)
     chosen_seeds = list_seeds(seeds)
     # On a cluster nothing is computed here: programs are only checked.

@@ -1,6 +1,6 @@
-"""Draw how the Go1 learned to walk, ``go1_learning.png``: ``python docs/images/go1.py LOGDIR [STUDENT_LOGDIR]``.
+"""Draw how the Go1 learned to walk (docs/robots.md), ``python benchmarks/go1_walk.py TEACHER [STUDENT]``.
 
-The curves are kept in ``benchmarks/results/go1_walk.json``; without a log folder the picture is drawn from it.
+The curves of the log folders are kept in ``results/go1_walk.json``; without a log folder the picture is drawn from it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from reporting import RESULTS, write_json
 
 from rsl_jax.logging import read_scalars
 
-ROOT = Path(__file__).parents[2]
-CURVES, PICTURE = ROOT / "benchmarks" / "results" / "go1_walk.json", Path(__file__).parent / "go1_learning.png"
+CURVES = RESULTS / "go1_walk.json"
+PICTURE = Path(__file__).parent.parent / "docs" / "images" / "go1_learning.png"
 TAGS = (
     "Eval/mean_reward",
     "Eval/mean_episode_length",
@@ -81,9 +82,6 @@ def draw(curves: dict[str, Any]) -> None:
 def main() -> None:
     """Read the log folders, if there are any, and draw."""
     if sys.argv[1:]:
-        sys.path.insert(0, str(ROOT / "benchmarks"))
-        from reporting import write_json
-
         teacher, *student = (curves_of(log_dir) for log_dir in sys.argv[1:3])
         runs = {"teacher": teacher, "student": student[0] if student else None}
         write_json("go1_walk", {"steps_per_iteration": STEPS, **runs})
