@@ -155,59 +155,23 @@ def brax_ppo(size: Size, turns: Turns) -> None:
 
     It trains in one call that reports after each of its "epochs", which is where it waits for its next turn.
     """
-    import jax
-    import jax.numpy as jnp
-    from flax import linen as nn
-
-    # brax 0.14.2 calls jax.device_put_replicated, which jax 0.10 no longer has: a leading axis with an entry a device.
-    if not hasattr(jax, "device_put_replicated"):
-        jax.device_put_replicated = lambda tree, devices: jax.tree.map(lambda x: jnp.stack([x] * len(devices)), tree)
-
-    from brax.training.agents.ppo.networks import make_ppo_networks
-    from brax.training.agents.ppo.train import train
-    from mujoco_playground import wrapper
+    from brax_training import same_settings, train
 
     from rsl_jax import make_env
-
-    def networks(*args: Any, **kwargs: Any) -> Any:
-        sizes = tuple(MODEL["hidden_dims"])
-        return make_ppo_networks(
-            *args, policy_hidden_layer_sizes=sizes, value_hidden_layer_sizes=sizes, activation=nn.elu, **kwargs
-        )
 
     turns.wait()
     before = time.perf_counter()
     env = make_env(ENV, num_envs=size.num_envs)
 
-    def next_turn(step: int, metrics: dict[str, Any]) -> None:
+    def next_turn(steps: int, *_: Any) -> None:
         nonlocal before
-        turns.done(time.perf_counter() - before)
-        turns.wait()
-        before = time.perf_counter()
+        if steps:
+            turns.done(time.perf_counter() - before)
+            turns.wait()
+            before = time.perf_counter()
 
-    train(
-        env.single_env.env,
-        wrap_env_fn=wrapper.wrap_for_brax_training,
-        num_timesteps=size.steps_per_turn * 1000,
-        num_evals=1001,
-        run_evals=False,
-        progress_fn=next_turn,
-        episode_length=env.max_episode_length,
-        num_envs=size.num_envs,
-        unroll_length=size.num_steps,
-        batch_size=size.num_envs // size.num_mini_batches,
-        num_minibatches=size.num_mini_batches,
-        num_updates_per_batch=size.num_epochs,
-        normalize_observations=True,
-        learning_rate=1e-3,
-        learning_rate_schedule="ADAPTIVE_KL",
-        max_grad_norm=1.0,
-        discounting=0.99,
-        gae_lambda=0.95,
-        clipping_epsilon=0.2,
-        entropy_cost=0.01,
-        network_factory=networks,
-    )
+    settings = same_settings(size.train_cfg(), size.num_envs)
+    train(env, settings, interval=size.iterations, on_interval=next_turn, seed=0)
 
 
 def environment_alone(size: Size, turns: Turns) -> None:

@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 
 import rsl_jax
 from rsl_jax.env import regroup
 from rsl_jax.training import build_algorithm, make_train, spec_of
 
 NUM_ITERATIONS, NUM_SEEDS = 300, 3
-PICTURE = Path("docs/images/memory.png")
+PICTURE, FILM = Path("docs/images/memory.png"), Path("docs/images/memory.gif")
 
 cartpole = rsl_jax.make_env("playground/CartpoleSwingup", num_envs=256, config_overrides={"action_repeat": 4})
 env = regroup(cartpole, {"positions": ("policy", [0, 1, 2]), "everything": "policy"})
@@ -65,13 +66,14 @@ def play(algorithm, state, key):
     return jnp.sum(jax.lax.scan(step, start, None, env.max_episode_length)[1], axis=0).mean()
 
 
-curves = {}
+curves, trained = {}, {}
 for name, (seen, actor) in ACTORS.items():
     begin, settings = time.perf_counter(), config(seen, actor)
     train = make_train(env, settings, NUM_ITERATIONS, init_at_random_ep_len=True)
     states, metrics = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), NUM_SEEDS))
     curves[name] = np.asarray(metrics["Train/mean_reward"])  # [seeds, iterations]
     algorithm = build_algorithm(rsl_jax.RunnerConfig.from_dict(settings), spec_of(env))
+    trained[name] = algorithm, jax.tree.map(lambda x: x[0], states)  # the first seed
     played = jax.jit(jax.vmap(lambda state, a=algorithm: play(a, state, jax.random.key(1))))(states)
     print(
         f"{name:24}: return at the end of training {np.round(curves[name][:, -1])}, without exploration noise "
@@ -97,3 +99,22 @@ axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.15, 0))
 PICTURE.parent.mkdir(parents=True, exist_ok=True)
 figure.savefig(PICTURE, dpi=110)
 print(f"picture: {PICTURE}")
+
+
+# %% Film the GRU and the MLP from the same start, side by side
+def watch(name, num_steps=200):
+    """Yield images of the first environment, uint8 ``[H, W, 3]``."""
+    algorithm, state = trained[name]
+    act, step = jax.jit(algorithm.policy), jax.jit(env.step)
+    env_state, observations = env.reset(jax.random.key(2))
+    carry = algorithm.initial_carry(env.num_envs)
+    for _ in range(num_steps):
+        yield env.render(env_state)
+        actions, carry = act(state, carry, observations)
+        env_state, timestep = step(env_state, actions)
+        observations = timestep.observations
+
+
+frames = [Image.fromarray(np.hstack(both)).reduce(2) for both in zip(watch("GRU"), watch("MLP"), strict=True)]
+frames[0].save(FILM, save_all=True, append_images=frames[1:], duration=1000 * env.step_dt, loop=0)
+print(f"film: {FILM}")

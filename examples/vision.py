@@ -1,6 +1,6 @@
 """A pendulum swing-up from pixels: the actor observes two frames, the critic the state. Trains on a CPU.
 
-``python examples/vision.py`` in the root of the repository draws the figure (about ten minutes on two cores).
+``python examples/vision.py`` in the root of the repository draws the figure and the film (ten minutes on two cores).
 """
 
 from pathlib import Path
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 
 from rsl_jax import RunnerConfig
 from rsl_jax.env import Transition, WithCamera, draw_segments, vectorize
@@ -43,10 +44,10 @@ class Pendulum:
         return {"state": jnp.stack([jnp.sin(state[0]), jnp.cos(state[0]), state[1] / 8.0])}
 
 
-def draw(state):
-    """Render the camera image of the pendulum, ``[1, 20, 20]``."""
+def draw(state, size=20):
+    """Render the camera image of the pendulum, ``[1, size, size]``."""
     tip = jnp.stack([jnp.sin(state[0]), jnp.cos(state[0])])
-    return draw_segments(jnp.zeros((1, 2)), tip[None], size=(20, 20), radius=0.15)
+    return draw_segments(jnp.zeros((1, 2)), tip[None], size=(size, size), radius=0.15)
 
 
 CONFIG = {
@@ -92,19 +93,27 @@ def train(config, num_iterations, num_seeds, num_envs=128):
     return state, np.stack(returns)
 
 
-def watch(state, num_steps=48, every=4):
-    """Record the images of the trained policy, starting from hanging down, ``[frames, H, W]``."""
+def watch(state, num_steps=100):
+    """Let the trained policy swing the pendulum up from hanging down; return all states ``[T, 2]``."""
     env = make_env(4)
     algorithm, pendulum = build_algorithm(RunnerConfig.from_dict(CONFIG), spec_of(env)), env.single_env
     hanging = jnp.array([jnp.pi - 0.05, 0.0])
     robot = Filmed(hanging, jnp.concatenate([draw(hanging)] * 2))
-    frames = []
+    states = []
     act, step = jax.jit(algorithm.policy), jax.jit(pendulum.step)
     for _ in range(num_steps):
         actions, _ = act(state, (), {"camera": robot.frames[None]})
         robot, _ = step(robot, actions[0])
-        frames.append(np.asarray(robot.frames[-1]))
-    return np.stack(frames[::every])
+        states.append(robot.env)
+    return jnp.stack(states)
+
+
+def write_film(states, path, size=200):
+    """Write a film of the pendulum, with what its camera sees on the right."""
+    sharp, seen = (np.asarray(jax.vmap(lambda s, n=n: draw(s, n)[0])(states)) for n in (size, 20))
+    both = np.concatenate([sharp, np.ones((len(states), size, 8)), seen.repeat(size // 20, 1).repeat(size // 20, 2)], 2)
+    frames = [Image.fromarray(image) for image in np.uint8(255 * both)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=1000 * Pendulum.step_dt, loop=0)
 
 
 def main(num_iterations=150, num_seeds=3, picture=PICTURE):
@@ -113,7 +122,8 @@ def main(num_iterations=150, num_seeds=3, picture=PICTURE):
     state, from_pixels = train(CONFIG, num_iterations, num_seeds)
     print("from the state")
     _, from_state = train(FROM_STATE, num_iterations, num_seeds)
-    frames = watch(state)
+    states = watch(state)
+    frames = np.asarray(jax.vmap(draw)(states[:48:4, :])[:, 0])
 
     figure, (curves, strip) = plt.subplots(2, 1, figsize=(8, 5.4), height_ratios=[5, 1], layout="constrained")
     for returns, color, label in ((from_state, "tab:gray", "state"), (from_pixels, "tab:blue", "two frames of pixels")):
@@ -128,6 +138,7 @@ def main(num_iterations=150, num_seeds=3, picture=PICTURE):
     strip.axis("off")
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=110)
+    write_film(states, picture.with_suffix(".gif"))
     return from_pixels, from_state
 
 

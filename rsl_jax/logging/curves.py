@@ -12,6 +12,7 @@ import numpy as np
 from rsl_jax.logging.events import Curve, iteration_times, read_scalars
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 XAxis = Literal["iteration", "steps", "time"]
@@ -176,14 +177,13 @@ def summarize(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band:
     return Band(x, mean, mean - half, mean + half, f"mean of {count} runs, 95 % band")
 
 
-def draw(bands: Mapping[str, Band], *, x_label: str, y_label: str, title: str = "") -> Figure:
-    """Draw a figure with one line per group."""
+def draw(bands: Mapping[str, Band], *, x_label: str, y_label: str, title: str = "", axes: Axes | None = None) -> Figure:
+    """Draw one line per group, into ``axes`` or into a new figure."""
     from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
-    from rsl_jax.logging.figures import new_figure
+    from rsl_jax.logging.figures import figure_and_axes
 
-    figure = new_figure(7.2, 4.2)
-    axes = figure.add_subplot()
+    figure, axes = figure_and_axes(axes)
     for index, (label, band) in enumerate(bands.items()):
         colour = _COLOURS[index % len(_COLOURS)]
         dashes = "-" if index < len(_COLOURS) else "--"

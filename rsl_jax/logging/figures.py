@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -22,6 +23,14 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
     figure._repr_png_ = functools.partial(_as_png, figure)  # type: ignore[attr-defined]
     return figure
+
+
+def figure_and_axes(axes: Axes | None) -> tuple[Figure, Axes]:
+    """Return the axes to plot into, with their figure: a new one of the usual size if there are none."""
+    if axes is None:
+        figure = new_figure(7.2, 4.2)
+        return figure, figure.add_subplot()
+    return cast("Figure", axes.get_figure()), axes
 
 
 def _as_png(figure: Figure) -> bytes:

@@ -46,7 +46,13 @@ class NumberPanel(NamedTuple):
 
 
 def draw_population(
-    curves: np.ndarray, best: np.ndarray | None, *, steps_per_iteration: int, y_label: str, title: str = ""
+    curves: np.ndarray,
+    best: np.ndarray | None,
+    *,
+    steps_per_iteration: int,
+    y_label: str,
+    title: str = "",
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw curves of all members, their median, and that of the best.
 
@@ -56,14 +62,14 @@ def draw_population(
         steps_per_iteration: environment steps of an iteration.
         y_label: what is drawn.
         title: title of the plot.
+        axes: axes to draw into; None for a new figure.
     """
     from matplotlib.ticker import EngFormatter
 
-    from rsl_jax.logging.figures import new_figure
+    from rsl_jax.logging.figures import figure_and_axes
 
     steps = (np.arange(curves.shape[1]) + 1) * steps_per_iteration
-    figure = new_figure(7.2, 4.2)
-    axes = figure.add_subplot()
+    figure, axes = figure_and_axes(axes)
     axes.plot(
         steps, curves.T, color="0.75", linewidth=0.7, label=[f"each of {len(curves)}", *["_"] * (len(curves) - 1)]
     )

@@ -133,13 +133,14 @@ class PopulationResult(SweepResult):
             writer.writerows(rows)
         return path
 
-    def plot(self, path: str | Path | None = None, *, tag: str | None = None, title: str = "") -> Any:
+    def plot(self, path: str | Path | None = None, *, tag: str | None = None, title: str = "", axes: Any = None) -> Any:
         """Plot the curves of all members over the environment steps, and that of the finally best policy.
 
         Args:
             path: file to also write the plot to.
             tag: tag to plot; that of the score if None.
             title: title of the plot.
+            axes: axes of matplotlib to draw into; None for a new figure.
 
         Returns:
             the figure, matplotlib's.
@@ -151,6 +152,7 @@ class PopulationResult(SweepResult):
             steps_per_iteration=self.steps_per_iteration,
             y_label=label_of_tag(tag),
             title=title,
+            axes=axes,
         )
         return _written(figure, path)
 

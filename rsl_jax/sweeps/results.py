@@ -211,13 +211,14 @@ class SweepResult:
             )
         return self.member(int(np.nanargmax(scores)))
 
-    def plot(self, path: str | Path | None = None, *, tag: str | None = None, title: str = "") -> Any:
+    def plot(self, path: str | Path | None = None, *, tag: str | None = None, title: str = "", axes: Any = None) -> Any:
         """Plot the interquartile mean of each setting's seeds over the steps, with its 95 % bootstrap band.
 
         Args:
             path: file to also write the plot to.
             tag: tag to plot; :attr:`score` if None.
             title: title of the plot.
+            axes: axes of matplotlib to draw into; None for a new figure.
 
         Returns:
             the figure, matplotlib's.
@@ -230,7 +231,8 @@ class SweepResult:
             one = len(curves) == 1
             what = "1 seed" if one else f"IQM of {len(curves)} seeds, 95 % band"
             bands[label_of(setting)] = Band(x, middle, None if one else low, None if one else high, what)
-        figure = draw(bands, x_label="environment steps", y_label=label_of_tag(tag or self.score), title=title)
+        y_label = label_of_tag(tag or self.score)
+        figure = draw(bands, x_label="environment steps", y_label=y_label, title=title, axes=axes)
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path)

@@ -72,8 +72,8 @@ def test_many_seeds_draws_its_picture(tmp_path, monkeypatch):
             },
         )
     assert result["rewards"].shape == (2, 9)
-    assert result["swept_rewards"].shape == (2, 2, 9)
-    assert np.isfinite(result["swept_rewards"][..., -1]).all()
+    assert len(result["rates"].settings) == 2
+    assert all(np.isfinite(result["rates"].curves(setting)[:, -1]).all() for setting in result["rates"].settings)
     assert (tmp_path / "docs" / "images" / "many_seeds.png").stat().st_size > 10_000
 
 
@@ -115,6 +115,7 @@ def test_vision_draws_its_picture(tmp_path):
     assert np.isfinite(pixels[:, -1]).all()
     assert np.isfinite(state[:, -1]).all()
     assert (tmp_path / "vision.png").stat().st_size > 5_000
+    assert (tmp_path / "vision.gif").stat().st_size > 5_000
 
 
 def test_discrete_draws_its_picture(tmp_path, monkeypatch):
@@ -145,11 +146,15 @@ def test_memory_draws_its_picture(tmp_path, monkeypatch):
                 '    "LSTM": ("positions", {**RECURRENT, "rnn_type": "lstm"}),\n': "",  # as the GRU
                 '    "MLP that sees velocities": ("everything", FEED_FORWARD),\n': "",  # as the MLP
                 "    ylim=(0, 1000),\n": "",  # the returns of this pendulum are negative
+                "num_steps=200": "num_steps=3",
+                "env.render(env_state)": "np.zeros((8, 8, 3), np.uint8)",  # which takes pygame
             },
         )
     assert {name: curve.shape for name, curve in result["curves"].items()} == {"GRU": (2, 7), "MLP": (2, 7)}
     assert np.isfinite(result["played"]).all()
     assert (tmp_path / "docs" / "images" / "memory.png").stat().st_size > 10_000
+    assert len(result["frames"]) == 3
+    assert (tmp_path / "docs" / "images" / "memory.gif").stat().st_size > 0
 
 
 def test_curiosity_draws_its_picture(tmp_path, monkeypatch):

@@ -113,6 +113,8 @@ def test_results_are_labelled_ranked_drawn_and_kept(swept, tmp_path):
     axes = result.plot(tag="Eval/mean_reward").axes[0]
     assert axes.get_ylabel() == "mean reward of evaluations"
     assert [len(line.get_xdata()) for line in axes.get_lines()] == [2, 2]
+    assert result.plot(axes=axes) is axes.get_figure()
+    assert len(axes.get_lines()) == 4
     read = SweepResult.load(result.save(tmp_path / "result"))
     assert read.members == result.members
     np.testing.assert_array_equal(read.metrics["Loss/value"], result.metrics["Loss/value"])
