@@ -181,12 +181,16 @@ def main(
         CACHE.update({"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_COMPILATION_CACHE_DIR": str(Path(cache).absolute())})
     one, many = Size(iterations=2 if smoke else 200), Size(iterations=2 if smoke else 12, seeds=4 if smoke else 16)
     large = dataclasses.replace(one, num_envs=512, num_steps=24, hidden=(128, 128, 128), iterations=1 if smoke else 3)
-    long = dataclasses.replace(many, iterations=4 * many.iterations)  # a sweep begins with short blocks
+    # A sweep begins with short blocks, which count less the longer it is.
+    long, longest = (dataclasses.replace(many, iterations=times * many.iterations) for times in (4, 16))
     race_all = functools.partial(training, rejax=rejax_python, other=other, rounds=rounds)
     runs: dict[Section, dict[str, Callable[[], dict[str, Any]]]] = {
         "training": {env: functools.partial(race_all, dataclasses.replace(one, env=env)) for env in ENVS},
         "seeds": {env: functools.partial(race_all, dataclasses.replace(many, env=env)) for env in ENVS},
-        "devices": {"Pendulum-v1": functools.partial(devices, long, rounds)},
+        "devices": {
+            "Pendulum-v1": functools.partial(devices, long, rounds),
+            "Pendulum-v1, 4 times as long": functools.partial(devices, longest, rounds),
+        },
         "sharding": {
             "32 x 32, two cores": functools.partial(sharding, one, (0, 1), rounds),
             "512 x 24, one core": functools.partial(sharding, large, (0,), rounds),
@@ -196,7 +200,7 @@ def main(
     }
     sizes = {
         name: dataclasses.asdict(size)
-        for name, size in (("one", one), ("many", many), ("long", long), ("large", large))
+        for name, size in (("one", one), ("many", many), ("long", long), ("longest", longest), ("large", large))
     }
     path = RESULTS / "compiled_speed.json"
     figures: dict[str, Any] = json.loads(path.read_text())["sections"] if path.exists() else {}

@@ -141,14 +141,13 @@ def rsl_jax(goal: Goal, clock: Clock, seed: int) -> None:
 
 
 def rsl_rl(goal: Goal, clock: Clock, seed: int) -> None:
-    """Train by RSL-RL's runner in the same compiled environment; with one thread, which is its fastest here."""
+    """Train by RSL-RL's runner in the same compiled environment, with as many threads as PyTorch chooses."""
     import jax
     import torch
     from rsl_rl.runners import OnPolicyRunner
     from rsl_rl_env import RslRlEnv
     from tensordict import TensorDict
 
-    torch.set_num_threads(1)
     torch.manual_seed(seed)
     cfg = copy.deepcopy(goal.preset["runner"])
     env = RslRlEnv(goal.make_env(), seed=seed, num_steps_per_env=cfg["num_steps_per_env"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -35,7 +37,26 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         the exit status: 0 on success, 2 for an invalid request, 1 for other failures, 128 + n if stopped by signal n.
     """
-    command, *rest = [*(sys.argv[1:] if args is None else args)] or ["--help"]
+    try:
+        status = _main(sys.argv[1:] if args is None else args)
+        sys.stdout.flush()  # Python would do it later, where errors cannot be handled
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        status = 1
+    return status
+
+
+def _reader_has_gone() -> bool:
+    """Return whether standard output is a pipe that nothing reads, as in ``rsl-jax envs | head``."""
+    output = select.poll()
+    output.register(sys.stdout, 0)  # errors are always reported
+    return bool(output.poll(0))
+
+
+def _main(args: Sequence[str]) -> int:
+    command, *rest = [*args] or ["--help"]
     if command in ("-h", "--help", "help"):
         print_overview(COMMANDS)
         return 0

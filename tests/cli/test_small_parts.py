@@ -1,5 +1,6 @@
 """Folders of runs, the cache of compiled programs, errors, signals."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -181,6 +182,16 @@ def test_help_and_unknown_commands(capsys):
     assert main(["train", "--num-envs", "3"]) == 2
     assert main(["play", "nowhere"]) == 2
     assert "'nowhere' does not exist" in said(capsys)
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    for args in ([], ["train", "playground/CartpoleBalance", "--help"]):
+        command = [sys.executable, "-m", "rsl_jax.cli", *args]
+        ran = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+        assert (ran.returncode, ran.stderr) == (1, "")
+    os.close(write)
 
 
 def test_help_does_not_wait_for_jax():
