@@ -22,6 +22,8 @@ from rsl_jax.cli.options import (
     env_is_missing,
     read_options,
     settings_of_command,
+    show_help,
+    without_help,
 )
 from rsl_jax.cli.output import CommandError, print_facts
 from rsl_jax.cli.processes import use_enough_threads
@@ -64,9 +66,12 @@ def read_request(
     if not args or args[0].startswith("-"):
         parse_options(kind, args, prog=prog)
         raise env_is_missing(prog)
+    asks_for_help, args = without_help(args)
     command, flags = read_options(kind, args, prog=prog)
     named = None if command.config is None else read_settings(command.config)
     settings = base(command, named, resuming=False)
+    if asks_for_help:
+        show_help(kind, ["--help"], settings.runner, vars(complete(command, settings)), prog=prog)
     flags, varied = take_lists(settings.runner, flags)
     runner = parse_config(settings.runner, flags, prog=f"{prog} {command.env}", options=kind)
     if command.resume and command.log_dir is None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from rsl_jax.cli.arguments import KeyValues, RandomizeFlag, option, parse_options, with_randomization
+from rsl_jax.cli.arguments import KeyValues, RandomizeFlag, option, parse, parse_options, with_randomization
 from rsl_jax.cli.cache import CacheFlag
 from rsl_jax.cli.output import CommandError
 from rsl_jax.cli.settings import RunSettings
@@ -80,6 +80,23 @@ def read_options(kind: type[Options], args: Sequence[str], *, prog: str) -> tupl
         command.trust, env=command.env, flags=[*flags, *names_in([command.randomize, command.env_kwargs])]
     )
     return command, flags
+
+
+def without_help(args: Sequence[str]) -> tuple[bool, list[str]]:
+    """Return whether arguments ask for help, and the others; the config is shown once it is known."""
+    others = [arg for arg in args if arg not in ("-h", "--help")]
+    return len(others) < len(args), others
+
+
+def show_help(
+    options: type, args: Sequence[str], cfg: BaseRunnerConfig, values: Mapping[str, Any], *, prog: str
+) -> None:
+    """Show the options of a command and all keys of a config with their current values, and end the process."""
+    hint: Any = Annotated.__class_getitem__((type(cfg), tyro.conf.arg(name="")))  # type: ignore[attr-defined]
+    fields = [("runner", hint, field(default=cfg))]
+    joined: Any = dataclasses.make_dataclass(options.__name__, fields, bases=(options,), frozen=True)
+    joined.__doc__ = options.__doc__
+    parse(joined, args, prog=prog, default=joined(**{**values, "runner": cfg}))
 
 
 def env_is_missing(prog: str) -> CommandError:

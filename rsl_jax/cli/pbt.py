@@ -36,7 +36,6 @@ class Pbt(ManyRuns):
         factors: factors by which a number may change.
         resample: probability that a number is drawn again instead.
         score: log tag by which members are ranked.
-        seed: seed of all random choices.
     """
 
     members: Annotated[int, tyro.conf.arg(metavar="N")] = 16
@@ -45,7 +44,6 @@ class Pbt(ManyRuns):
     factors: tuple[float, ...] = (0.8, 1.25)
     resample: float = 0.25
     score: Annotated[str | None, option("TAG", default="Eval/mean_reward if evaluated, else Train/mean_reward")] = None
-    seed: int = 0
 
 
 def run(args: Sequence[str]) -> int:
@@ -77,7 +75,7 @@ def _train(command: Pbt, settings: RunSettings, ranges: dict[str, list[Any]]) ->
             factors=command.factors,
             resample=command.resample,
             score=command.score,
-            seed=command.seed,
+            seed=settings.runner.seed or 0,
             folder=folder,
             resume=command.resume,
             devices=command.devices,

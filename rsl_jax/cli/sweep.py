@@ -30,7 +30,7 @@ class Sweep(ManyRuns):
     saves all runs and stops; --resume continues.
 
     Attributes:
-        seeds: number of seeds of each setting.
+        seeds: number of seeds of each setting, from --seed on.
         members_at_once: maximum number of runs that are trained at once, with Ray by each worker.
         backend: where to train: local in this process, ray by the workers of a Ray cluster.
         ray_address: address of the Ray cluster.
@@ -63,7 +63,7 @@ def run(args: Sequence[str]) -> int:
 def _sweep(command: Sweep, settings: RunSettings, varied: dict[str, list[Any]]) -> int:
     from rsl_jax.sweeps import RayCluster, SweepStopped, sweep
 
-    on_ray = command.backend == "ray"
+    on_ray, first = command.backend == "ray", settings.runner.seed or 0
     env, settings, folder = prepare(command, settings, "sweep", trains_here=not on_ray)
     print_facts(f"Sweep on {command.env}", {"folder": folder, **varied})
     try:
@@ -71,7 +71,7 @@ def _sweep(command: Sweep, settings: RunSettings, varied: dict[str, list[Any]]) 
             env,
             settings.runner,
             iterations=settings.iterations or 0,
-            seeds=command.seeds,
+            seeds=range(first, first + command.seeds),
             vary=varied,
             folder=folder,
             resume=command.resume,

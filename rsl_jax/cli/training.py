@@ -7,17 +7,25 @@ import dataclasses
 import math
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import tyro
 
 from rsl_jax import distributed
-from rsl_jax.cli.arguments import CheckpointFlag, option, parse, parse_config
+from rsl_jax.cli.arguments import CheckpointFlag, option, parse_config
 from rsl_jax.cli.cache import choose_cache
 from rsl_jax.cli.export import write_robot_metadata
-from rsl_jax.cli.options import TrainingOptions, complete, env_is_missing, read_options, settings_of_command
+from rsl_jax.cli.options import (
+    TrainingOptions,
+    complete,
+    env_is_missing,
+    read_options,
+    settings_of_command,
+    show_help,
+    without_help,
+)
 from rsl_jax.cli.output import CommandError, number, print_facts
 from rsl_jax.cli.processes import folder_of_first, is_first, join, use_enough_threads
 from rsl_jax.cli.resuming import refuse_to_overwrite, resumed_checkpoint
@@ -106,10 +114,10 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
     """
     if not args or args[0].startswith("-"):
         # The environment is not known, so this shows the general help, or ends in an error of tyro.
-        show_help(kind, args, kind.config(), {"env": tyro.MISSING})
+        show_help(kind.options, args, kind.config(), {"env": tyro.MISSING}, prog=kind.prog)
         raise env_is_missing(kind.prog)
-    asks_for_help = any(arg in ("-h", "--help") for arg in args)
-    command, flags = read_options(kind.options, [arg for arg in args if arg not in ("-h", "--help")], prog=kind.prog)
+    asks_for_help, args = without_help(args)
+    command, flags = read_options(kind.options, args, prog=kind.prog)
     checkpoint = resumed_checkpoint(
         command.env,
         command.log_dir,
@@ -126,19 +134,10 @@ def read_command(kind: Kind, args: Sequence[str]) -> tuple[Any, Path | None]:
     command = complete(command, settings, source=settings.source, **teacher)
     cfg = of_kind(kind, settings.runner)
     if asks_for_help:
-        show_help(kind, ["--help"], cfg, vars(command))
+        show_help(kind.options, ["--help"], cfg, vars(command), prog=kind.prog)
     runner = parse_config(cfg, flags, prog=f"{kind.prog} {command.env}", options=kind.options)
     log_dir = checkpoint.parent if checkpoint is not None and command.log_dir is None else command.log_dir
     return dataclasses.replace(command, log_dir=log_dir, runner=runner), checkpoint
-
-
-def show_help(kind: Kind, args: Sequence[str], cfg: BaseRunnerConfig, values: Mapping[str, Any]) -> None:
-    """Show the options of a command and all keys of a config with their current values, and end the process."""
-    hint: Any = Annotated.__class_getitem__((type(cfg), tyro.conf.arg(name="")))  # type: ignore[attr-defined]
-    fields = [("runner", hint, field(default=cfg))]
-    joined: Any = dataclasses.make_dataclass(kind.options.__name__, fields, bases=(kind.options,), frozen=True)
-    joined.__doc__ = kind.options.__doc__
-    parse(joined, args, prog=kind.prog, default=joined(**{**values, "runner": cfg}))
 
 
 def of_kind(kind: Kind, cfg: BaseRunnerConfig) -> BaseRunnerConfig:

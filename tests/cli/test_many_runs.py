@@ -57,8 +57,17 @@ def test_episodes_start_at_a_random_step_where_that_is_possible(limit, at_random
     assert prepare(command, read, "sweep")[1].init_at_random_ep_len is at_random
 
 
+@pytest.mark.parametrize(("command", "option"), [("sweep", "--members-at-once"), ("pbt", "--fraction")])
+def test_help_shows_the_keys_of_the_config(command, option, capsys):
+    assert main([command, ENV, "--num-envs", "3", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert {option, "--num-envs", "--algorithm.entropy-coef", "--actor.hidden-dims"} <= {*shown.split()}
+    assert "(default: 3)" in shown
+
+
 def test_a_sweep_that_is_terminated_goes_on_and_keeps_the_best(tmp_path, terminated, capsys):
     command = ["sweep", ENV, *SMALL, "--seeds", "2", "--iterations", "4", "--log-dir", str(tmp_path)]
+    command += ["--seed", "3"]
     command += ["--algorithm.entropy-coef", "0", "0.01"]
     assert main(command) == 128 + signal.SIGTERM
     assert "--resume" in capsys.readouterr().out
@@ -69,7 +78,7 @@ def test_a_sweep_that_is_terminated_goes_on_and_keeps_the_best(tmp_path, termina
     out = capsys.readouterr().out
     assert "entropy_coef" in out
     assert "--trust tests" in out
-    assert len(SweepResult.load(tmp_path / "result.npz").members) == 4
+    assert [member.seed for member in SweepResult.load(tmp_path / "result.npz").members] == [3, 4, 3, 4]
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     kept = yaml.safe_load((tmp_path / "best" / "run.yaml").read_text(encoding="utf-8"))
     assert (kept["env"], kept["iterations"], kept["init_at_random_ep_len"]) == (ENV, 4, True)
