@@ -345,8 +345,12 @@ def draw(curves: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     styles = {"rsl_jax": ("#0b6e99", "-"), "rsl_rl": ("#d9730d", "--")}
-    figure, axes = plt.subplots(1, len(curves), figsize=(4.4 * len(curves), 3.5), squeeze=False)
-    for axis, (name, stacks) in zip(axes[0], curves.items(), strict=True):
+    columns = min(len(curves), 2)
+    rows = -(-len(curves) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.8 * columns, 3.3 * rows), squeeze=False)
+    for axis in axes.flat[len(curves) :]:
+        axis.remove()
+    for axis, (name, stacks) in zip(axes.flat, curves.items(), strict=False):
         task = TASKS[name]
         steps = np.arange(1, task.iterations + 1) * task.steps_per_iteration / 1e3
         for library, label in LIBRARIES.items():
@@ -361,8 +365,8 @@ def draw(curves: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
         axis.set_xlim(0, steps[-1])
         if task.highest is not None:
             axis.set_ylim(0, min(1.02 * task.highest, axis.get_ylim()[1]))
-    axes[0, 0].set_ylabel("mean return of the last 100 episodes")
-    axes[0, -1].legend(frameon=False, loc="lower right", fontsize=9)
+    axes[0, 0].legend(frameon=False, loc="lower right", fontsize=9)
+    figure.supylabel("mean return of the last 100 episodes", fontsize=10)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

@@ -115,6 +115,8 @@ def watch(name, num_steps=200):
         observations = timestep.observations
 
 
-frames = [Image.fromarray(np.hstack(both)).reduce(2) for both in zip(watch("GRU"), watch("MLP"), strict=True)]
-frames[0].save(FILM, save_all=True, append_images=frames[1:], duration=1000 * env.step_dt, loop=0)
+pairs = list(zip(watch("GRU"), watch("MLP"), strict=True))[::2]
+images = [Image.fromarray(np.hstack(pair)).reduce(2) for pair in pairs]
+frames = [image.quantize(32, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for image in images]
+frames[0].save(FILM, save_all=True, append_images=frames[1:], duration=2000 * env.step_dt, loop=0)
 print(f"film: {FILM}")
