@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import functools
 import io
+import json
 import multiprocessing
 import os
 import statistics
@@ -27,7 +28,7 @@ from typing import Any
 
 import tyro
 import yaml
-from reporting import rotating, show_table, write_json
+from reporting import RESULTS, rotating, show_table, write_json
 
 PRESETS = Path(__file__).parent.parent / "rsl_jax" / "presets"
 EPISODES, INTERVAL = 64, 5  # of an evaluation, and iterations between two
@@ -203,7 +204,9 @@ def run(name: str, goal: Goal, seed: int, launched: float, limit: float, line: C
     with contextlib.suppress(Over):
         CONTESTANTS[name](goal, clock, seed)
     seconds, last_return = clock.returns[-1]
-    line.send({"seconds": seconds, "reached": last_return >= goal.mean_return, "returns": clock.returns})
+    line.send(
+        {"seconds": seconds, "reached": last_return >= goal.mean_return, "limit": limit, "returns": clock.returns}
+    )
 
 
 def launch(name: str, goal: Goal, seed: int, limit: float) -> dict[str, Any]:
@@ -224,45 +227,53 @@ def outcome(result: dict[str, Any]) -> str:
     return seconds if result["reached"] else f"{result['returns'][-1][1]:.0f} after {seconds}"
 
 
-def main(seeds: int = 3, tasks: tuple[str, ...] = tuple(GOALS), limit: float = LIMIT, smoke: bool = False) -> None:
-    """Measure all contestants.
+def show(results: dict[str, Any]) -> None:
+    """Print a table for each task."""
+    columns = ("", "seconds of each seed", "median", "to the first evaluation")
+    for task, result in results.items():
+        rows = [
+            (
+                name,
+                ", ".join(outcome(r) for r in runs),
+                f"{statistics.median(r['seconds'] for r in runs):.0f}",
+                f"{statistics.median(r['returns'][0][0] for r in runs):.0f}",
+            )
+            for name, runs in result["runs"].items()
+        ]
+        show_table(f"{task} to a return of {result['mean_return']:.0f}", columns, rows)
+
+
+def main(
+    seeds: int = 3,
+    tasks: tuple[str, ...] = tuple(GOALS),
+    only: tuple[str, ...] = tuple(CONTESTANTS),
+    limit: float = LIMIT,
+    smoke: bool = False,
+) -> None:
+    """Measure what has not been measured yet; delete the file of the results to begin anew.
 
     Args:
         seeds: runs of each.
         tasks: the tasks.
+        only: the contestants.
         limit: seconds after which a run is given up.
-        smoke: one seed, given up at its first evaluation.
+        smoke: one seed, given up at its first evaluation; nothing is written.
     """
     if smoke:
         seeds, limit = 1, 0.0
-    results = {}
+    path = RESULTS / "time_to_goal.json"
+    results: dict[str, Any] = json.loads(path.read_text())["tasks"] if path.exists() and not smoke else {}
     for task in tasks:
-        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTESTANTS}
-        for name in rotating(list(CONTESTANTS), seeds):
-            runs[name].append(launch(name, GOALS[task], len(runs[name]), limit))
-            last = runs[name][-1]
-            print(f"{task}, {name}: {last['seconds']} s, return {last['returns'][-1][1]}", flush=True)
-        results[task] = {
-            **dataclasses.asdict(GOALS[task]),
-            "median_seconds": {name: statistics.median(r["seconds"] for r in found) for name, found in runs.items()},
-            "runs": runs,
-        }
-        rows = [
-            (
-                name,
-                ", ".join(outcome(r) for r in found),
-                f"{results[task]['median_seconds'][name]:.0f}",
-                f"{statistics.median(r['returns'][0][0] for r in found):.0f}",
-            )
-            for name, found in runs.items()
-        ]
-        columns = ("", "seconds of each seed", "median", "to the first evaluation")
-        show_table(f"{task} to a return of {GOALS[task].mean_return:.0f}", columns, rows)
-    if not smoke:
-        path = write_json(
-            "time_to_goal", {"episodes": EPISODES, "interval": INTERVAL, "limit": limit, "tasks": results}
-        )
-        print(f"written: {path}")
+        result = results.setdefault(task, {**dataclasses.asdict(GOALS[task]), "runs": {}})
+        for number, name in enumerate(rotating(only, seeds)):
+            runs = result["runs"].setdefault(name, [])
+            seed = number // len(only)
+            if seed == len(runs):
+                runs.append(launch(name, GOALS[task], seed, limit))
+                print(f"{task}, {name}, seed {seed}: {outcome(runs[-1])}", flush=True)
+                if not smoke:
+                    write_json("time_to_goal", {"episodes": EPISODES, "interval": INTERVAL, "tasks": results})
+    show(results)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,7 @@ def population_based_training(
         ValueError: for arguments that contradict each other, are out of range, or change the program.
         TypeError: for a value of the wrong type.
         SweepStopped: if Ctrl-C or SIGTERM stopped it; the results so far are in its ``result``, and in the folder.
+        RuntimeError: if another process trains in the folder.
 
     Source: Jaderberg et al., "Population based training of neural networks" (2017), with truncation selection.
     """

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rsl_jax.checkpoint import lock_log_dir
 from rsl_jax.config import BaseRunnerConfig
 from rsl_jax.env.base import Env
 from rsl_jax.interrupts import stop_on_signals
@@ -154,8 +155,14 @@ class Run:
 
         Raises:
             SweepStopped: if a signal stopped it before the end.
+            RuntimeError: if another process trains in the folder.
         """
-        with console or contextlib.nullcontext(), stop_on_signals(self.request_stop) as stopped:
+        folder = None if self.folder is None else self.folder.path
+        with (
+            lock_log_dir(folder),
+            console or contextlib.nullcontext(),
+            stop_on_signals(self.request_stop) as stopped,
+        ):
             self.console = console
             self.score = programs[0][0].score_tag if self.exchange is None else self.exchange.score
             (train_all or _train_here)(self, programs)

@@ -82,6 +82,7 @@ def sweep(
         ValueError: for arguments that contradict each other, or are out of range.
         TypeError: for a value of the wrong type.
         SweepStopped: if Ctrl-C or SIGTERM stopped it; the results so far are in its ``result``, and in the folder.
+        RuntimeError: if another process trains in the folder.
     """
     env = pure_environment(env, num_envs)
     cfg = BaseRunnerConfig.from_dict(cfg)

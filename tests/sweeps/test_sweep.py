@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from filelock import FileLock
 from rich.console import Console
 
 import rsl_jax
@@ -61,6 +62,8 @@ def swept(env, tmp_path_factory):
         rsl_jax.sweep(env, EVALUATED, folder=folder, on_progress=interrupt, **options)
     before = stopped.value.result
     assert np.isnan(before.metrics["Loss/value"][:, -1]).all()
+    with FileLock(folder / ".lock"), pytest.raises(RuntimeError, match=r"Another run trains in .*it's \[here\]"):
+        rsl_jax.sweep(env, EVALUATED, folder=folder, resume=True, **options)
     seen = []
     result = rsl_jax.sweep(env, EVALUATED, folder=folder, resume=True, on_progress=seen.append, **options)
     assert seen[-1].fraction == 1
