@@ -1,6 +1,7 @@
 """Time from the launch of a script to a policy that reaches a goal: ours, RSL-RL's and Brax's PPO on the same robots.
 
-Run ``python benchmarks/time_to_goal.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine; 45 minutes.
+Run ``python benchmarks/time_to_goal.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine; it takes hours, and can
+be stopped and resumed.
 
 Every run is a process of its own that starts and compiles everything (no compilation cache). After every few iterations
 its clock is stopped, and the policy without noise plays the same 64 episodes as everyone's; the run is over when their
@@ -135,9 +136,10 @@ def rsl_jax(goal: Goal, clock: Clock, seed: int) -> None:
 
     runner = OnPolicyRunner(goal.make_env(), {**goal.preset["runner"], "seed": seed}, console=False)
     runner.learn(INTERVAL, init_at_random_ep_len=True)
+    policy = runner.get_inference_policy()
     while True:
         jax.block_until_ready(runner.state)
-        clock.check(runner.get_inference_policy())
+        clock.check(policy.with_state(runner.state))
         runner.learn(INTERVAL)
 
 
@@ -177,10 +179,14 @@ def brax(goal: Goal, clock: Clock, seed: int, *, tuned: bool) -> None:
     env, preset = goal.make_env(), goal.preset
     settings = tuned_settings(goal.env) if tuned else same_settings(preset["runner"], preset["num_envs"])
 
+    make: Any = None
+    act = jax.jit(lambda params, groups: make(params, deterministic=True)(groups["policy"], jax.random.key(0))[0])
+
     def check(steps: int, make_policy: Any, params: Any) -> None:
+        nonlocal make
+        make = make_policy  # the same in every call, so that nothing is compiled again
         if steps:
-            act = jax.jit(make_policy(params, deterministic=True))
-            clock.check(lambda observations: act(observations["policy"], jax.random.key(0))[0])
+            clock.check(functools.partial(act, params))
 
     train(env, settings, interval=1 if tuned else INTERVAL, on_interval=check, seed=seed)
 
