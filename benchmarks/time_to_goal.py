@@ -1,7 +1,7 @@
 """Time from the launch of a script to a policy that reaches a goal: ours, RSL-RL's and Brax's PPO on the same robots.
 
-Run ``python benchmarks/time_to_goal.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine. It takes hours,
-and can be stopped and resumed.
+Run ``python benchmarks/time_to_goal.py`` with rsl-rl-lib==5.5.1 installed, on an otherwise idle machine. It takes
+hours, and can be stopped and resumed.
 
 Every run is a process of its own that starts and compiles everything (no compilation cache). After every few iterations
 its clock is stopped, and the policy without noise plays the same 64 episodes as everyone's; the run is over when their
